@@ -1,0 +1,103 @@
+"""The command line: `seqkd VERB`. Each verb is one thin module in `seqkd.steps`, imported on use."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+
+from seqkd import __version__
+from seqkd.errors import SeqkdError
+
+EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request with everything saved.
+
+# Verb -> (module in seqkd.steps, help line). The order is the order of the work.
+VERBS = {
+    "plan": ("plan", "what a run would do: jobs, reuse, estimated hours and disk"),
+    "status": ("status", "what is done, running (rate, ETA) and failed in a results folder"),
+    "compare": ("compare", "compare two experiments or two models, with significance"),
+    "why": ("why", "say why a file would be made again"),
+    "clean": ("clean", "delete results, sizes shown first"),
+    "fetch": ("fetch", "download one pinned source of parallel text"),
+    "corpus": ("corpus", "read, clean, split and decontaminate parallel text"),
+    "test-set": ("test_set", "prepare one test set and flag its near duplicates in training"),
+    "vocab": ("vocab", "train the vocabularies of both sides"),
+    "train": ("train", "train a teacher or a student, or one stage of it"),
+    "soft-targets": ("soft_targets", "store a teacher's top-k word distributions"),
+    "decode": ("decode", "translate one shard of a text into n-best lists"),
+    "merge": ("merge", "merge n-best shards, asserting the exact sentence sequence"),
+    "select": ("select", "choose training targets from n-best lists"),
+    "quantize": ("quantize", "store a model in int8, fp16 or bf16, or sparse"),
+    "evaluate": ("evaluate", "translate a test set and score it"),
+    "speed": ("speed", "measure decoding speed"),
+    "diagnose": ("diagnose", "diagnostics of distilled text"),
+    "table": ("table", "results tables from all scores"),
+    "report": ("report", "one self-contained HTML report"),
+    "export": ("export", "write one self-contained folder for deployment"),
+    "translate": ("translate", "translate lines from standard input or files"),
+}
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items())
+    return (
+        "usage: seqkd VERB [options]\n\n"
+        "Sequence-level knowledge distillation for neural machine translation.\n"
+        "Most verbs are steps that the workflow calls; run the whole with `snakemake`.\n\n"
+        f"verbs:\n{verbs}\n\n`seqkd VERB --help` explains one verb; `seqkd --version` the version."
+    )
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """Turn SIGTERM into an exception, so that temporary files are removed on the way out."""
+    raise SystemExit(EXIT_SAVED)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one verb; exit 0, 1 with one line on standard error, 2 on usage, or 143 if told to stop.
+
+    Args:
+        argv: the words after `seqkd`; those of the process when left out.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_usage())
+        raise SystemExit(0 if words else 2)
+    if words[0] == "--version":
+        print(f"seqkd {__version__}")
+        return
+    verb = words[0]
+    if verb not in VERBS:
+        from seqkd.errors import nearest
+
+        print(f"seqkd: unknown verb '{verb}'{nearest(verb, VERBS)}\n\n{_usage()}", file=sys.stderr)
+        raise SystemExit(2)
+    module = importlib.import_module(f"seqkd.steps.{VERBS[verb][0]}")
+    parser = argparse.ArgumentParser(
+        prog=f"seqkd {verb}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.configure(parser)
+    arguments = parser.parse_args(words[1:])
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        module.run(arguments)
+    except SeqkdError as error:
+        raise SystemExit(f"seqkd {verb}: {error}") from None
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong. Python would complain
+        # once more while flushing at exit, so standard output is pointed elsewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOENT, errno.EROFS):
+            raise SystemExit(f"seqkd {verb}: {error}") from None
+        raise
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,123 @@
+"""Reading and writing files: compressed text, atomic outputs, digests.
+
+Every output appears whole under its name or not at all: it is written beside its destination
+under a temporary name, flushed to disk and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TextIO
+
+import zstandard
+
+from seqkd.errors import SeqkdError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextlib.contextmanager
+def atomic_text(path: str | Path) -> Iterator[TextIO]:
+    """Yield a UTF-8, LF text file that becomes `path` (`.gz`, `.xz`, `.zst` compress) on success."""
+    suffix = Path(path).suffix
+    with atomic_path(path) as temporary, _open_write(temporary, suffix) as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")  # type: ignore[type-var]
+        yield text
+        text.flush()
+        text.detach()
+
+
+def _open_write(path: Path, suffix: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    match suffix:
+        case ".gz":
+            return gzip.GzipFile(path, "wb", mtime=0)  # no time stamp: same content, same bytes
+        case ".xz":
+            return lzma.open(path, "wb")
+        case ".zst":
+            return zstandard.open(path, "wb")  # type: ignore[no-any-return]
+        case _:
+            return path.open("wb")
+
+
+def open_bytes(path: str | Path) -> IO[bytes]:
+    """Open a file for reading bytes, decompressed according to its name.
+
+    Raises:
+        SeqkdError: if the file does not exist.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SeqkdError(f"file not found: {path}")
+    match path.suffix:
+        case ".gz":
+            return gzip.open(path, "rb")  # type: ignore[return-value]
+        case ".xz":
+            return lzma.open(path, "rb")
+        case ".zst":
+            return zstandard.open(path, "rb")  # type: ignore[no-any-return]
+        case _:
+            return path.open("rb")
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text file without their line feeds; only LF ends a line.
+
+    Raises:
+        SeqkdError: if the file is missing, is not valid UTF-8, or its compression is damaged.
+    """
+    number = 0
+    try:
+        with open_bytes(path) as file:
+            for raw in io.BufferedReader(file, 1 << 20):  # type: ignore[arg-type]
+                number += 1
+                yield raw.rstrip(b"\n").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SeqkdError(
+            f"{path}, line {number}: not valid UTF-8 (byte {error.start}); convert the file first"
+        ) from None
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise SeqkdError(f"{path}: damaged or truncated after line {number}: {error}") from None
+
+
+def digest(path: str | Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with atomic_text(path) as file:
+        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
