@@ -11,7 +11,7 @@ import functools
 import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -28,32 +28,66 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 def from_dict(cls: type[T], data: object, where: str = "") -> T:
     """Return an instance of the dataclass `cls` filled from a mapping.
 
+    A class that is written in another form than it is kept has its own `from_config(data, where)`.
+
     Args:
         cls: a dataclass; fields may be scalars, `Literal`, optional, tuples, mappings from
             strings, dataclasses, and unions of dataclasses told apart by a `Literal` field.
-        data: what the YAML parser returned.
+        data: what the YAML parser returned, or an instance already.
         where: path of this mapping in the config, for messages; empty at the top.
 
     Raises:
         SeqkdError: on an unknown or missing key, a wrong type, or a value out of range.
     """
-    if not isinstance(data, Mapping):
-        raise SeqkdError(f"{where or 'config'}: expected keys and values, got {_shown(data)}")
-    known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in data:
-        if key not in known:
-            raise SeqkdError(f"{join(where, key)}: unknown key{nearest(str(key), known)}")
-    hints = _hints(cls)
-    values = {}
-    for name, field in known.items():
-        if name in data:
-            values[name] = convert(hints[name], data[name], join(where, name))
-        elif field.default is field.default_factory is dataclasses.MISSING:
-            raise SeqkdError(f"{join(where, name)}: missing")
+    if isinstance(data, cls):
+        return data
+    own: Callable[[object, str], T] | None = getattr(cls, "from_config", None)
+    return own(data, where) if own else from_fields(cls, data, where)
+
+
+def from_fields(cls: type[T], data: object, where: str) -> T:
+    """Return an instance of `cls` whose fields are the keys of `data`; see `from_dict`.
+
+    Raises:
+        SeqkdError: on an unknown or missing key, a wrong type, or a value out of range.
+    """
+    values = partial(cls, data, where)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and field.name not in values:
+            raise SeqkdError(f"{join(where, field.name)}: missing")
     try:
         return cls(**values)
     except SeqkdError as error:
         raise SeqkdError(f"{where}: {error}" if where else str(error)) from None
+
+
+def partial(cls: type, data: object, where: str) -> dict[str, object]:
+    """Return the fields of `cls` that `data` gives, each of its right type.
+
+    Raises:
+        SeqkdError: on an unknown key or a wrong type.
+    """
+    if not isinstance(data, Mapping):
+        raise SeqkdError(f"{where or 'config'}: expected keys and values, got {_shown(data)}")
+    hints = _hints(cls)
+    known = [field.name for field in dataclasses.fields(cls)]
+    for key in data:
+        check_key(key, known, where)
+    return {
+        name: convert(hints[name], data[name], join(where, name)) for name in known if name in data
+    }
+
+
+def check_key(key: object, known: Sequence[str], where: str) -> None:
+    """Refuse a key that is not known, naming the nearest one that is.
+
+    Raises:
+        SeqkdError: with the path of the key.
+    """
+    if key not in known:
+        hint = nearest(str(key), known) or f"; known: {', '.join(known)}"
+        raise SeqkdError(f"{join(where, key)}: unknown key{hint}")
 
 
 def convert(kind: object, value: object, where: str) -> object:
@@ -134,26 +168,19 @@ def _member(members: tuple[object, ...], value: object, where: str) -> object:
 
 
 def _tagged(members: tuple[object, ...], value: Mapping[object, object], where: str) -> object:
-    """Choose among dataclasses by the first field of type `Literal` that they share."""
-    by_tag: dict[object, type] = {}
-    tag = ""
-    for member in members:
-        if isinstance(member, type) and dataclasses.is_dataclass(member):
-            for name, hint in _hints(member).items():
-                if get_origin(hint) is Literal and (not tag or name == tag):
-                    tag = name
-                    by_tag.update(dict.fromkeys(get_args(hint), member))
-                    break
-            else:  # without a tag, a member is known by its own key
-                if value.keys() <= _hints(member).keys():
-                    return convert(member, value, where)
+    """Choose among dataclasses by their first field of type `Literal`."""
+    kinds = [kind for kind in members if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    tag, *others = {_tag(kind) for kind in kinds}
+    assert not others, f"the members of a union share their tag, got {tag} and {others}"
+    options = {option: kind for kind in kinds for option in get_args(_hints(kind)[tag])}
     if tag not in value:
-        options = ", ".join(map(str, by_tag))
-        raise SeqkdError(f"{join(where, tag)}: missing; one of {options}")
-    chosen = by_tag.get(value[tag])
-    if chosen is None:
-        _choice(tuple(by_tag), value[tag], join(where, tag))
-    return convert(chosen, value, where)
+        raise SeqkdError(f"{join(where, tag)}: missing; one of {', '.join(map(str, options))}")
+    _choice(tuple(options), value[tag], join(where, tag))
+    return convert(options[value[tag]], value, where)
+
+
+def _tag(kind: type) -> str:
+    return next(name for name, hint in _hints(kind).items() if get_origin(hint) is Literal)
 
 
 def _items(kind: object, value: object, where: str) -> tuple[object, ...]:
