@@ -1,0 +1,125 @@
+"""Which training pairs stand in held-out text: the same sentence, or nearly the same.
+
+The same: equal words after `text.key_tokens` (case, digits, placeholders and punctuation aside),
+on either side. Nearly: the sets of these words overlap with a Jaccard coefficient at or above a
+threshold, on either side. The search is exact, not sampled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Literal
+
+from seqkd.text import Pair, key_tokens
+
+# Thresholds are decimals: 0.7 * 10 must not count as more than 7.
+_ROUNDING = 1e-9
+
+Finding = Literal["exact", "near"]
+
+
+class NearIndex:
+    """Finds all indexed word sets with Jaccard coefficient >= threshold to a given one.
+
+    With words in one global order, rarest first, two sets that overlap enough must share a word
+    among the first n - ceil(threshold * n) + 1 of each. Words that no indexed set has come first of
+    all and find nothing, so most queries stop before they look anything up.
+
+    Source: prefix filtering, Bayardo et al. 2007 (Scaling Up All Pairs Similarity Search).
+    """
+
+    def __init__(self, sets: Sequence[AbstractSet[str]], threshold: float) -> None:
+        """Index `sets`; an empty set is never found.
+
+        Args:
+            sets: the words of each held-out sentence.
+            threshold: least Jaccard coefficient, above 0 and at most 1.
+        """
+        self._sets = sets
+        self._threshold = threshold
+        counts = Counter(word for words in sets for word in words)
+        order = sorted(counts, key=lambda word: (counts[word], word))
+        self._rank = {word: rank for rank, word in enumerate(order)}
+        self._holders: dict[int, list[int]] = {}
+        for number, words in enumerate(sets):
+            ranks = sorted(self._rank[word] for word in words)
+            for rank in ranks[: self._prefix(len(words))]:
+                self._holders.setdefault(rank, []).append(number)
+
+    def _prefix(self, size: int) -> int:
+        return size - math.ceil(self._threshold * size - _ROUNDING) + 1 if size else 0
+
+    def find(self, words: AbstractSet[str]) -> list[int]:
+        """Return the numbers of all indexed sets that are near `words`, ascending."""
+        rank = self._rank
+        ranks = sorted([rank[word] for word in words if word in rank])
+        size = len(words)
+        probes = self._prefix(size) - (size - len(ranks))
+        if probes <= 0:
+            return []
+        holders = self._holders
+        found = {number for r in ranks[:probes] for number in holders.get(r, ())}
+        return sorted(number for number in found if self._is_near(words, self._sets[number]))
+
+    def _is_near(self, words: AbstractSet[str], other: AbstractSet[str]) -> bool:
+        common = len(words & other)
+        union = len(words) + len(other) - common
+        return common + _ROUNDING >= self._threshold * union
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Numbers of the held-out sentences that a training pair repeats."""
+
+    exact: tuple[int, ...]
+    near: tuple[int, ...]
+    """Includes the exact ones, where near duplicates were searched."""
+
+
+NO_MATCHES = Matches((), ())
+
+
+class HeldOutIndex:
+    """Both sides of held-out text, searchable for what a training pair repeats of it."""
+
+    def __init__(self, pairs: Iterable[Pair], threshold: float | None) -> None:
+        """Index held-out pairs.
+
+        Args:
+            pairs: the held-out text.
+            threshold: least Jaccard coefficient of a near duplicate; None searches exact ones only.
+        """
+        sides: list[list[list[str]]] = [[], []]
+        for pair in pairs:
+            for side, line in zip(sides, pair, strict=True):
+                side.append(key_tokens(line))
+        self._exact = [_numbers_by_key(side) for side in sides]
+        self._near = [
+            None if threshold is None else NearIndex([frozenset(x) for x in side], threshold)
+            for side in sides
+        ]
+
+    def search(self, pair: Pair) -> Matches:
+        """Return what `pair` repeats on either side."""
+        exact: set[int] = set()
+        near: set[int] = set()
+        for line, by_key, index in zip(pair, self._exact, self._near, strict=True):
+            words = key_tokens(line)
+            exact.update(by_key.get(" ".join(words), ()))
+            if index is not None:
+                near.update(index.find(set(words)))
+        if not exact and not near:
+            return NO_MATCHES
+        return Matches(tuple(sorted(exact)), tuple(sorted(near)))
+
+
+def _numbers_by_key(sentences: list[list[str]]) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for number, words in enumerate(sentences):
+        if words:  # a line of punctuation alone is no sentence to repeat
+            numbers.setdefault(" ".join(words), []).append(number)
+    return numbers

@@ -1,0 +1,21 @@
+"""Download one pinned source of parallel text, checked against the sum in the config."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seqkd.corpus_config import read_corpus_config
+from seqkd.fetching import fetch
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--config", type=Path, required=True, help="corpus slice, YAML")
+    parser.add_argument("--file", required=True, help="name below the resources folder")
+    parser.add_argument("--output", type=Path, required=True, help="where the file goes")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Download the file."""
+    fetch(read_corpus_config(args.config), args.file, args.output)

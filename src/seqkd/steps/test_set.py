@@ -1,0 +1,58 @@
+"""Prepare one test set, and flag the sentences of it that training holds too, or nearly.
+
+The text is only normalised, never filtered. NAME.json lists line numbers, counted from 0: `exact`
+for the same words on either side, `near_duplicates` for an overlap at or above the threshold (these
+include the exact ones).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seqkd import files
+from seqkd.corpus_config import HeldOut, read_corpus_config
+from seqkd.decontamination import HeldOutIndex
+from seqkd.errors import SeqkdError
+from seqkd.providers import read_given, read_parallel, write_pairs
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--config", type=Path, required=True, help="slice of the test set, YAML")
+    parser.add_argument("--name", required=True, help="name of the test set")
+    parser.add_argument("--resources", type=Path, required=True, help="folder of fetched files")
+    parser.add_argument("--held-out-src", type=Path, help="text that was split off training")
+    parser.add_argument("--held-out-tgt", type=Path, help="its target side")
+    parser.add_argument("--train-src", type=Path, required=True, help="training text, source")
+    parser.add_argument("--train-tgt", type=Path, required=True, help="training text, target")
+    parser.add_argument("--output-dir", type=Path, required=True, help="where the test set goes")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the test set and its flags."""
+    config = read_corpus_config(args.config)
+    split = config.for_test_set(args.name).test_sets[args.name]
+    if not isinstance(split, HeldOut):
+        pairs = list(read_given(split, config.languages, args.resources))
+    elif args.held_out_src is None or args.held_out_tgt is None:
+        raise SeqkdError(
+            f"test set '{args.name}' is held out: give --held-out-src and --held-out-tgt"
+        )
+    else:
+        pairs = list(read_parallel(args.held_out_src, args.held_out_tgt))
+    index = HeldOutIndex(pairs, config.near_duplicate)
+    exact: set[int] = set()
+    near: set[int] = set()
+    for pair in read_parallel(args.train_src, args.train_tgt):
+        matches = index.search(pair)
+        exact.update(matches.exact)
+        near.update(matches.near)
+    write_pairs(args.output_dir, args.name, config.languages, pairs)
+    flags = {
+        "sentences": len(pairs),
+        "threshold": config.near_duplicate,
+        "near_duplicates": sorted(near),
+        "exact": sorted(exact),
+    }
+    files.write_json(args.output_dir / f"{args.name}.json", flags)

@@ -1,0 +1,93 @@
+"""Text of one line: normal form, tokens, and the key under which two sentences are the same.
+
+Used by cleaning and by translation alike, so that a model sees the same characters in both. The
+tokens here measure length and overlap; what a model reads is cut by `vocabulary`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TypeAlias
+
+Pair: TypeAlias = tuple[str, str]
+"""A source line and a target line."""
+
+# C0 and C1 control characters that str.split() does not take for white space already.
+_CONTROL = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
+# Soft hyphen, zero-width space, marks of direction, byte order mark, noncharacters. The joiners
+# U+200C and U+200D stay: Persian, Indic scripts and emoji are spelled with them.
+_INVISIBLE = (
+    "\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
+)
+_CONTROL_RE = re.compile(f"[{_CONTROL}]")
+_INVISIBLE_RE = re.compile(f"[{_INVISIBLE}]")
+_SURROGATE_RE = re.compile("[\ud800-\udfff]")
+_REMOVED_RE = re.compile(f"[{_CONTROL}{_INVISIBLE}\ud800-\udfff]")
+
+REPLACEMENT = "\ufffd"
+"""U+FFFD: where it stands, an earlier program could not read what was there."""
+WORD_MARK = "\u2581"
+"""What sentencepiece writes for a space; in text it would come back as one."""
+
+# Combining marks belong to their word, but `\w` leaves them out: Latin, Hebrew, Arabic, Indic,
+# Thai, Myanmar, Khmer. The danda (U+0964, U+0965) is punctuation.
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+    "\u0e31-\u0e4e\u1000-\u109f\u1780-\u17d3"
+)
+# Kana and Han have no spaces between words: each character counts as a token.
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_MARKS}])+"
+_PLACEHOLDER = r"\{[^{}\s]*\}"
+_PLACEHOLDER_RE = re.compile(_PLACEHOLDER)
+_TOKEN_RE = re.compile(rf"{_PLACEHOLDER}|{_WORD}|[^\w\s]")
+_WORD_RE = re.compile(_WORD)
+_DIGITS_RE = re.compile(r"\d+")
+
+
+def normalise(line: str) -> str:
+    """Return `line` in NFC, without control or invisible characters, with single spaces.
+
+    A control character becomes a space; an invisible one goes; a lone surrogate (a byte that was
+    not UTF-8) becomes U+FFFD. Doing it twice changes nothing more.
+    """
+    if not line.isprintable():
+        line = _CONTROL_RE.sub(" ", line)
+        line = _INVISIBLE_RE.sub("", line)
+        line = _SURROGATE_RE.sub(REPLACEMENT, line)
+    if not line.isascii():
+        line = line.replace(WORD_MARK, " ")
+        line = unicodedata.normalize("NFC", line)
+    return " ".join(line.split())
+
+
+def has_removed_characters(line: str) -> bool:
+    """Whether `normalise` takes a control, invisible or surrogate character out of `line`."""
+    return not line.isprintable() and _REMOVED_RE.search(line) is not None
+
+
+def tokenise(line: str) -> list[str]:
+    """Cut `line` into words, punctuation marks and `{placeholders}`; Han and kana by character."""
+    return _TOKEN_RE.findall(line)
+
+
+def key_tokens(line: str) -> list[str]:
+    """Return the words that decide whether two sentences are the same.
+
+    Lower case, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation.
+    """
+    line = line.lower()
+    if "{" in line:
+        line = _PLACEHOLDER_RE.sub(" X ", line)
+    return _WORD_RE.findall(_DIGITS_RE.sub("0", line))
+
+
+def placeholders(line: str) -> list[str]:
+    """Return the `{placeholders}` of `line`, sorted."""
+    return sorted(_PLACEHOLDER_RE.findall(line))
+
+
+def has_letter(line: str) -> bool:
+    """Whether any character of `line` is a letter of some script."""
+    return any(map(str.isalpha, line))
