@@ -38,11 +38,11 @@ _MARKS = (
 )
 # Kana and Han have no spaces between words: each character counts as a token.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_MARKS}])+"
+WORD = rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_MARKS}])+"
 _PLACEHOLDER = r"\{[^{}\s]*\}"
 _PLACEHOLDER_RE = re.compile(_PLACEHOLDER)
-_TOKEN_RE = re.compile(rf"{_PLACEHOLDER}|{_WORD}|[^\w\s]")
-_WORD_RE = re.compile(_WORD)
+_TOKEN_RE = re.compile(rf"{_PLACEHOLDER}|{WORD}|[^\w\s]")
+_WORD_RE = re.compile(WORD)
 _DIGITS_RE = re.compile(r"\d+")
 
 
