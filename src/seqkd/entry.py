@@ -8,34 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from seqkd.errors import SeqkdError
 from seqkd.models.architecture import Architecture
+from seqkd.pruning_config import PruneConfig
 from seqkd.schema import from_dict, load_yaml
 from seqkd.training_config import ObjectiveConfig, TrainingConfig
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PruneConfig:
-    """Which weights are cut before a stage trains; they stay zero while it does.
-
-    Source: See et al. (2016); Kim & Rush (2016), sec. 5.2.
-    """
-
-    percentage: int
-    """Share of all parameters, embeddings included, that is cut."""
-    scheme: Literal["class-blind", "class-uniform", "class-distribution"] = "class-blind"
-    """Over all weights together, the same share of each, or by each one's standard deviation."""
-    criterion: Literal["magnitude", "saliency"] = "magnitude"
-    """The smallest weights, or those whose loss matters least (Optimal Brain Damage)."""
-    held: bool = False
-    """Keep the mask of the parent, which is pruned already, instead of cutting anew."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        if not 0 < self.percentage < 100:
-            raise SeqkdError(f"percentage must be in 1 to 99, got {self.percentage}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +32,19 @@ class ModelEntry:
     """Model whose weights this stage starts from; none: fresh weights."""
     teacher: str | None = None
     """Model that made the targets or gives the soft targets."""
+    teacher_seed: int | None = None
+    """Which seed of the teacher that was."""
     prune: PruneConfig | None = None
+
+    @property
+    def wants_top_k(self) -> bool:
+        """Whether Word-KD reads stored distributions."""
+        return self.objective.kd_weight > 0 and self.objective.soft_targets == "top-k"
+
+    @property
+    def wants_teacher(self) -> bool:
+        """Whether Word-KD runs the teacher beside the student."""
+        return self.objective.kd_weight > 0 and not self.wants_top_k
 
 
 def load_entry(path: str | Path) -> ModelEntry:

@@ -8,65 +8,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TypeAlias
 
 from seqkd.config import ExperimentConfig, ModelsConfig, RowConfig, StageConfig
-from seqkd.entry import ModelEntry, PruneConfig
+from seqkd.entry import ModelEntry
 from seqkd.errors import SeqkdError
 from seqkd.naming import (
     BASELINE,
-    GOLD,
     check_model,
     model_name,
-    nbest_name,
     pruned_name,
-    split_name,
     stage_label,
 )
+from seqkd.pruning_config import PruneConfig
+from seqkd.table_config import TableRow
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Node:
-    """One model with one seed: a `train` job."""
-
-    entry: ModelEntry
-    teacher_seed: int | None = None
-    """Seed of the teacher that made the targets; set where `entry.teacher` is."""
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """Name and seed."""
-        return self.entry.model, self.entry.seed
-
-    @property
-    def wants_top_k(self) -> bool:
-        """Whether Word-KD reads stored distributions."""
-        objective = self.entry.objective
-        return objective.kd_weight > 0 and objective.soft_targets == "top-k"
-
-    @property
-    def wants_teacher(self) -> bool:
-        """Whether Word-KD runs the teacher beside the student."""
-        return self.entry.objective.kd_weight > 0 and not self.wants_top_k
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One row of a table: a model over its seeds."""
-
-    architecture: str
-    """Key of the config."""
-    label: str
-    """ARCH of the name, such as `lstm-2x500`."""
-    method: str
-    model: str
-    teacher: str | None
-    seeds: tuple[int, ...]
-    baseline: str | None = None
-    """The same architecture without distillation, which deltas refer to."""
-    pruned: int = 0
-    """Percentage of weights cut."""
-    format: str = "fp32"
+Key: TypeAlias = tuple[str, int]  # a model's name and seed
 
 
 class Experiment:
@@ -74,7 +32,7 @@ class Experiment:
 
     Attributes:
         config: what it was expanded from.
-        nodes: each model and seed, parents and teachers before those who need them.
+        models: each model and seed, parents and teachers before those who need them.
         rows: of the results table, in the order of the config.
     """
 
@@ -86,14 +44,13 @@ class Experiment:
                 before it exists.
         """
         self.config = config
-        self.nodes: dict[tuple[str, int], Node] = {}
+        self.models: dict[Key, ModelEntry] = {}
         self._busy: list[str] = []
         self.rows = [row for entry in config.models for row in self._rows(entry)]
+        self._check_rows()
         baselines = {row.architecture: row.model for row in self.rows if row.method == BASELINE}
         self.rows = [
-            replace(row, baseline=baselines.get(row.architecture))
-            if row.method != BASELINE
-            else row
+            row if row.method == BASELINE else replace(row, baseline=baselines.get(row.architecture))
             for row in self.rows
         ]
         self.pruned_rows = [row for ref in config.pruning.of for row in self._pruned(self.row(ref))]
@@ -106,11 +63,11 @@ class Experiment:
             check_model(row.model)
 
     @property
-    def all_rows(self) -> list[Row]:
+    def all_rows(self) -> list[TableRow]:
         """Rows of the results table, then the pruned and the quantised models."""
         return [*self.rows, *self.pruned_rows, *self.quantised_rows]
 
-    def row(self, ref: RowConfig) -> Row:
+    def row(self, ref: RowConfig) -> TableRow:
         """Return the row of an architecture and a method.
 
         Raises:
@@ -125,50 +82,52 @@ class Experiment:
         )
 
     @functools.cached_property
-    def dependants(self) -> dict[tuple[str, int], int]:
+    def dependants(self) -> dict[Key, int]:
         """How many models wait, directly or not, for each one: what should be trained first."""
-        waiting: dict[tuple[str, int], set[tuple[str, int]]] = {key: set() for key in self.nodes}
-        for key, node in reversed(self.nodes.items()):
-            for source in self._sources(node):
+        waiting: dict[Key, set[Key]] = {key: set() for key in self.models}
+        for key, entry in reversed(self.models.items()):
+            for source in _sources(entry):
                 waiting[source] |= waiting[key] | {key}
         return {key: len(keys) for key, keys in waiting.items()}
 
-    def _sources(self, node: Node) -> Iterator[tuple[str, int]]:
-        if node.entry.parent:
-            yield node.entry.parent, node.entry.seed
-        if node.entry.teacher and node.teacher_seed is not None:
-            yield node.entry.teacher, node.teacher_seed
+    def _check_rows(self) -> None:
+        """Refuse two rows of the table that are one model."""
+        seen: dict[str, TableRow] = {}
+        for row in self.rows:
+            other = seen.setdefault(row.model, row)
+            if other is not row:
+                raise SeqkdError(
+                    f"models: '{row.architecture} {row.method}' and '{other.architecture} "
+                    f"{other.method}' are the same model, '{row.model}'; list it once"
+                )
 
-    def _rows(self, entry: ModelsConfig) -> Iterator[Row]:
+    def _rows(self, entry: ModelsConfig) -> Iterator[TableRow]:
         seeds = entry.seeds or self.config.seeds
         architecture = self.config.architectures[entry.architecture].architecture
         names = {method: self._train(entry, method, seeds) for method in entry.methods}
         for method, model in names.items():
-            yield Row(
+            yield TableRow(
                 architecture=entry.architecture,
                 label=architecture.label,
                 method=method,
                 model=model,
-                teacher=self.nodes[model, seeds[0]].entry.teacher,
+                teacher=self.models[model, seeds[0]].teacher,
                 seeds=seeds,
             )
 
     def _train(self, entry: ModelsConfig, method: str, seeds: tuple[int, ...]) -> str:
         """Add the models of one method and return the name of the last."""
-        stages = self.config.methods[method]
-        parent, labels, taught = None, [], False
-        for stage in stages:
-            objective = self.config.objective_of(stage)
-            labels.append(stage_label(stage.targets, objective.kd_weight, stage.label))
-            taught = taught or self.config.needs_teacher(stage)
-            teacher, teacher_seed = self._teacher(entry) if taught else (None, None)
-            own = self.config.architectures[entry.architecture].architecture
-            name = model_name(own.label, labels, teacher)
+        own = self.config.architectures[entry.architecture].architecture
+        parent, teacher = None, None
+        labels = []
+        for stage in self.config.methods[method]:
+            if self.config.needs_teacher(stage):
+                teacher = self._teacher(entry)
+            weight = self.config.objective_of(stage).kd_weight
+            labels.append(stage_label(stage.targets, weight, stage.label))
+            name = model_name(own.label, labels, teacher[0] if teacher else None)
             for seed in seeds:
-                self._add(
-                    self._entry(entry.architecture, stage, name, seed, parent, teacher),
-                    teacher_seed,
-                )
+                self._add(self._entry(entry.architecture, stage, (name, seed), parent, teacher))
             parent = name
         assert parent is not None, "a method has at least one stage"
         return parent
@@ -177,35 +136,36 @@ class Experiment:
         self,
         architecture: str,
         stage: StageConfig,
-        name: str,
-        seed: int,
+        key: Key,
         parent: str | None,
-        teacher: str | None,
+        teacher: Key | None,
     ) -> ModelEntry:
-        """Return the resolved entry of one stage; its own teacher is none on gold text with NLL."""
+        """Return the resolved entry of one stage; only a stage that is taught has a teacher."""
+        taught = teacher is not None and self.config.needs_teacher(stage)
         return ModelEntry(
-            model=name,
-            seed=seed,
+            model=key[0],
+            seed=key[1],
             architecture=self.config.architectures[architecture].architecture,
             training=self.config.training_of(architecture, stage),
             targets=stage.targets,
             objective=self.config.objective_of(stage),
             parent=parent,
-            teacher=teacher if self.config.needs_teacher(stage) else None,
+            teacher=teacher[0] if teacher and taught else None,
+            teacher_seed=teacher[1] if teacher and taught else None,
         )
 
-    def _add(self, entry: ModelEntry, teacher_seed: int | None) -> None:
-        node = Node(entry=entry, teacher_seed=teacher_seed if entry.teacher else None)
-        known = self.nodes.setdefault(node.key, node)
-        if known != node:
+    def _add(self, entry: ModelEntry) -> None:
+        if self.models.setdefault((entry.model, entry.seed), entry) != entry:
             raise SeqkdError(
                 f"two different models would be called '{entry.model}' (seed {entry.seed}); give "
                 "one of the architectures a 'tag', or one of the stages a 'label'"
             )
 
-    def _teacher(self, entry: ModelsConfig) -> tuple[str, int]:
+    def _teacher(self, entry: ModelsConfig) -> Key:
         """Return name and seed of an entry's teacher, adding its models first."""
         method = entry.teacher_method
+        if entry.teacher is None:
+            raise SeqkdError(f"models: '{entry.architecture}' needs a teacher; add 'teacher: NAME'")
         for other in self.config.models:
             if other.architecture == entry.teacher and method in other.methods:
                 break
@@ -223,7 +183,7 @@ class Experiment:
         self._busy.pop()
         return name, seeds[0]
 
-    def _pruned(self, row: Row) -> Iterator[Row]:
+    def _pruned(self, row: TableRow) -> Iterator[TableRow]:
         """Add the pruned models of one row: each cut, then retrained stage by stage."""
         pruning = self.config.pruning
         for percentage in pruning.percentages:
@@ -234,7 +194,7 @@ class Experiment:
                 self._prune(row, seed, prune)
             yield replace(row, model=pruned_name(row.model, percentage), pruned=percentage)
 
-    def _prune(self, row: Row, seed: int, prune: PruneConfig) -> None:
+    def _prune(self, row: TableRow, seed: int, prune: PruneConfig) -> None:
         entry = next(
             x
             for x in self.config.models
@@ -243,30 +203,17 @@ class Experiment:
         stages = self.config.pruning.stages
         parent = row.model
         for number, stage in enumerate(stages, start=1):
-            last = number == len(stages)
-            name = pruned_name(row.model, prune.percentage, None if last else number)
-            teacher, teacher_seed = None, None
-            if self.config.needs_teacher(stage):
-                if entry.teacher is None:
-                    raise SeqkdError(f"pruning: '{row.architecture}' has no teacher for its stages")
-                teacher, teacher_seed = self._teacher(entry)
-            base = self._entry(row.architecture, stage, name, seed, parent, teacher)
-            self._add(replace(base, prune=replace(prune, held=number > 1)), teacher_seed)
+            unfinished = number if number < len(stages) else None
+            name = pruned_name(row.model, prune.percentage, unfinished)
+            teacher = self._teacher(entry) if self.config.needs_teacher(stage) else None
+            base = self._entry(row.architecture, stage, (name, seed), parent, teacher)
+            self._add(replace(base, prune=replace(prune, held=number > 1)))
             parent = name
 
-    # What the workflow asks.
 
-    def training_text(self, node: Node) -> str:
-        """Return the path of the text a model learns from, without language, below the results."""
-        if node.entry.targets == GOLD:
-            return "corpus/train"
-        return f"distilled/{node.entry.teacher}/seed-{node.teacher_seed}/{node.entry.targets}/train"
-
-    def nbest(self, targets: str) -> str:
-        """Return the folder name of the n-best list that targets are chosen from."""
-        target = self.config.targets[targets]
-        return nbest_name(target.beam, target.share)
-
-    def split(self, targets: str) -> str:
-        """Return the training text that the n-best list of some targets was made from."""
-        return split_name(self.config.targets[targets].share)
+def _sources(entry: ModelEntry) -> Iterator[Key]:
+    """Yield the models that one is trained from: its parent and its teacher."""
+    if entry.parent is not None:
+        yield entry.parent, entry.seed
+    if entry.teacher is not None and entry.teacher_seed is not None:
+        yield entry.teacher, entry.teacher_seed

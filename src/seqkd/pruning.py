@@ -78,7 +78,7 @@ def _cut(scores: list[Tensor], weights: list[Tensor], count: int) -> list[Tensor
     order = order[score[order].argsort(stable=True)]
     kept = torch.ones_like(score, dtype=torch.bool)
     kept[order[:count]] = False
-    parts = kept.split([w.numel() for w in weights])
+    parts = kept.split([w.numel() for w in weights])  # type: ignore[no-untyped-call]
     return [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
 
 
