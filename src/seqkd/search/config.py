@@ -1,0 +1,118 @@
+"""What search is asked for and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from seqkd.errors import SeqkdError
+
+
+class Hypothesis(NamedTuple):
+    """One translation of one source.
+
+    Attributes:
+        tokens: word ids without `bos` and `eos`.
+        log_prob: natural log of the model's probability, `eos` included; NaN if not asked for.
+    """
+
+    tokens: tuple[int, ...]
+    log_prob: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """Drawing translations instead of searching for the most probable.
+
+    Attributes:
+        seed: first half of the key of the random numbers; the sentence's id is the second.
+        top_k: draw among this many most probable words; 0 for all.
+        top_p: draw among the fewest words that hold this mass (nucleus, Holtzman et al. 2020).
+        temperature: divides the logits before a word is drawn; scores stay the model's own.
+    """
+
+    seed: int = 1
+    top_k: int = 0
+    top_p: float = 1.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.top_k < 0 or not 0 < self.top_p <= 1 or self.temperature <= 0 or self.seed < 0:
+            raise SeqkdError(
+                "sampling: expected seed >= 0, top_k >= 0, 0 < top_p <= 1 and temperature > 0, "
+                f"got {self}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchConfig:
+    """How to search. The defaults are the paper's beam of 5 without length normalisation.
+
+    Attributes:
+        beam: live hypotheses a sentence; 1 is greedy. Without meaning when `sampling`.
+        n_best: hypotheses returned a sentence, at most `beam`; or the number of draws.
+        length_penalty: strength of Wu et al. 2016's length normalisation; 0 for none.
+        stop: `exact` ends a sentence when no live hypothesis can still enter its n-best list;
+            `count` as soon as `n_best` have ended; `paper` when the best candidate ends, as the
+            paper's own `beam.lua` does (which can leave fewer than `n_best`).
+        length_factor: words a translation may have for each source word ...
+        length_extra: ... and in addition ...
+        length_cap: ... and at most, `eos` included (250 in the paper's code).
+        ban_unk: never choose UNK. The paper allows it.
+        log_probs: False lets greedy search skip the normalisation; `log_prob` is then NaN.
+        batch_tokens: padded source positions times live hypotheses that a batch holds at most.
+        sampling: draw translations instead.
+    """
+
+    beam: int = 5
+    n_best: int = 1
+    length_penalty: float = 0.0
+    stop: Literal["exact", "count", "paper"] = "exact"
+    length_factor: float = 2.0
+    length_extra: int = 10
+    length_cap: int = 250
+    ban_unk: bool = False
+    log_probs: bool = True
+    batch_tokens: int = 8192
+    sampling: Sampling | None = None
+
+    def __post_init__(self) -> None:
+        if self.beam < 1 or self.n_best < 1:
+            raise SeqkdError(f"beam {self.beam} and n-best {self.n_best}: both must be at least 1")
+        if self.n_best > self.beam and self.sampling is None:
+            raise SeqkdError(f"n-best {self.n_best} needs a beam that large, got {self.beam}")
+        if self.length_penalty < 0:
+            raise SeqkdError(f"length_penalty must be 0 or more, got {self.length_penalty}")
+        if min(self.length_extra, self.length_cap, self.batch_tokens) < 1 or self.length_factor < 0:
+            raise SeqkdError("length limits and batch_tokens must be positive")
+        if self.stop not in ("exact", "count", "paper"):
+            raise SeqkdError(f"stop '{self.stop}': expected exact, count or paper")
+
+    @property
+    def rows(self) -> int:
+        """Hypotheses that a sentence keeps alive."""
+        return self.n_best if self.sampling else self.beam
+
+    def limit(self, length_B: Tensor) -> Tensor:
+        """Return the most words, `eos` included, of a translation of sources this long."""
+        limit_B = (length_B * self.length_factor).long() + self.length_extra
+        return limit_B.clamp(max=self.length_cap)
+
+
+def length_penalty(length_B: Tensor, strength: float) -> Tensor:
+    """Return the divisor that makes log-probabilities of different lengths comparable.
+
+    ((5 + length) / 6) ** strength, so strength 0 leaves log-probabilities as they are.
+
+    Args:
+        length_B: target words of each hypothesis, `eos` included; at least 1.
+        strength: 0 or more.
+
+    Returns:
+        Shape (B,), float32, at least 1.
+
+    Source: Wu et al. 2016, section 7.
+    """
+    return ((5.0 + length_B.float()) / 6.0) ** strength

@@ -1,0 +1,123 @@
+"""One row a translation: greedy search and sampling. Each step chooses one word for each row.
+
+Shapes: B sentences, R rows in all (sentences times draws), N rows still alive, V vocabulary,
+L steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from seqkd.models.protocol import BOS, EOS, Decoder
+from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.sampling import draw, uniforms
+from seqkd.search.scores import ban, normalise, rows_to_keep, select_rows
+
+_Choose = Callable[[Tensor, Tensor, int], Tensor]  # (logits_NV, row_N, step) -> token_N
+
+
+def greedy_search(
+    decoder: Decoder, src_BS: Tensor, length_B: Tensor, config: SearchConfig
+) -> list[Hypothesis]:
+    """Translate one batch by always taking the most probable word.
+
+    Equal to `beam_search` with a beam of 1, without its bookkeeping.
+
+    Args:
+        decoder: the model made ready for search.
+        src_BS: padded word ids.
+        length_B: words of each source, at least 1.
+        config: length limits, and whether `log_probs` are wanted.
+    """
+
+    def choose(logits_NV: Tensor, row_N: Tensor, step: int) -> Tensor:
+        # `max` returns the first of equal values; it is slow in half precision.
+        return logits_NV.float().max(1).indices
+
+    return [found for (found,) in _roll_out(decoder, src_BS, length_B, config, choose, 1)]
+
+
+def sample_search(
+    decoder: Decoder,
+    src_BS: Tensor,
+    length_B: Tensor,
+    config: SearchConfig,
+    ids: Sequence[int],
+) -> list[list[Hypothesis]]:
+    """Draw `config.n_best` translations of each sentence; duplicates stay.
+
+    Args:
+        decoder: the model made ready for search.
+        src_BS: padded word ids.
+        length_B: words of each source, at least 1.
+        config: with `sampling`, and the length limits.
+        ids: the sentences' ids, which own the random numbers.
+
+    Returns:
+        For each sentence its draws, the most probable first.
+    """
+    sampling = config.sampling
+    assert sampling is not None
+    steps = int(config.limit(length_B).max())
+    uniform_LR = uniforms(sampling.seed, ids, config.n_best, steps).to(src_BS.device)
+
+    def choose(logits_NV: Tensor, row_N: Tensor, step: int) -> Tensor:
+        return draw(logits_NV, uniform_LR[step, row_N], sampling)
+
+    found = _roll_out(decoder, src_BS, length_B, config, choose, config.n_best)
+    return [sorted(draws, key=lambda h: -h.log_prob) for draws in found]
+
+
+@torch.inference_mode()
+def _roll_out(
+    decoder: Decoder,
+    src_BS: Tensor,
+    length_B: Tensor,
+    config: SearchConfig,
+    choose: _Choose,
+    draws: int,
+) -> list[list[Hypothesis]]:
+    """Extend `draws` rows of each sentence word by word until all have ended."""
+    rows, device = len(src_BS) * draws, src_BS.device
+    limit_N = config.limit(length_B).repeat_interleave(draws)
+    shortest, longest = int(limit_N.min()), int(limit_N.max())
+    row_N = torch.arange(rows, device=device)
+    state = select_rows(decoder.start(src_BS, length_B), None, row_N // draws)
+    token_N = torch.full((rows,), BOS, device=device)
+    words_LR = torch.full((longest, rows), EOS, device=device)
+    log_prob_R = torch.full((rows,), 0.0 if config.log_probs else torch.nan, device=device)
+    for step in range(longest):
+        logits_NV, state = decoder.step(token_N, state)
+        lse_N = normalise(logits_NV)[1] if config.log_probs else None
+        ended_N = token_N == EOS
+        ban(logits_NV, config.ban_unk)
+        token_N = choose(logits_NV, row_N, step)
+        if step + 1 >= shortest:  # the last permitted word is `eos`
+            token_N = token_N.masked_fill(limit_N <= step + 1, EOS)
+        if lse_N is not None:
+            gain_N = logits_NV.gather(1, token_N[:, None]).view(-1).float() - lse_N
+            log_prob_R[row_N] += gain_N.masked_fill(ended_N, 0.0)
+        token_N = token_N.masked_fill(ended_N, EOS)
+        words_LR[step, row_N] = token_N
+        keep_B = rows_to_keep((token_N == EOS).view(-1, draws).all(1), step)
+        if keep_B is not None:
+            if not len(keep_B):
+                break
+            kept_N = (keep_B[:, None] * draws + torch.arange(draws, device=device)).view(-1)
+            state = select_rows(state, keep_B, kept_N)
+            row_N, token_N, limit_N = row_N[kept_N], token_N[kept_N], limit_N[kept_N]
+    return _hypotheses(words_LR, log_prob_R, draws)
+
+
+def _hypotheses(words_LR: Tensor, log_prob_R: Tensor, draws: int) -> list[list[Hypothesis]]:
+    """Cut each row at its first `eos` and group the rows by sentence."""
+    length_R = (words_LR != EOS).cumprod(0).sum(0).tolist()
+    words, log_probs = words_LR.T.tolist(), log_prob_R.tolist()
+    flat = [
+        Hypothesis(tuple(row[:length]), log_prob)
+        for row, length, log_prob in zip(words, length_R, log_probs, strict=True)
+    ]
+    return [flat[i : i + draws] for i in range(0, len(flat), draws)]

@@ -1,0 +1,64 @@
+"""Drawing words from a model's distribution: ancestral, top-k and nucleus sampling.
+
+The random numbers are a function of a seed and a sentence's id alone, so that what is drawn for a
+sentence depends neither on its batch nor on the device, and a resharded run draws the same.
+
+Shapes: N rows (sentences times draws), V vocabulary, L steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqkd.search.config import Sampling
+
+
+def uniforms(seed: int, ids: Sequence[int], draws: int, steps: int) -> Tensor:
+    """Return numbers in [0, 1), shape (L, N), that belong to each sentence's id.
+
+    Row order is that of search: all draws of the first sentence, then those of the second. A longer
+    request begins with the numbers of a shorter one.
+
+    Args:
+        seed: 0 or more.
+        ids: the sentences' ids, 0 or more.
+        draws: translations drawn of each.
+        steps: words of each translation.
+    """
+    columns = [
+        np.random.Generator(np.random.Philox(key=[seed, i])).random((steps, draws)) for i in ids
+    ]
+    return torch.from_numpy(np.concatenate(columns, axis=1))
+
+
+def draw(logits_NV: Tensor, uniform_N: Tensor, sampling: Sampling) -> Tensor:
+    """Return one word for each row, by inverting the cumulative distribution.
+
+    Args:
+        logits_NV: unnormalised; -inf for words that must not be drawn.
+        uniform_N: float64 in [0, 1).
+        sampling: how the distribution is cut before drawing.
+
+    Returns:
+        Word ids, shape (N,).
+    """
+    logits_NV = logits_NV.double() / sampling.temperature
+    word_NV = None
+    if sampling.top_k or sampling.top_p < 1:
+        count = min(sampling.top_k or logits_NV.shape[1], logits_NV.shape[1])
+        logits_NV, word_NV = logits_NV.topk(count, 1)
+    mass_NV = logits_NV.softmax(1)
+    if sampling.top_p < 1:
+        before_NV = mass_NV.cumsum(1) - mass_NV
+        mass_NV = mass_NV.masked_fill(before_NV >= sampling.top_p, 0)
+    cumulative_NV = mass_NV.cumsum(1)
+    # The number is scaled, not the masses; `right` steps over words without mass. Rounding may
+    # bring it up to the last sum, hence the largest number below that.
+    total_N = cumulative_NV[:, -1]
+    target_N = torch.minimum(uniform_N * total_N, total_N.nextafter(torch.zeros_like(total_N)))
+    place_N1 = torch.searchsorted(cumulative_NV, target_N[:, None], right=True)
+    return (place_N1 if word_NV is None else word_NV.gather(1, place_N1)).view(-1)

@@ -1,0 +1,425 @@
+"""Search against exhaustive enumeration and against a slow obvious twin."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from seqkd.errors import SeqkdError
+from seqkd.models.protocol import BOS, EOS, PAD, UNK, State
+from seqkd.search import (
+    Hypothesis,
+    Sampling,
+    SearchConfig,
+    beam_search,
+    greedy_search,
+    length_penalty,
+    sample_search,
+    translate_ids,
+)
+from seqkd.search.scores import normalise
+
+
+class ToyDecoder:
+    """A tiny recurrent decoder with attention-free memory: logits depend on source and prefix."""
+
+    def __init__(self, vocab_size: int, seed: int, width: int = 8, dtype=torch.float64, peak=3.0):
+        generator = torch.Generator().manual_seed(seed)
+
+        def weight(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+        self.vocab_size, self.dtype = vocab_size, dtype
+        self.source, self.word = weight(64, width), weight(vocab_size, width)
+        self.recurrent, self.output = weight(width, width), weight(width, vocab_size) * peak
+        self.output[:, EOS] += 0.1
+
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        real = torch.arange(src_BS.shape[1])[None] < length_B[:, None]
+        memory = (self.source[src_BS % 64] * real[:, :, None]).sum(1).tanh()
+        return State((memory,), (torch.zeros_like(memory), torch.zeros(len(src_BS))))
+
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        (memory,), (hidden, count) = state
+        assert len(hidden) == len(token_N)
+        assert len(token_N) % len(memory) == 0
+        tiled = memory.repeat_interleave(len(token_N) // len(memory), 0)
+        hidden = torch.tanh(hidden @ self.recurrent + self.word[token_N] + tiled)
+        return hidden @ self.output, State(state.sentence, (hidden, count + 1))
+
+
+def source(*lengths: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    src = torch.randint(4, 64, (len(lengths), max(lengths)), generator=generator)
+    length = torch.tensor(lengths)
+    return src.masked_fill(torch.arange(max(lengths))[None] >= length[:, None], PAD), length
+
+
+def forced(decoder: ToyDecoder, src: Tensor, words: Sequence[int]) -> float:
+    """Log-probability of `words` and `eos` under teacher forcing, one sentence."""
+    state = decoder.start(src[None], torch.tensor([len(src)]))
+    total = 0.0
+    for before, word in itertools.pairwise([BOS, *words, EOS]):
+        logits, state = decoder.step(torch.tensor([before]), state)
+        total += float(logits.float().double().log_softmax(1)[0, word])
+    return total
+
+
+def slow_beam(decoder: ToyDecoder, src: Tensor, config: SearchConfig) -> list[Hypothesis]:
+    """Beam search as a textbook has it: one sentence, Python lists, no cleverness."""
+    limit = int(config.limit(torch.tensor(len(src))))
+
+    def rank(hypothesis: Hypothesis) -> float:
+        length = torch.tensor(len(hypothesis.tokens) + 1)
+        return hypothesis.log_prob / float(length_penalty(length, config.length_penalty))
+
+    def scores(words: tuple[int, ...]) -> list[float]:
+        state = decoder.start(src[None], torch.tensor([len(src)]))
+        for word in (BOS, *words):
+            logits, state = decoder.step(torch.tensor([word]), state)
+        return logits.float().double().log_softmax(1)[0].tolist()
+
+    live, ended = [Hypothesis((), 0.0)], []
+    banned = {PAD, BOS} | ({UNK} if config.ban_unk else set())
+    for step in range(limit):
+        found = [
+            (hypothesis.log_prob + score, hypothesis.tokens, word)
+            for hypothesis in live
+            for word, score in enumerate(scores(hypothesis.tokens))
+            if word not in banned and (step + 1 < limit or word == EOS)
+        ]
+        found.sort(key=lambda candidate: -candidate[0])  # stable: ties by rank, then word
+        ended += [Hypothesis(t, s) for s, t, word in found[: config.beam] if word == EOS]
+        ended.sort(key=lambda hypothesis: -rank(hypothesis))
+        live = [Hypothesis((*t, word), s) for s, t, word in found if word != EOS][: config.beam]
+        if not live:
+            break
+        if config.stop == "paper" and found[0][2] == EOS:
+            break
+        worst = rank(ended[config.n_best - 1]) if len(ended) >= config.n_best else -math.inf
+        if config.stop == "count" and worst > -math.inf:
+            break
+        bound = live[0].log_prob / float(length_penalty(torch.tensor(limit), config.length_penalty))
+        if worst >= bound:
+            break
+    return ended[: config.n_best]
+
+
+def assert_same(found: list[Hypothesis], expected: list[Hypothesis]) -> None:
+    assert [h.tokens for h in found] == [h.tokens for h in expected]
+    # Scores are float32 sums; the twin's are float64.
+    assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=2e-5)
+
+
+def enumerate_all(decoder: ToyDecoder, src: Tensor, limit: int) -> list[Hypothesis]:
+    words = [word for word in range(decoder.vocab_size) if word not in (PAD, BOS, EOS)]
+    space = itertools.chain.from_iterable(
+        itertools.product(words, repeat=length) for length in range(limit)
+    )
+    every = [Hypothesis(tokens, forced(decoder, src, tokens)) for tokens in space]
+    return sorted(every, key=lambda hypothesis: -hypothesis.log_prob)
+
+
+class TinyDecoder(ToyDecoder):
+    """A toy whose every sentence ends within 4 words, and where PAD and BOS have no mass."""
+
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        logits, state = super().step(token_N, state)
+        logits[:, [PAD, BOS]] = -1e9
+        last = state.hypothesis[1] >= 4
+        logits[last] = -1e9
+        logits[last, EOS] = 0.0
+        return logits, state
+
+
+def test_enumerated_probabilities_sum_to_one():
+    decoder = TinyDecoder(7, seed=1)
+    src, _ = source(3)
+    every = enumerate_all(decoder, src[0], 4)
+    assert sum(math.exp(h.log_prob) for h in every) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_wide_beam_equals_exhaustive_search(seed):
+    decoder = TinyDecoder(7, seed=seed)
+    src, length = source(3, 2, seed=seed)
+    found = beam_search(decoder, src, length, SearchConfig(beam=64, n_best=20))
+    for row in range(2):
+        every = enumerate_all(decoder, src[row, : length[row]], 4)
+        assert_same(found[row], every[:20])
+
+
+@pytest.mark.parametrize("beam", [1, 2, 5, 35])
+@pytest.mark.parametrize("stop", ["exact", "count", "paper"])
+@pytest.mark.parametrize("vocab_size", [6, 67, 200])
+def test_beam_search_equals_slow_twin(beam, stop, vocab_size):
+    decoder = ToyDecoder(vocab_size, seed=beam)
+    src, length = source(1, 4, 2, 3, 6, seed=vocab_size)
+    config = SearchConfig(beam=beam, n_best=min(beam, 4), stop=stop, length_extra=3)
+    found = beam_search(decoder, src, length, config)
+    for row in range(len(src)):
+        assert_same(found[row], slow_beam(decoder, src[row, : length[row]], config))
+
+
+@pytest.mark.parametrize("strength", [0.6, 2.0])
+def test_length_penalty_equals_slow_twin(strength):
+    decoder = ToyDecoder(30, seed=3)
+    src, length = source(4, 2, 5)
+    config = SearchConfig(beam=4, n_best=3, length_penalty=strength, length_extra=4)
+    found = beam_search(decoder, src, length, config)
+    for row in range(len(src)):
+        assert_same(found[row], slow_beam(decoder, src[row, : length[row]], config))
+
+
+def test_length_penalty_by_hand():
+    # ((5 + 7) / 6) ** 0.5 = sqrt(2); one word: ((5 + 1) / 6) = 1 whatever the strength.
+    assert length_penalty(torch.tensor([7, 1]), 0.5).tolist() == pytest.approx([2**0.5, 1.0])
+    assert length_penalty(torch.tensor([7, 40]), 0.0).tolist() == [1.0, 1.0]
+
+
+class ChainDecoder:
+    """Log-probabilities after each word from a table; the source says nothing."""
+
+    def __init__(self, table: dict[int, dict[int, float]], vocab_size: int, dtype=torch.float32):
+        self.vocab_size = vocab_size
+        self.logits = torch.full((vocab_size, vocab_size), -1e4, dtype=dtype)
+        for before, row in table.items():
+            for word, probability in row.items():
+                self.logits[before, word] = math.log(probability)
+
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        return State((), ())
+
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        return self.logits[token_N].clone(), state
+
+
+def test_length_penalty_prefers_the_longer_by_hand():
+    # "4" has probability 0.5 and 2 words with eos; "5 6 6" 0.4 and 4 words. Divisors at
+    # strength 1: 7/6 and 9/6. log 0.5 / (7/6) = -0.594; log 0.4 / 1.5 = -0.611; at strength
+    # 2: -0.509 and -0.407.
+    table = {
+        BOS: {4: 0.5, 5: 0.4, UNK: 0.1}, 4: {EOS: 1.0}, 5: {6: 1.0}, 6: {7: 1.0}, 7: {EOS: 1.0},
+        UNK: {EOS: 1.0},
+    }  # fmt: skip
+    decoder = ChainDecoder(table, 8)
+    src, length = source(5)
+    best = {
+        strength: beam_search(decoder, src, length, SearchConfig(beam=3, length_penalty=strength))[
+            0
+        ][0]
+        for strength in (0.0, 1.0, 2.0)
+    }
+    assert best[0.0].tokens == best[1.0].tokens == (4,)
+    assert best[2.0].tokens == (5, 6, 7)
+    assert best[2.0].log_prob == pytest.approx(math.log(0.4), abs=1e-6)
+
+
+def test_beam_of_one_equals_greedy():
+    decoder = ToyDecoder(100, seed=5)
+    src, length = source(*range(1, 20))
+    config = SearchConfig(beam=1)
+    beam = beam_search(decoder, src, length, config)
+    greedy = greedy_search(decoder, src, length, config)
+    for found, expected in zip(beam, greedy, strict=True):
+        assert_same(found, [expected])
+
+
+def test_greedy_without_log_probs_finds_the_same_words():
+    decoder = ToyDecoder(100, seed=5)
+    src, length = source(3, 8)
+    with_scores = greedy_search(decoder, src, length, SearchConfig(beam=1))
+    without = greedy_search(decoder, src, length, SearchConfig(beam=1, log_probs=False))
+    assert [h.tokens for h in with_scores] == [h.tokens for h in without]
+    assert all(math.isnan(h.log_prob) for h in without)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=12),
+    beam=st.integers(1, 6),
+    batch_tokens=st.sampled_from([1, 60, 8192]),
+    seed=st.integers(0, 5),
+)
+def test_batching_padding_and_order_change_nothing(lengths, beam, batch_tokens, seed):
+    decoder = ToyDecoder(50, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    sources = [torch.randint(4, 64, (n,), generator=generator).tolist() for n in lengths]
+    config = SearchConfig(beam=beam, n_best=beam, stop="count", batch_tokens=batch_tokens)
+    found = translate_ids(decoder, sources, config)
+    for line, hypotheses in zip(sources, found, strict=True):
+        if line:
+            (alone,) = translate_ids(decoder, [line], config)
+            assert_same(hypotheses, alone)
+        else:
+            assert hypotheses == [Hypothesis((), 0.0)]
+    backwards = translate_ids(decoder, sources[::-1], config)[::-1]
+    for one, other in zip(found, backwards, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("beam", [1, 5, 35])
+def test_search_score_equals_forced_decoding(beam):
+    decoder = ToyDecoder(300, seed=2)  # PAD and BOS have mass, which must stay in the score
+    src, length = source(5, 7, 2)
+    for row, found in enumerate(
+        translate_ids(
+            decoder,
+            [line[:n].tolist() for line, n in zip(src, length, strict=True)],
+            SearchConfig(beam=beam, n_best=beam),
+        )
+    ):
+        for hypothesis in found:
+            expected = forced(decoder, src[row, : length[row]], hypothesis.tokens)
+            assert hypothesis.log_prob == pytest.approx(expected, abs=2e-5)
+
+
+def test_n_best_lists_are_nested_sorted_and_free_of_duplicates():
+    decoder = ToyDecoder(60, seed=9)
+    src, length = source(4, 6, 3, 8)
+    lists = {
+        n: beam_search(decoder, src, length, SearchConfig(beam=8, n_best=n)) for n in (1, 3, 8)
+    }
+    for row in range(4):
+        assert lists[3][row] == lists[8][row][:3]
+        assert lists[1][row] == lists[3][row][:1]
+        scores = [h.log_prob for h in lists[8][row]]
+        assert scores == sorted(scores, reverse=True)
+        assert len({h.tokens for h in lists[8][row]}) == len(scores)
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_length_limit_closes_hypotheses_with_their_true_score(beam):
+    decoder = ToyDecoder(40, seed=1)
+    decoder.output[:, EOS] = -30.0 * torch.sign(decoder.output[:, EOS])
+    src, length = source(2, 6)
+    config = SearchConfig(beam=beam, n_best=beam, length_factor=1.0, length_extra=1, length_cap=5)
+    for row, found in enumerate(beam_search(decoder, src, length, config)):
+        assert found
+        for hypothesis in found:
+            assert len(hypothesis.tokens) + 1 <= min(int(length[row]) + 1, 5)
+            expected = forced(decoder, src[row, : length[row]], hypothesis.tokens)
+            assert hypothesis.log_prob == pytest.approx(expected, rel=1e-5)
+
+
+def test_ties_go_to_the_lower_word_and_the_higher_rank():
+    # Words 70 to 199 are equally probable, over three blocks; so are the two ways to go on.
+    table = {BOS: {word: 1 / 130 for word in range(70, 200)}}
+    table |= {word: {EOS: 0.5, 4: 0.5} for word in range(70, 200)} | {4: {EOS: 1.0}}
+    decoder = ChainDecoder(table, 200)
+    src, length = source(3, 3)
+    found = beam_search(decoder, src, length, SearchConfig(beam=5, n_best=5, stop="count"))
+    # Among the 5 best of the second step are 3 ends; then 2 of the longer ones end.
+    assert [h.tokens for h in found[0]] == [(70,), (71,), (72,), (70, 4), (71, 4)]
+    assert found[1] == found[0]
+    greedy = greedy_search(decoder, src, length, SearchConfig(beam=1))
+    assert greedy[0].tokens == (70,)  # `eos` is 3, lower than 4
+
+
+def test_unk_is_allowed_unless_banned():
+    decoder = ChainDecoder({BOS: {UNK: 0.9, 5: 0.1}, UNK: {EOS: 1.0}, 5: {EOS: 1.0}}, 8)
+    for beam in (1, 3):
+        for banned, words in ((False, (UNK,)), (True, (5,))):
+            config = SearchConfig(beam=beam, ban_unk=banned)
+            assert translate_ids(decoder, [[4, 5]], config)[0][0].tokens == words
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 5), (33, 64), (70, 4000), (32, 129)])
+def test_normalise_equals_plain_torch(dtype, shape):
+    logits = (torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 5).to(dtype)
+    block_max, lse = normalise(logits)
+    torch.testing.assert_close(lse, logits.float().logsumexp(1))
+    padded = torch.nn.functional.pad(logits.float(), (0, -shape[1] % 64), value=-torch.inf)
+    assert torch.equal(block_max, padded.view(shape[0], -1, 64).amax(2))
+
+
+def test_half_precision_logits_give_float32_scores():
+    decoder = ToyDecoder(500, seed=4, dtype=torch.bfloat16)
+    src, length = source(4)
+    for hypothesis in beam_search(decoder, src, length, SearchConfig(beam=5, n_best=5))[0]:
+        assert hypothesis.log_prob == pytest.approx(
+            forced(decoder, src[0], hypothesis.tokens), abs=1e-4
+        )
+
+
+def test_sampling_depends_on_the_sentence_only():
+    decoder = ToyDecoder(50, seed=8, peak=1.0)
+    sources = [[5, 6, 7], [8, 9], [10, 11, 12, 13, 14]]
+    config = SearchConfig(n_best=4, sampling=Sampling(seed=3))
+    together = translate_ids(decoder, sources, config)
+    for i, line in enumerate(sources):
+        (alone,) = translate_ids(decoder, [line], config, first_id=i)
+        assert [h.tokens for h in alone] == [h.tokens for h in together[i]]
+        for hypothesis in alone:
+            expected = forced(decoder, torch.tensor(line), hypothesis.tokens)
+            assert hypothesis.log_prob == pytest.approx(expected, abs=2e-5)
+    other = translate_ids(decoder, sources, SearchConfig(n_best=4, sampling=Sampling(seed=4)))
+    assert other != together
+
+
+def test_ancestral_samples_follow_the_distribution():
+    decoder = ChainDecoder({BOS: {4: 0.7, 5: 0.25, EOS: 0.05}, 4: {EOS: 1.0}, 5: {EOS: 1.0}}, 8)
+    src, length = source(*[2] * 50)
+    config = SearchConfig(n_best=80, sampling=Sampling(seed=1))
+    draws = [h for found in sample_search(decoder, src, length, config, range(50)) for h in found]
+    shares = {words: sum(h.tokens == words for h in draws) / 4000 for words in [(4,), (5,), ()]}
+    # 4 standard deviations of 4,000 draws
+    assert shares[(4,)] == pytest.approx(0.7, abs=0.03)
+    assert shares[(5,)] == pytest.approx(0.25, abs=0.03)
+    assert shares[()] == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "allowed"),
+    [
+        (Sampling(top_k=1), {(4,)}),
+        (Sampling(top_k=2), {(4,), (5,)}),
+        (Sampling(top_p=0.6), {(4,)}),
+        (Sampling(top_p=0.8), {(4,), (5,)}),
+        (Sampling(temperature=0.01), {(4,)}),
+    ],
+)
+def test_truncated_samples_keep_to_the_kept_words(sampling, allowed):
+    ends = {word: {EOS: 1.0} for word in (4, 5, 6)}
+    decoder = ChainDecoder({BOS: {4: 0.7, 5: 0.25, 6: 0.05}} | ends, 8)
+    config = SearchConfig(n_best=100, sampling=sampling)
+    found = translate_ids(decoder, [[7, 7]], config)[0]
+    assert {h.tokens for h in found} == allowed
+    assert found[0].log_prob == pytest.approx(math.log(0.7), abs=1e-5)  # the model's own score
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"beam": 0},
+        {"beam": 2, "n_best": 3},
+        {"length_penalty": -1.0},
+        {"stop": "soon"},
+        {"length_cap": 0},
+    ],
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(SeqkdError):
+        SearchConfig(**wrong)
+
+
+def test_logits_that_are_not_numbers_are_told():
+    decoder = ChainDecoder({}, 8)
+    decoder.logits.fill_(math.nan)
+    for beam in (1, 4):
+        with pytest.raises(SeqkdError, match="not finite"):
+            translate_ids(decoder, [[4]], SearchConfig(beam=beam))
+
+
+def test_progress_counts_every_source():
+    seen: list[int] = []
+    translate_ids(ToyDecoder(20, 0), [[4], [], [5, 6]], SearchConfig(), on_progress=seen.append)
+    assert sum(seen) == 3
