@@ -1,0 +1,174 @@
+"""How like two sentences are: the sentence-level scores that choose among hypotheses.
+
+`kim-rush` is the smoothed sentence BLEU of the paper's own code (`s2sa/scorers/bleu.lua`), on word
+ids; `kim-rush-marks` keeps a quirk of that code, which hands over hypotheses with `<s>` and `</s>`
+around them, so that each carries two words that never match. `bleu` and `chrf` equal sacreBLEU's
+sentence scores on text, and are several times faster because each sentence is counted once.
+
+A measure turns a sentence into a `Profile` once and then compares profiles, so that 35 hypotheses
+share one reference, and a list can be compared with itself.
+
+Sources: Kim & Rush 2016, section 3.3; Chen & Cherry 2014 (smoothing); Post 2018 (sacreBLEU);
+Popovic 2015 (chrF).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal, NamedTuple
+
+from sacrebleu.metrics.bleu import BLEU
+
+SimilarityName = Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"]
+
+_BLEU_ORDER = 4
+_CHRF_ORDER = 6  # characters; sacreBLEU's chrF2 uses no word n-grams
+_CHRF_BETA = 2
+# Two words that equal nothing, not even each other's or the vocabulary's ids.
+_MARKS = ("<s>", "</s>")
+
+
+class Segment(NamedTuple):
+    """One sentence in the two forms that measures look at."""
+
+    text: str
+    tokens: Sequence[int]
+
+
+class Profile(NamedTuple):
+    """The n-grams of one sentence: for each order a count of each, and the number of all."""
+
+    counts: tuple[Counter[Hashable], ...]
+    totals: tuple[int, ...]
+
+
+class Similarity(NamedTuple):
+    """A measure: how to profile each side, and how to compare. Higher is more alike."""
+
+    hypothesis: Callable[[Segment], Profile]
+    reference: Callable[[Segment], Profile]
+    score: Callable[[Profile, Profile], float]
+
+
+def similarity(name: SimilarityName) -> Similarity:
+    """Return a measure by its name."""
+    match name:
+        case "kim-rush":
+            return Similarity(_ids, _ids, kim_rush_bleu)
+        case "kim-rush-marks":
+            return Similarity(_marked_ids, _ids, kim_rush_bleu)
+        case "bleu":
+            return Similarity(_words, _words, sentence_bleu)
+        case "chrf":
+            return Similarity(_characters, _characters, sentence_chrf)
+
+
+def profile(items: Sequence[Hashable], orders: int) -> Profile:
+    """Count the n-grams of a sequence, for n from 1 to `orders`."""
+    counts = tuple(
+        Counter[Hashable](zip(*(items[i:] for i in range(n)), strict=False))
+        for n in range(1, orders + 1)
+    )
+    return Profile(counts, tuple(max(0, len(items) - n) for n in range(orders)))
+
+
+def _ids(segment: Segment) -> Profile:
+    return profile(tuple(segment.tokens), _BLEU_ORDER)
+
+
+def _marked_ids(segment: Segment) -> Profile:
+    return profile((_MARKS[0], *segment.tokens, _MARKS[1]), _BLEU_ORDER)
+
+
+@functools.cache
+def _tokenize() -> Callable[[str], str]:
+    tokenizer: Callable[[str], str] = BLEU().tokenizer
+    return tokenizer
+
+
+def _words(segment: Segment) -> Profile:
+    return profile(_tokenize()(segment.text.rstrip()).split(), _BLEU_ORDER)
+
+
+def _characters(segment: Segment) -> Profile:
+    text = "".join(segment.text.split())
+    counts = tuple(
+        Counter[Hashable]([text[i : i + n] for i in range(len(text) - n + 1)])
+        for n in range(1, _CHRF_ORDER + 1)
+    )
+    return Profile(counts, tuple(max(0, len(text) - n) for n in range(_CHRF_ORDER)))
+
+
+def matches(hypothesis: Profile, reference: Profile) -> list[int]:
+    """Return the clipped number of common n-grams of each order."""
+    found: list[int] = []
+    for ours, theirs in zip(hypothesis.counts, reference.counts, strict=True):
+        # No common n-gram, no longer one: most pairs of sentences part early.
+        common = ours.keys() & theirs.keys() if not found or found[-1] else ()
+        found.append(sum([min(ours[gram], theirs[gram]) for gram in common]))
+    return found
+
+
+def kim_rush_bleu(hypothesis: Profile, reference: Profile) -> float:
+    """Return the paper's smoothed sentence BLEU, 0 to 1.
+
+    The n-th order without a match counts as 0.5 ** n matches; orders longer than the hypothesis
+    are skipped, and the root stays the fourth. An empty hypothesis scores 0.
+
+    Source: `s2sa/scorers/bleu.lua` of the paper's code; the geometric kind of smoothing is number
+    3 of Chen & Cherry 2014.
+    """
+    length = hypothesis.totals[0]
+    if not length:
+        return 0.0
+    product, smooth = 1.0, 1.0
+    for total, match in zip(hypothesis.totals, matches(hypothesis, reference), strict=True):
+        if total:
+            if not match:
+                smooth *= 0.5
+            product *= (match or smooth) / total
+    brevity = math.exp(1.0 - max(1.0, reference.totals[0] / length))
+    return float(product ** (1.0 / _BLEU_ORDER)) * brevity
+
+
+def sentence_bleu(hypothesis: Profile, reference: Profile) -> float:
+    """Return sacreBLEU's sentence BLEU (13a words, exp smoothing, effective order), 0 to 100.
+
+    Source: Post 2018; equal to `sacrebleu.sentence_bleu`.
+    """
+    found = matches(hypothesis, reference)
+    if not any(found):
+        return 0.0
+    log_sum, smooth, order = 0.0, 1.0, 0
+    for total, match in zip(hypothesis.totals, found, strict=True):
+        if not total:
+            break
+        order += 1
+        if not match:
+            smooth *= 0.5
+        log_sum += math.log(100.0 * (match or smooth) / total)
+    length = hypothesis.totals[0]
+    brevity = math.exp(1.0 - max(1.0, reference.totals[0] / length))
+    return brevity * math.exp(log_sum / order)
+
+
+def sentence_chrf(hypothesis: Profile, reference: Profile) -> float:
+    """Return sacreBLEU's sentence chrF2 (6 characters, no words), 0 to 100.
+
+    Source: Popovic 2015; equal to `sacrebleu.sentence_chrf`.
+    """
+    precision, recall, order = 0.0, 0.0, 0
+    found = matches(hypothesis, reference)
+    for ours, theirs, match in zip(hypothesis.totals, reference.totals, found, strict=True):
+        if ours and theirs:
+            precision += match / ours
+            recall += match / theirs
+            order += 1
+    if not precision + recall:
+        return 0.0
+    precision, recall = precision / order, recall / order
+    factor = _CHRF_BETA**2
+    return 100.0 * (1 + factor) * precision * recall / (factor * precision + recall)
