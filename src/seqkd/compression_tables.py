@@ -1,0 +1,236 @@
+"""The paper's Tables 2 and 3: how fast, and how small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from seqkd.results import Results, RowResult
+from seqkd.results_table import row_name
+from seqkd.scores import number
+from seqkd.speed_scores import Speed, Timing
+from seqkd.tables import DELTA, PLUS_MINUS, Block, Column, Table, count, megabytes, signed
+
+_TIMES = "\u00d7"
+
+
+def ratio(value: float) -> str:
+    """Return a factor with two or three digits."""
+    return f"{value:.0f}{_TIMES}" if value >= 20 else f"{value:.1f}{_TIMES}"
+
+
+def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Table:
+    """Return Table 2: source words a second, with both ratios.
+
+    Args:
+        results: the rows; the first is the teacher that the others are compared with.
+        speeds: measurements, the first seed of each model.
+        setting: what was trained, by which commit.
+    """
+    by_model = {speed.model: speed for speed in reversed(speeds)}
+    rows = [row for row in results.rows if row.row.model in by_model]
+    beam = results.config.beam
+    blocks, records = [], []
+    for device, threads, batch in _settings(list(by_model.values())):
+        shown = []
+        teacher = by_model.get(rows[0].row.model) if rows else None
+        for row in rows:
+            speed = by_model[row.row.model]
+            timings = [speed.find(width, batch, threads, device) for width in (1, beam)]
+            base = [teacher.find(w, batch, threads, device) if teacher else None for w in (1, beam)]
+            shown.append(_speed_cells(row, timings, base, results))
+            records += list(_speed_records(row, timings, base, results))
+        blocks.append(Block(_setting_name(device, threads, batch), shown))
+    return Table(
+        title=f"Decoding speed: {results.config.experiment}, {results.test_set}",
+        caption=[setting, f"Hardware: {'; '.join(_hardware(speeds)) or 'not recorded'}."],
+        columns=[
+            Column("model", "left"),
+            Column("words/s K=1"),
+            Column(f"words/s K={beam}"),
+            Column("K1/K1"),
+            Column(f"K{beam}/K{beam}"),
+            Column(f"K1/K{beam}"),
+            Column("BLEU K=1"),
+            Column(f"BLEU K={beam}"),
+        ],
+        blocks=blocks,
+        notes=[
+            "Source words a second, median of the repeats after warm-up; "
+            f"{PLUS_MINUS}: half their range, in percent.",
+            f"Ratios to the first row: like for like (K1/K1, K{beam}/K{beam}), and the paper's, "
+            f"this model's greedy search to the first row's beam search (K1/K{beam}).",
+        ],
+        records=records,
+        label="speed",
+    )
+
+
+def _settings(speeds: Sequence[Speed]) -> list[tuple[str, int, int]]:
+    timings = [timing for speed in speeds for timing in speed.timings]
+    found = {(timing.device, timing.threads, timing.batch) for timing in timings}
+    return sorted(found)
+
+
+def _setting_name(device: str, threads: int, batch: int) -> str:
+    where = "GPU" if device.startswith("cuda") else f"{threads} thread{'s' if threads > 1 else ''}"
+    how = "one sentence at a time" if batch == 1 else f"batches of {batch}"
+    return f"{where}, {how}"
+
+
+def _model_name(row: RowResult) -> str:
+    return f"{row.row.label} {row_name(row)}"
+
+
+def _speed_cells(
+    row: RowResult,
+    timings: Sequence[Timing | None],
+    base: Sequence[Timing | None],
+    results: Results,
+) -> list[str]:
+    cells = [_model_name(row), *map(_words, timings)]
+    cells += [_ratio(ours, theirs) for ours, theirs in _ratios(timings, base)]
+    return cells + [f"{row.searches[s].bleu.spread.mean:.1f}" for s in results.searches]
+
+
+def _ratios(
+    timings: Sequence[Timing | None], base: Sequence[Timing | None]
+) -> list[tuple[Timing | None, Timing | None]]:
+    """Return greedy to greedy, beam to beam, greedy to the base's beam."""
+    return [(timings[0], base[0]), (timings[1], base[1]), (timings[0], base[1])]
+
+
+def _words(timing: Timing | None) -> str:
+    if timing is None:
+        return "-"
+    spread = 50 * (timing.high - timing.low) / timing.words_per_second
+    return f"{timing.words_per_second:,.0f} {PLUS_MINUS}{spread:.0f}%"
+
+
+def _ratio(ours: Timing | None, theirs: Timing | None) -> str:
+    if ours is None or theirs is None:
+        return "-"
+    return ratio(ours.words_per_second / theirs.words_per_second)
+
+
+def _speed_records(
+    row: RowResult,
+    timings: Sequence[Timing | None],
+    base: Sequence[Timing | None],
+    results: Results,
+) -> Iterator[dict[str, object]]:
+    paper = base[1]
+    for timing, same, search in zip(timings, base, results.searches, strict=True):
+        if timing is None:
+            continue
+        words = timing.words_per_second
+        yield {
+            "experiment": results.config.experiment,
+            "model": row.row.model,
+            "label": row.row.label,
+            "method": row.row.method,
+            "format": row.row.format,
+            "pruned": row.row.pruned,
+            "device": timing.device,
+            "threads": timing.threads,
+            "batch": timing.batch,
+            "beam": timing.beam,
+            "words_per_second": words,
+            "words_per_second_low": timing.low,
+            "words_per_second_high": timing.high,
+            "sentences_per_second": timing.sentences_per_second,
+            "ratio_like_for_like": words / same.words_per_second if same else None,
+            "ratio_to_beam": words / paper.words_per_second if paper else None,
+            "bleu": row.searches[search].bleu.spread.mean,
+        }
+
+
+def _hardware(speeds: Sequence[Speed]) -> list[str]:
+    return list(dict.fromkeys(speed.hardware for speed in speeds if speed.hardware))
+
+
+def pruning_table(results: Results, setting: str) -> Table:
+    """Return Table 3: parameters, share pruned, BLEU, ratio, bytes of the file.
+
+    Args:
+        results: the rows; the first is the teacher that sizes are compared with.
+        setting: what was trained, by which commit.
+    """
+    first = results.rows[0]
+    greedy, beam = results.searches
+    rows, records = [], []
+    for row in results.rows:
+        delta = row.searches[beam].bleu.spread.mean - first.searches[beam].bleu.spread.mean
+        times = first.parameters / max(row.nonzero_parameters, 1)
+        bytes_times = first.file_bytes / max(row.file_bytes, 1)
+        rows.append(
+            [
+                _model_name(row),
+                f"{row.row.pruned}%",
+                count(row.nonzero_parameters),
+                ratio(times),
+                megabytes(row.file_bytes),
+                ratio(bytes_times),
+                _bleu(row, greedy),
+                _bleu(row, beam),
+                "-" if row is first else signed(delta),
+            ]
+        )
+        records.append(_pruning_record(results, row, times, bytes_times, delta))
+    return Table(
+        title=f"Size: {results.config.experiment}, {results.test_set}",
+        caption=[setting],
+        columns=[
+            Column("model", "left"),
+            Column("pruned"),
+            Column("params"),
+            Column("ratio"),
+            Column("MB"),
+            Column("ratio"),
+            Column("BLEU K=1"),
+            Column(f"BLEU K={results.config.beam}"),
+            Column(DELTA),
+        ],
+        blocks=[Block("", rows)],
+        notes=[
+            "params: weights that are not zero; their ratio is to all weights of the first row. "
+            "MB (10^6 bytes): the file that was loaded and scored, vocabularies included.",
+            f"{DELTA}: BLEU K={results.config.beam} against the first row.",
+        ],
+        records=records,
+        label="pruning",
+    )
+
+
+def _bleu(row: RowResult, search: str) -> str:
+    bleu = row.searches[search].bleu
+    return f"{bleu.spread.mean:.1f}{PLUS_MINUS}{bleu.margin:.1f}"
+
+
+def _pruning_record(
+    results: Results, row: RowResult, times: float, bytes_times: float, delta: float
+) -> dict[str, object]:
+    record: dict[str, object] = {
+        "experiment": results.config.experiment,
+        "model": row.row.model,
+        "label": row.row.label,
+        "method": row.row.method,
+        "format": row.row.format,
+        "pruned": row.row.pruned,
+        "parameters": row.parameters,
+        "nonzero_parameters": row.nonzero_parameters,
+        "ratio_parameters": times,
+        "file_bytes": row.file_bytes,
+        "ratio_bytes": bytes_times,
+    }
+    for search in results.searches:
+        record[f"{search.replace('-', '_')}_bleu"] = row.searches[search].bleu.spread.mean
+    return record | {"delta": delta, **_stored_bytes(row)}
+
+
+def _stored_bytes(row: RowResult) -> dict[str, object]:
+    """Return the bytes of each way to store the model, where the evaluation measured them."""
+    return {
+        f"bytes_{kind}": size
+        for kind in ("dense", "sparse", "compressed")
+        if (size := number(row.stored_bytes, kind)) is not None
+    }

@@ -1,0 +1,260 @@
+"""How sure a score is: intervals, paired tests, correction for many tests, spread over seeds.
+
+The tests are those of `sacrebleu.significance`, over the same sentences, the same random numbers
+and the same definition of p; corpus scores are computed for all resamples at once, which makes ten
+thousand resamples cheap. That many are needed: after Holm's correction over m tests the smallest
+p that R resamples can show is m / (R + 1).
+
+A model may have several seeds. The score of a model is then the mean over its seeds, and a
+resample draws the same sentences for all of them. So p answers "would other test sentences say
+the same?"; whether other seeds would is answered by the noise floor beside it.
+
+Sources: Koehn (2004), paired bootstrap; Riezler & Maxwell (2005), approximate randomisation;
+Holm (1979).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+RESAMPLES = 10_000
+SEED = 12345  # sacrebleu's own default
+_CHUNK = 1_000  # resamples at a time: bounds memory to chunk x sentences
+_CHRF_ORDER, _CHRF_BETA = 6, 2.0
+
+
+Extractor: TypeAlias = Callable[[Sequence[str]], FloatArray]
+"""Hypotheses -> statistics (sentences, k)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A corpus metric as a function of sums of sentence statistics."""
+
+    name: str
+    extractor: Callable[[Sequence[str]], Extractor]
+    """References, which are counted once, -> what takes the statistics of hypotheses."""
+    score: Callable[[FloatArray], FloatArray]
+    """Summed statistics (..., k) -> scores (...), 0 to 100."""
+
+    def extract(self, hypotheses: Sequence[str], references: Sequence[str]) -> FloatArray:
+        """Return the statistics (sentences, k) of one output."""
+        return self.extractor(references)(hypotheses)
+
+
+def bleu_metric(tokenize: str = "13a") -> Metric:
+    """Return BLEU as sacrebleu computes it by default, over one reference."""
+    return Metric(
+        "bleu",
+        lambda lines: _extractor(BLEU(tokenize=tokenize, references=[lines])),
+        bleu_from_sums,
+    )
+
+
+def chrf_metric() -> Metric:
+    """Return chrF2 as sacrebleu computes it by default, over one reference."""
+    return Metric("chrf", lambda lines: _extractor(CHRF(references=[lines])), chrf_from_sums)
+
+
+def _extractor(metric: BLEU | CHRF) -> Extractor:
+    def extract(hypotheses: Sequence[str]) -> FloatArray:
+        return np.array(metric._extract_corpus_statistics(hypotheses, None), dtype=np.float64)
+
+    return extract
+
+
+def bleu_from_sums(sums: FloatArray) -> FloatArray:
+    """Return corpus BLEU with sacrebleu's exponential smoothing.
+
+    Args:
+        sums: (..., 10): hypothesis length, reference length, matches of order 1 to 4, n-grams of
+            order 1 to 4.
+    """
+    length, reference = sums[..., 0], sums[..., 1]
+    matches, totals = sums[..., 2:6], sums[..., 6:10]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        empty = (matches == 0) & (totals > 0)
+        # The k-th order without a match counts as 1 / 2^k matches.
+        matches = np.where(empty, 0.5 ** np.cumsum(empty, axis=-1), matches)
+        precision = np.where(totals > 0, matches / totals, 0.0)
+        mean = np.exp(np.log(precision).mean(axis=-1))
+        brevity = np.where(length < reference, np.exp(1.0 - reference / length), 1.0)
+    return np.where(sums[..., 2:6].any(axis=-1), 100.0 * brevity * mean, 0.0)
+
+
+def chrf_from_sums(sums: FloatArray) -> FloatArray:
+    """Return corpus chrF2 from sums (..., 18): hypothesis, reference, matching n-grams by order."""
+    shaped = sums.reshape(*sums.shape[:-1], _CHRF_ORDER, 3)
+    hypothesis, reference, matches = shaped[..., 0], shaped[..., 1], shaped[..., 2]
+    counted = (hypothesis > 0) & (reference > 0)
+    orders = np.maximum(counted.sum(axis=-1), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(counted, matches / hypothesis, 0.0).sum(axis=-1) / orders
+        recall = np.where(counted, matches / reference, 0.0).sum(axis=-1) / orders
+        factor = _CHRF_BETA**2
+        score = (1 + factor) * precision * recall / (factor * precision + recall)
+    return np.where(precision + recall > 0, 100.0 * score, 0.0)
+
+
+def corpus_scores(metric: Metric, systems: Sequence[FloatArray]) -> FloatArray:
+    """Return the score of each system; shape (systems,)."""
+    return metric.score(np.stack([statistics.sum(axis=0) for statistics in systems]))
+
+
+def bootstrap_scores(
+    metric: Metric, systems: Sequence[FloatArray], resamples: int = RESAMPLES, seed: int = SEED
+) -> FloatArray:
+    """Return the scores of all systems on the same resamples of the test sentences.
+
+    Args:
+        metric: what is computed from the sums.
+        systems: statistics (sentences, k) of each system, over the same sentences.
+        resamples: how many test sets are drawn.
+        seed: start of the random generator.
+
+    Returns:
+        Shape (systems, resamples).
+    """
+    sentences, width = systems[0].shape
+    # Sums stay far below 2^24, so float32 is exact and twice as fast.
+    stacked = np.concatenate(systems, axis=1).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    scores = np.empty((len(systems), resamples))
+    for start in range(0, resamples, _CHUNK):
+        rows = min(_CHUNK, resamples - start)
+        drawn = rng.choice(sentences, size=(rows, sentences), replace=True)
+        drawn += np.arange(rows)[:, None] * sentences
+        counts = np.bincount(drawn.ravel(), minlength=rows * sentences)
+        sums = counts.reshape(rows, sentences).astype(np.float32) @ stacked
+        shaped = sums.reshape(rows, len(systems), width).astype(np.float64)
+        scores[:, start : start + rows] = metric.score(shaped).T
+    return scores
+
+
+def interval(scores: FloatArray, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval of resampled scores."""
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(scores, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def paired_bootstrap(scores_a: FloatArray, scores_b: FloatArray, difference: float) -> float:
+    """Return the two-sided p of a difference between two systems by paired bootstrap.
+
+    Args:
+        scores_a: scores of one system on each resample.
+        scores_b: of the other, on the same resamples.
+        difference: of the two scores on the whole test set.
+    """
+    differences = np.abs(scores_a - scores_b)
+    return _p_value(differences - differences.mean(), abs(difference))
+
+
+def _p_value(null: FloatArray, difference: float) -> float:
+    # Greater, as in sacrebleu; but there two systems that agree on every sentence come out as
+    # surely different (no resample exceeds 0). Here no difference has no significance.
+    if difference == 0:
+        return 1.0
+    # One is added so that p is never 0 (Riezler & Maxwell 2005).
+    return float((np.sum(null > difference) + 1) / (null.size + 1))
+
+
+SeedPairs: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
+"""Statistics (sentences, k) of both systems, seed by seed."""
+
+
+def approximate_randomisation(
+    metric: Metric, comparisons: Sequence[SeedPairs], trials: int = RESAMPLES, seed: int = SEED
+) -> list[float]:
+    """Return the two-sided p of each comparison by approximate randomisation.
+
+    In each trial the two outputs of each sentence change places with probability one half, for
+    all seeds of a comparison at once.
+    """
+    if not comparisons:
+        return []
+    flat = [pair for pairs in comparisons for pair in pairs]
+    sentences, width = flat[0][0].shape
+    swaps = np.concatenate([a - b for a, b in flat], axis=1).astype(np.float32)
+    sum_a = np.stack([a.sum(axis=0) for a, _ in flat])
+    sum_b = np.stack([b.sum(axis=0) for _, b in flat])
+    rng = np.random.default_rng(seed)
+    swapped = rng.integers(2, size=(trials, sentences), dtype=bool)
+    differences = np.empty((len(flat), trials))
+    for start in range(0, trials, _CHUNK):
+        rows = swapped[start : start + _CHUNK].astype(np.float32)
+        moved = (rows @ swaps).reshape(len(rows), len(flat), width).astype(np.float64)
+        first, second = metric.score(sum_b + moved), metric.score(sum_a - moved)
+        differences[:, start : start + _CHUNK] = (first - second).T
+    real = metric.score(sum_a) - metric.score(sum_b)
+    results, place = [], 0
+    for pairs in comparisons:
+        part = slice(place, place + len(pairs))
+        null = np.abs(differences[part].mean(axis=0))
+        results.append(_p_value(null, abs(float(real[part].mean()))))
+        place += len(pairs)
+    return results
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number, so that any one is wrong with p at most.
+
+    Source: Holm (1979): the smallest is multiplied by m, the next by m - 1, ...; never falling.
+    """
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean over seeds, and standard deviation where there is more than one."""
+
+    mean: float
+    sd: float | None
+    count: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return mean and sample standard deviation; the latter is None for a single value."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return Spread(mean, None, len(values))
+    square = math.fsum((value - mean) ** 2 for value in values)
+    return Spread(mean, math.sqrt(square / (len(values) - 1)), len(values))
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """How far two trainings of one model differ by their seeds alone."""
+
+    sd: float
+    """Standard deviation of one training, pooled over models; BLEU."""
+    degrees: int
+    """Degrees of freedom behind it: seeds less models."""
+
+    def standard_error(self, count_a: int, count_b: int) -> float:
+        """Return the standard error of a difference of means over so many seeds."""
+        return self.sd * math.sqrt(1 / count_a + 1 / count_b)
+
+
+def noise_floor(groups: Sequence[Spread]) -> NoiseFloor | None:
+    """Pool the spread of all models with more than one seed; None if there is no such model."""
+    degrees = sum(group.count - 1 for group in groups)
+    if degrees == 0:
+        return None
+    square = math.fsum(group.sd**2 * (group.count - 1) for group in groups if group.sd is not None)
+    return NoiseFloor(math.sqrt(square / degrees), degrees)
