@@ -46,8 +46,15 @@ class Decoder(Protocol):
 class TranslationModel(Protocol):
     """A trainable model. `nn.Module`s of this package fulfil it."""
 
-    output_weight_VD: Tensor
-    output_bias_V: Tensor
+    @property
+    def output_weight_VD(self) -> Tensor:
+        """The output projection."""
+        ...
+
+    @property
+    def output_bias_V(self) -> Tensor:
+        """Its bias."""
+        ...
 
     def hidden(self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
         """Return the states before the output projection under teacher forcing, (B, T, D)."""

@@ -1,0 +1,190 @@
+"""From token ids to batches: compact storage, length buckets, a reproducible order.
+
+Ids lie end to end in one array, so a corpus of millions of pairs is a few numbers and not
+millions of Python objects. The order of an epoch is a function of (seed, epoch) alone: a resumed
+run, or a run on another number of processes, sees the same batches.
+
+Shapes: B batch, S source length, T target length, N real target positions in a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seqkd.models.protocol import BOS, EOS, PAD
+
+Ints = npt.NDArray[np.int64]
+_LINES = 20_000  # lines encoded at a time
+
+
+class Encoder(Protocol):
+    """What batching needs of a vocabulary."""
+
+    def encode(self, lines: list[str]) -> list[list[int]]:
+        """Return the ids of each line, without sentence marks."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Sentences as ids, end to end.
+
+    Attributes:
+        ids: all ids (total,), in the smallest unsigned type that holds them.
+        offsets: start of each sentence, and the end of the last (sentences + 1,).
+    """
+
+    ids: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+    offsets: Ints
+
+    def __len__(self) -> int:
+        """Return the number of sentences."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> list[int]:
+        """Return one sentence's ids."""
+        sentence: list[int] = self.ids[self.offsets[index] : self.offsets[index + 1]].tolist()
+        return sentence
+
+    @property
+    def lengths(self) -> Ints:
+        """Number of ids of each sentence, without sentence marks."""
+        return np.diff(self.offsets)
+
+
+def encode_lines(lines: Iterable[str], vocabulary: Encoder) -> Tokens:
+    """Encode lines of text, a block at a time."""
+    blocks, lengths = [np.empty(0, np.uint32)], [np.empty(0, np.int64)]
+    stream = iter(lines)
+    while block := list(itertools.islice(stream, _LINES)):
+        encoded = vocabulary.encode(block)
+        blocks.append(np.fromiter(itertools.chain.from_iterable(encoded), np.uint32))
+        lengths.append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+    ids = np.concatenate(blocks)
+    small = ids.astype(np.uint16) if ids.max(initial=0) < 1 << 16 else ids
+    return Tokens(small, np.concatenate([[0], np.cumsum(np.concatenate(lengths))]))
+
+
+@dataclass(frozen=True)
+class ParallelTokens:
+    """Source and target sentences, aligned by position."""
+
+    src: Tokens
+    tgt: Tokens
+
+    def usable(self, max_length: int) -> Ints:
+        """Return indices of pairs with 1 to `max_length` tokens on both sides."""
+        src, tgt = self.src.lengths, self.tgt.lengths
+        fits = (src > 0) & (tgt > 0) & (src <= max_length) & (tgt <= max_length)
+        return np.flatnonzero(fits)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded tensors of one batch.
+
+    Attributes:
+        src_BS: source ids, `eos` at the end of each; length_B: their lengths.
+        tgt_in_BT: target ids after `bos`; tgt_out_BT: the same shifted, with `eos`.
+        position_N: places of real target words in (B x T) flattened.
+        soft_N: places of these words in the corpus' soft targets, in the same order.
+    """
+
+    src_BS: Tensor
+    length_B: Tensor
+    tgt_in_BT: Tensor
+    tgt_out_BT: Tensor
+    position_N: Tensor
+    soft_N: Tensor
+
+    @property
+    def target_N(self) -> Tensor:
+        """Ids to predict, padding left out."""
+        return self.tgt_out_BT.reshape(-1).index_select(0, self.position_N)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on another device."""
+        if device.type == "cpu":
+            return self
+        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items()}
+        return Batch(**moved)
+
+
+def plan_batches(
+    data: ParallelTokens,
+    indices: Ints,
+    *,
+    sentences: int,
+    tokens: int,
+    seed: int,
+    epoch: int,
+) -> list[Ints]:
+    """Group pairs of like length into batches and shuffle the batches.
+
+    Pairs are sorted by target length (with a little noise, so that batches differ from epoch to
+    epoch), then by source length: the decoder and the projection see almost no padding.
+
+    Args:
+        data: the corpus.
+        indices: pairs to use.
+        sentences: most pairs in a batch; 0 for no such limit.
+        tokens: most target positions in a batch, padding and `eos` included; 0 for no limit.
+        seed: of the run.
+        epoch: counted from 0.
+    """
+    random = np.random.default_rng([seed, epoch])
+    tgt, src = data.tgt.lengths[indices] + 1, data.src.lengths[indices] + 1
+    order = np.lexsort((random.random(len(indices)), src, tgt + random.random(len(indices)) * 1.5))
+    batches, start = [], 0
+    sorted_tgt = tgt[order]
+    while start < len(order):
+        size = sentences or len(order)
+        if tokens:
+            size = min(size, _fitting(sorted_tgt[start : start + size], tokens))
+        batches.append(indices[order[start : start + size]])
+        start += size
+    return [batches[k] for k in random.permutation(len(batches))]
+
+
+def _fitting(lengths: Ints, tokens: int) -> int:
+    """Return how many of the first sentences fit into a padded budget; at least one."""
+    padded = np.maximum.accumulate(lengths) * np.arange(1, len(lengths) + 1)
+    return max(1, int(np.searchsorted(padded, tokens, side="right")))
+
+
+def collate(data: ParallelTokens, indices: Ints) -> Batch:
+    """Pad the chosen pairs into tensors."""
+    src, length = pad_rows([[*data.src[int(i)], EOS] for i in indices])
+    rows = [data.tgt[int(i)] for i in indices]
+    tgt_in, _ = pad_rows([[BOS, *row] for row in rows])
+    tgt_out, tgt_length = pad_rows([[*row, EOS] for row in rows])
+    real = torch.arange(tgt_out.shape[1])[None] < tgt_length[:, None]
+    # Soft targets lie end to end with one row for each word and one for `eos`.
+    starts = torch.from_numpy(data.tgt.offsets[indices] + indices)
+    soft = (starts[:, None] + torch.arange(tgt_out.shape[1]))[real]
+    return Batch(src, length, tgt_in, tgt_out, real.reshape(-1).nonzero().squeeze(1), soft)
+
+
+def source_rows(encoded: Iterable[list[int]]) -> list[list[int]]:
+    """Return sources as a model reads them: `eos` at the end; an empty line stays empty."""
+    return [[*ids, EOS] if ids else [] for ids in encoded]
+
+
+def pad_rows(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Return ids padded to the longest row (B, S), and the lengths (B,)."""
+    length = max(map(len, rows))
+    padded = torch.tensor([row + [PAD] * (length - len(row)) for row in rows])
+    return padded, torch.tensor([len(row) for row in rows])
+
+
+def batches_of(data: ParallelTokens, plan: Iterable[Ints]) -> Iterator[Batch]:
+    """Yield the batches of a plan."""
+    return (collate(data, indices) for indices in plan)

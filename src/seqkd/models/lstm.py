@@ -1,0 +1,262 @@
+"""The attentional LSTM: stacked encoder, global attention, input feeding.
+
+Kim & Rush (2016) use exactly the design of Luong et al. (2015): a unidirectional stacked LSTM
+encoder, a decoder of the same depth started from the encoder's last states, "general" attention,
+input feeding, and three separate embedding matrices. `LstmConfig` says what may differ.
+
+Shapes: B batch, S source length, T target length, E embedding, H width, G = 4 H gates,
+L layers, V vocabulary, N hypotheses, D directions.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqkd.models.architecture import LstmConfig
+from seqkd.models.protocol import State
+from seqkd.models.recurrence import attentional_decoder, lstm_layer, lstm_step_
+
+MASKED = -1e9  # added to attention scores of padding; its softmax is exactly 0 in fp32
+TABLE_LIMIT = 64_000_000  # entries of the word-by-gates table made for search, 256 MB in fp32
+
+
+class Lstm(nn.Module):
+    """Encoder and decoder with teacher forcing; `decoder` gives the form for search.
+
+    Attributes:
+        compute_dtype: of matrix products, fp32 or bf16; parameters are always fp32.
+        generator: source of dropout masks, on the CPU; None takes PyTorch's own.
+    """
+
+    def __init__(self, config: LstmConfig, src_vocab_size: int, tgt_vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.generator: torch.Generator | None = None
+        width, gates, embed = config.width, 4 * config.width, config.embedding_size
+
+        def weight(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(*shape))
+
+        self.src_embedding_VE = weight(src_vocab_size, embed)
+        self.tgt_embedding_VE = None if config.tie_embeddings else weight(tgt_vocab_size, embed)
+        directions = [2 if config.bidirectional and k == 0 else 1 for k in range(config.layers)]
+        sizes = [embed] + [width] * (config.layers - 1)
+        self.encoder_input = nn.ParameterList(weight(size, gates) for size in sizes)
+        self.encoder_bias = nn.ParameterList(weight(gates) for _ in sizes)
+        self.encoder_recurrent = nn.ParameterList(
+            weight(d, width // d, gates // d) for d in directions
+        )
+        below = [width if config.input_feeding else 0] + [width] * (config.layers - 1)
+        self.decoder_input = weight(embed, gates)
+        self.decoder_bias = nn.ParameterList(weight(gates) for _ in sizes)
+        self.decoder_recurrent = nn.ParameterList(weight(b + width, gates) for b in below)
+        self.attention_HH = weight(width, width)
+        self.combine = weight(2 * width, width)
+        self.output_weight_VD = weight(tgt_vocab_size, width)
+        self.output_bias_V = weight(tgt_vocab_size)
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        if self.config.init == "uniform":
+            for parameter in self.parameters():
+                parameter.uniform_(-0.1, 0.1)
+            return
+        # Larger word vectors and attention scores, and an open forget gate: the plateau before
+        # alignment is learned is much shorter.
+        for name, parameter in self.named_parameters():
+            if name.endswith("_VE") or name == "output_weight_VD":
+                parameter.normal_(std=0.5 if name.endswith("_VE") else 0.05)
+            elif parameter.dim() == 1:
+                parameter.zero_()
+            elif parameter.dim() == 3:
+                for direction in parameter:
+                    nn.init.xavier_uniform_(direction)
+            else:
+                nn.init.xavier_uniform_(parameter, gain=2.0 if name == "attention_HH" else 1.0)
+        for bias, recurrent in zip(self.encoder_bias, self.encoder_recurrent, strict=True):
+            for block in bias.view(recurrent.shape[0], 4, -1):
+                block[2] = 1.0
+        for bias in self.decoder_bias:
+            bias.view(4, -1)[2] = 1.0
+
+    # ------------------------------------------------------------------ parts
+
+    def _dropout(self, *shape: int, device: torch.device) -> Tensor | None:
+        """Return a scaled mask of kept units (drawn from bytes, the fastest generator), or None."""
+        if not self.training or self.config.dropout == 0.0:
+            return None
+        drop = round(256 * self.config.dropout)
+        drawn = torch.empty(shape, dtype=torch.uint8).random_(0, 256, generator=self.generator)
+        return (drawn >= drop).to(device, torch.float32).mul_(256 / (256 - drop))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        mask = self._dropout(*x.shape, device=x.device)
+        return x if mask is None else x * mask.to(x.dtype)
+
+    def _embed(self, token: Tensor, table_VE: Tensor) -> Tensor:
+        return self._drop(F.embedding(token, table_VE).to(self.compute_dtype))
+
+    def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1]) @ weight.to(self.compute_dtype)
+        flat = flat.float() if bias is None else flat + bias
+        return flat.view(*x.shape[:-1], weight.shape[1])
+
+    @property
+    def target_embedding_VE(self) -> Tensor:
+        """Target word vectors, also when they are tied to the output projection."""
+        table = self.tgt_embedding_VE
+        return self.output_weight_VD if table is None else table
+
+    # ------------------------------------------------------------------ encoder
+
+    def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return memory (B, S, H) and the decoder's first outputs and cells, each (L, B, H)."""
+        rows = torch.arange(len(src_BS), device=src_BS.device)
+        last_B = length_B - 1
+        x_SBE = self._embed(src_BS.t(), self.src_embedding_VE)
+        h_last, c_last = [], []
+        for layer, recurrent in enumerate(self.encoder_recurrent):
+            if layer:
+                x_SBE = self._drop(x_SBE)
+            gates = self._linear(x_SBE, self.encoder_input[layer], self.encoder_bias[layer])
+            if recurrent.shape[0] == 2:
+                x_SBE, h, c = self._both_ways(gates, recurrent, length_B)
+            else:
+                h_all, c_all = lstm_layer(gates.unsqueeze(1), recurrent, self.compute_dtype)
+                x_SBE = h_all.squeeze(1)
+                h, c = x_SBE[last_B, rows], c_all[last_B, 0, rows]
+            h_last.append(h.float())
+            c_last.append(c)
+        return x_SBE.transpose(0, 1).contiguous(), torch.stack(h_last), torch.stack(c_last)
+
+    def _both_ways(
+        self, gates_SBG: Tensor, recurrent_DHG: Tensor, length_B: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run a layer forwards and backwards; return outputs (S, B, H), last output and cell."""
+        steps, batch, _ = gates_SBG.shape
+        rows = torch.arange(batch, device=gates_SBG.device)
+        time_S1 = torch.arange(steps, device=gates_SBG.device)[:, None]
+        # Each sentence is reversed within its own length, so padding stays at the end.
+        reverse_SB = torch.where(time_S1 < length_B, length_B - 1 - time_S1, time_S1)
+        forward_SBG, backward_SBG = gates_SBG.chunk(2, dim=-1)
+        gates = torch.stack([forward_SBG, backward_SBG[reverse_SB, rows]], dim=1)
+        h, c = lstm_layer(gates, recurrent_DHG, self.compute_dtype)
+        last = length_B - 1
+        h_last = torch.cat([h[last, 0, rows], h[last, 1, rows]], dim=-1)
+        c_last = torch.cat([c[last, 0, rows], c[last, 1, rows]], dim=-1)
+        outputs = torch.cat([h[:, 0], h[:, 1][reverse_SB, rows]], dim=-1)
+        return outputs, h_last, c_last
+
+    def _attention_inputs(self, memory_BSH: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
+        keys_BSH = self._linear(memory_BSH, self.attention_HH).to(self.compute_dtype)
+        return keys_BSH, padding_mask(length_B, memory_BSH.shape[1])
+
+    # ------------------------------------------------------------------ teacher forcing
+
+    def hidden(self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
+        """Return attentional states (B, T, H) for target prefixes that start with `bos`."""
+        config = self.config
+        memory_BSH, h0, c0 = self.encode(src_BS, length_B)
+        keys_BSH, mask_BS = self._attention_inputs(memory_BSH, length_B)
+        batch, steps = tgt_in_BT.shape
+        device = src_BS.device
+        embedded_TBE = self._embed(tgt_in_BT.t(), self.target_embedding_VE)
+        gates_TBG = self._linear(embedded_TBE, self.decoder_input, self.decoder_bias[0])
+        between = (config.layers - 1, steps, batch, config.width)
+        hidden_TBH = attentional_decoder(
+            gates_TBG, h0, c0, memory_BSH, keys_BSH, mask_BS, self.combine,
+            list(self.decoder_recurrent), list(self.decoder_bias)[1:],
+            drop_layers=self._dropout(*between, device=device) if config.layers > 1 else None,
+            drop_output=self._dropout(*between[1:], device=device),
+            feeding=config.input_feeding,
+            dtype=self.compute_dtype,
+        )  # fmt: skip
+        return hidden_TBH.transpose(0, 1)
+
+    def decoder(self) -> LstmDecoder:
+        """Return the model made ready for search, with weights cast once."""
+        return LstmDecoder(self)
+
+
+def padding_mask(length_B: Tensor, steps: int) -> Tensor:
+    """Return (B, S): 0 on real words, `MASKED` on padding."""
+    padded = torch.arange(steps, device=length_B.device)[None] >= length_B[:, None]
+    return torch.zeros(padded.shape, device=length_B.device).masked_fill_(padded, MASKED)
+
+
+class LstmDecoder:
+    """An `Lstm` ready for search: weights cast once, word vectors and gate weights multiplied out.
+
+    State: sentence = memory (B, S, H), keys (B, H, S), mask (B, 1, S); hypothesis =
+    [attentional state | output of each layer] (N, (1 + L) H) and cells (N, L H).
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: Lstm) -> None:
+        model.eval()
+        self._model = model
+        dtype = self._dtype = model.compute_dtype
+        self.vocab_size = model.output_weight_VD.shape[0]
+        self._recurrent = [w.to(dtype) for w in model.decoder_recurrent]
+        self._biases = [b.float() for b in model.decoder_bias]
+        self._combine = model.combine.to(dtype)
+        self._output = model.output_weight_VD.to(dtype).t()
+        self._output_bias = model.output_bias_V.to(dtype)
+        self._embedding = model.target_embedding_VE.to(dtype)
+        self._input = model.decoder_input.to(dtype)
+        self._table = self._gate_table()
+
+    def _gate_table(self) -> Tensor | None:
+        """Return every word's part of the first layer's gates (V, G), unless it is too large."""
+        if self.vocab_size * self._input.shape[1] > TABLE_LIMIT:
+            return None
+        table: Tensor = (self._embedding @ self._input).float() + self._biases[0]
+        return table
+
+    def _word_gates(self, token_N: Tensor) -> Tensor:
+        if self._table is not None:
+            return self._table.index_select(0, token_N)
+        embedded = self._embedding.index_select(0, token_N)
+        gates: Tensor = (embedded @ self._input).float() + self._biases[0]
+        return gates
+
+    @torch.inference_mode()
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        """Encode the sources; see `protocol.Decoder`."""
+        model = self._model
+        memory_BSH, h0_LBH, c0_LBH = model.encode(src_BS, length_B)
+        keys_BSH, mask_BS = model._attention_inputs(memory_BSH, length_B)
+        feed = torch.zeros_like(h0_LBH[0])
+        outputs = torch.cat([feed, *h0_LBH], dim=1).to(self._dtype)
+        sentence = memory_BSH, keys_BSH.transpose(1, 2).contiguous(), mask_BS.unsqueeze(1)
+        return State(sentence, (outputs, torch.cat(list(c0_LBH), dim=1)))
+
+    @torch.inference_mode()
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance each hypothesis by one word; see `protocol.Decoder`."""
+        memory_BSH, keys_BHS, mask_B1S = state.sentence
+        outputs_before, cells_before = state.hypothesis
+        rows, width = outputs_before.shape[0], self._combine.shape[1]
+        outputs, cells = torch.empty_like(outputs_before), torch.empty_like(cells_before)
+        tanh_c = cells.new_empty(rows, width)
+        h = outputs_before[:, :width]  # what comes from below: the attentional state at first
+        for layer, weight in enumerate(self._recurrent):
+            own = slice(width * (layer + 1), width * (layer + 2))
+            feeds = layer or weight.shape[0] > width
+            x = torch.cat([h, outputs_before[:, own]], 1) if feeds else outputs_before[:, own]
+            before = self._word_gates(token_N) if layer == 0 else self._biases[layer]
+            gates = before + torch.mm(x, weight)
+            cell = slice(width * layer, width * (layer + 1))
+            h = outputs[:, own]
+            lstm_step_(gates, cells_before[:, cell], cells[:, cell], tanh_c, h)
+        batch = memory_BSH.shape[0]
+        scores = torch.bmm(h.view(batch, rows // batch, width), keys_BHS).float() + mask_B1S
+        context = torch.bmm(torch.softmax(scores, 2).to(self._dtype), memory_BSH)
+        attended = torch.cat([context.view(rows, width), h], 1)
+        outputs[:, :width] = torch.tanh(torch.mm(attended, self._combine).float())
+        logits = torch.addmm(self._output_bias, outputs[:, :width], self._output)
+        return logits, State(state.sentence, (outputs, cells))

@@ -1,0 +1,59 @@
+"""Store a teacher's top-k word distributions over a target text, for Word-KD.
+
+The file says which text and which teacher it belongs to; the manifest says how much of the
+probability mass the k words hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from seqkd.batching import ParallelTokens, encode_lines
+from seqkd.checkpoint import load_model
+from seqkd.errors import SeqkdError
+from seqkd.files import digest, read_lines
+from seqkd.manifest import write_manifest
+from seqkd.runtime import compute_dtype, set_up
+from seqkd.soft_targets import distributions, save
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="the teacher's model file")
+    add("--src", type=Path, required=True, help="training sources")
+    add("--tgt", type=Path, required=True, help="training targets, gold or distilled")
+    add("--top-k", type=int, required=True, help="words kept for each position")
+    add("--output", type=Path, required=True)
+    add("--manifest", type=Path, required=True)
+    add("--threads", type=int, default=1)
+    add("--device", default="auto", help="auto, cpu or cuda")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the distributions and their manifest."""
+    started = time.time()
+    device = set_up(args.threads, args.device)
+    teacher = load_model(args.model, device)
+    teacher.model.compute_dtype = compute_dtype("auto", device)
+    if not 1 <= args.top_k <= teacher.tgt_vocab.size:
+        raise SeqkdError(f"--top-k must be in 1 to {teacher.tgt_vocab.size}, got {args.top_k}")
+    data = ParallelTokens(
+        encode_lines(read_lines(args.src), teacher.src_vocab),
+        encode_lines(read_lines(args.tgt), teacher.tgt_vocab),
+    )
+    if len(data.src) != len(data.tgt):
+        raise SeqkdError(
+            f"not parallel: {args.src} has {len(data.src):,} lines, {args.tgt} {len(data.tgt):,}"
+        )
+    ids, probs, mass = distributions(teacher.model, data, args.top_k, device)
+    header = {"tgt": digest(args.tgt), "teacher": digest(args.model), "k": args.top_k}
+    save(args.output, ids, probs, header)
+    write_manifest(
+        args.manifest,
+        inputs={"model": args.model, "src": args.src, "tgt": args.tgt},
+        facts={"k": args.top_k, "kept_mass": mass, "positions": len(ids)},
+        started=started,
+    )

@@ -1,0 +1,286 @@
+"""Train one model: a teacher, a student, or one stage of it.
+
+The entry (--config) says what is trained and how; the files say on what. With --init, training
+goes on from that model's weights. Word-KD takes --soft-targets (stored top-k distributions) or
+--teacher (run alongside). A run that is killed goes on where it last saved; SIGTERM saves first.
+
+Under `torchrun`, processes share each update's batches (see training.accumulate).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from seqkd.batching import ParallelTokens, encode_lines
+from seqkd.checkpoint import ModelInfo, load_model, save_model
+from seqkd.code_hash import code_hash
+from seqkd.entry import ModelEntry, load_entry
+from seqkd.errors import SeqkdError
+from seqkd.files import atomic_text, digest, read_lines
+from seqkd.losses import Objective
+from seqkd.manifest import write_manifest
+from seqkd.models.build import build
+from seqkd.models.lstm import Lstm
+from seqkd.progress import Progress
+from seqkd.pruning import apply_masks, masks_of_zeros, prune_masks
+from seqkd.resume import ResumableState, fingerprint
+from seqkd.runtime import compute_dtype, hardware, set_up
+from seqkd.schema import to_dict
+from seqkd.soft_targets import StoredTopK
+from seqkd.training import SoftTargets, TeacherAlongside, Trainer, Validation
+from seqkd.validation import greedy_bleu, perplexity
+from seqkd.vocabulary import Vocabulary, load_vocabulary
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--config", type=Path, required=True, help="the model's entry, YAML")
+    add("--source", required=True, help="language translated from, such as de")
+    add("--target", required=True, help="language translated to, such as en")
+    add("--src-vocab", type=Path, required=True)
+    add("--tgt-vocab", type=Path, required=True)
+    add("--train-src", type=Path, required=True, help="training sources, one a line")
+    add("--train-tgt", type=Path, required=True, help="training targets: gold or distilled")
+    add("--dev-src", type=Path, required=True)
+    add("--dev-tgt", type=Path, required=True)
+    add("--init", type=Path, help="model file to start from")
+    add("--teacher", type=Path, help="model file run alongside for Word-KD")
+    add("--soft-targets", type=Path, help="stored distributions for Word-KD")
+    add("--model", type=Path, required=True, help="output: the model file")
+    add("--curve", type=Path, required=True, help="output: one JSON line a validation")
+    add("--manifest", type=Path, required=True, help="output: inputs, versions, cost")
+    add("--state", type=Path, required=True, help="folder for what a killed run goes on from")
+    add("--licence", default="", help="licence of the training data, kept in the model file")
+    add("--threads", type=int, default=1)
+    add("--device", default="auto", help="auto, cpu or cuda")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train and write the model, its curve and its manifest."""
+    started = time.time()
+    device = _distributed(set_up(args.threads, args.device))
+    entry = load_entry(args.config)
+    src_vocab, tgt_vocab = load_vocabulary(args.src_vocab), load_vocabulary(args.tgt_vocab)
+    data = _parallel(args.train_src, args.train_tgt, src_vocab, tgt_vocab)
+    dev = _parallel(args.dev_src, args.dev_tgt, src_vocab, tgt_vocab)
+    references = list(read_lines(args.dev_tgt))
+    model = _initial_model(entry, args.init, src_vocab, tgt_vocab).to(device)
+    trainer = Trainer(
+        model=model,
+        data=data,
+        validate=lambda m: (
+            perplexity(m, dev, device), greedy_bleu(m, dev, references, tgt_vocab, device),
+        ),
+        config=entry.training,
+        objective=Objective(
+            kd_weight=entry.objective.kd_weight,
+            label_smoothing=entry.training.label_smoothing,
+            temperature=entry.objective.temperature,
+        ),
+        seed=entry.seed,
+        device=device,
+        soft=_soft_targets(entry, args, data, src_vocab, tgt_vocab, device),
+        compute_dtype=compute_dtype(entry.training.precision, device),
+    )  # fmt: skip
+    if not len(trainer.indices):
+        raise SeqkdError(f"no pair of {args.train_src} has 1 to {entry.training.max_length} tokens")
+    if entry.prune is not None:
+        _hold_masks(trainer, entry)
+    inputs = _inputs(args)
+    settings = [{**to_dict(entry), "training": _deciding(entry)}, str(trainer.compute_dtype)]
+    saved = ResumableState(
+        args.state,
+        fingerprint(settings, {k: v for k, v in inputs.items() if k != "config"},
+                    code_hash("seqkd.steps.train")),
+        entry.training.save_minutes,
+    )  # fmt: skip
+    _train(trainer, saved, entry.model)
+    if trainer.rank == 0:
+        _write(args, entry, trainer, saved, inputs, src_vocab, tgt_vocab, started)
+        saved.clear()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _deciding(entry: ModelEntry) -> dict[str, object]:
+    """Return the training settings that decide the result: all but how often state is saved."""
+    settings = dataclasses.asdict(entry.training)
+    del settings["save_minutes"]
+    return settings
+
+
+def _distributed(device: torch.device) -> torch.device:
+    """Join the other processes if started by `torchrun`; each takes its own GPU."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def _parallel(src: Path, tgt: Path, src_vocab: Vocabulary, tgt_vocab: Vocabulary) -> ParallelTokens:
+    data = ParallelTokens(
+        encode_lines(read_lines(src), src_vocab), encode_lines(read_lines(tgt), tgt_vocab)
+    )
+    if len(data.src) != len(data.tgt):
+        raise SeqkdError(
+            f"not parallel: {src} has {len(data.src):,} lines and {tgt} {len(data.tgt):,}"
+        )
+    return data
+
+
+def _same_vocabularies(
+    path: Path, theirs: tuple[Vocabulary, Vocabulary], ours: tuple[Vocabulary, Vocabulary]
+) -> None:
+    if [v.digest for v in theirs] != [v.digest for v in ours]:
+        raise SeqkdError(
+            f"{path} was trained with other vocabularies than those given; "
+            "train it again, or give the vocabularies it was trained with"
+        )
+
+
+def _initial_model(
+    entry: ModelEntry, init: Path | None, src_vocab: Vocabulary, tgt_vocab: Vocabulary
+) -> Lstm:
+    if init is None:
+        torch.manual_seed(entry.seed)
+        return build(entry.architecture, src_vocab.size, tgt_vocab.size)
+    loaded = load_model(init)
+    _same_vocabularies(init, (loaded.src_vocab, loaded.tgt_vocab), (src_vocab, tgt_vocab))
+    torch.manual_seed(entry.seed)
+    model = build(entry.architecture, src_vocab.size, tgt_vocab.size)
+    try:
+        model.load_state_dict(loaded.model.state_dict())
+    except RuntimeError:
+        raise SeqkdError(f"{init}: its architecture is not that of {entry.model}") from None
+    return model
+
+
+def _soft_targets(
+    entry: ModelEntry,
+    args: argparse.Namespace,
+    data: ParallelTokens,
+    src_vocab: Vocabulary,
+    tgt_vocab: Vocabulary,
+    device: torch.device,
+) -> SoftTargets | None:
+    if entry.objective.kd_weight == 0.0:
+        return None
+    if args.soft_targets is not None:
+        positions = int(data.tgt.offsets[-1]) + len(data.tgt)
+        return StoredTopK.load(args.soft_targets, digest(args.train_tgt), positions)
+    if args.teacher is None:
+        raise SeqkdError("Word-KD needs --soft-targets or --teacher")
+    loaded = load_model(args.teacher, device)
+    _same_vocabularies(args.teacher, (loaded.src_vocab, loaded.tgt_vocab), (src_vocab, tgt_vocab))
+    loaded.model.compute_dtype = compute_dtype(entry.training.precision, device)
+    return TeacherAlongside(loaded.model)
+
+
+def _hold_masks(trainer: Trainer, entry: ModelEntry) -> None:
+    assert entry.prune is not None
+    if entry.prune.held:
+        masks = masks_of_zeros(trainer.model)
+    else:
+        masks = prune_masks(trainer.model, entry.prune)
+    apply_masks(trainer.model, masks)
+    trainer.after_update = lambda model: apply_masks(model, masks)
+
+
+def _train(trainer: Trainer, saved: ResumableState, name: str) -> None:
+    note = saved.restore(trainer)
+    per_epoch = trainer.batches_per_epoch()
+    done = trainer.state.epoch * per_epoch + trainer.state.position
+    total = trainer.config.epochs * per_epoch
+    with Progress(f"train {name}", total, "target tokens", done) as progress:
+        if note and trainer.rank == 0:
+            progress.say(note)
+
+        def announce(result: Validation, better: bool) -> None:
+            if trainer.rank == 0:
+                progress.say(
+                    f"epoch {result.epoch}  update {result.update:,}  "
+                    f"train loss {result.train_loss:.3f}  dev perplexity "
+                    f"{result.dev_perplexity:.2f}  dev BLEU {result.dev_bleu:.2f}"
+                    + ("  best so far" if better else "")
+                )
+
+        trainer.announce = announce
+        if trainer.rank == 0:
+            trainer.report = lambda batches, tokens, loss: progress.advance(
+                batches, tokens, f"loss {loss:.3f}"
+            )
+        trainer.save = saved.save
+        trainer.run()
+
+
+def _inputs(args: argparse.Namespace) -> dict[str, Path | None]:
+    roles = (
+        "config", "src_vocab", "tgt_vocab", "train_src", "train_tgt", "dev_src", "dev_tgt",
+        "init", "teacher", "soft_targets",
+    )  # fmt: skip
+    return {role: getattr(args, role) for role in roles}
+
+
+def _write(
+    args: argparse.Namespace,
+    entry: ModelEntry,
+    trainer: Trainer,
+    saved: ResumableState,
+    inputs: dict[str, Path | None],
+    src_vocab: Vocabulary,
+    tgt_vocab: Vocabulary,
+    started: float,
+) -> None:
+    state, model = trainer.state, trainer.model
+    with atomic_text(args.curve) as file:
+        for result in state.curve:
+            file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+    total = sum(p.numel() for p in model.parameters())
+    zeros = sum(int((p == 0).sum()) for p in model.parameters()) if entry.prune else 0
+    info = ModelInfo(
+        model=entry.model,
+        seed=entry.seed,
+        source=args.source,
+        target=args.target,
+        architecture=dataclasses.asdict(entry.architecture),
+        data=digest(args.train_src) + digest(args.train_tgt),
+        parent=digest(args.init) if args.init else "",
+        teacher=digest(args.teacher) if args.teacher else "",
+        precision=str(trainer.compute_dtype).removeprefix("torch."),
+        pruned=zeros / total,
+        licence=args.licence,
+    )
+    save_model(args.model, model, info, src_vocab, tgt_vocab)
+    write_manifest(
+        args.manifest,
+        inputs=inputs,
+        facts={
+            "model": entry.model,
+            "seed": entry.seed,
+            "parameters": total,
+            "nonzero_parameters": total - zeros,
+            "pairs": len(trainer.data.src),
+            "pairs_too_long_or_empty": len(trainer.data.src) - len(trainer.indices),
+            "updates": state.update,
+            "best_update": state.best_update,
+            "stopped_early": state.finished,
+            "resumed_from_update": saved.resumed_from,
+            "precision": info.precision,
+            "processes": trainer.world,
+            "hardware": hardware(trainer.device),
+            "output": digest(args.model),
+        },
+        started=started,
+    )

@@ -1,0 +1,351 @@
+"""Training of any model, teacher or student: one visible loop over a small explicit state.
+
+An update sums the gradients of `accumulate` batches; with several processes these batches are
+shared out, so the number of processes changes nothing but the time. Dropout masks come from a
+generator seeded by (seed, epoch, batch). The state after any update is therefore weights,
+optimiser and a few numbers, and a run that goes on from it is the run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from seqkd.batching import Batch, Ints, ParallelTokens, collate, plan_batches
+from seqkd.losses import Alongside, Objective, TopK, projected_loss
+from seqkd.models.lstm import Lstm
+from seqkd.schedule import halving_start, learning_rate
+from seqkd.training_config import TrainingConfig
+
+
+class SoftTargets(Protocol):
+    """Where Word-KD gets the teacher's distributions of a batch from."""
+
+    def of(self, batch: Batch) -> TopK | Alongside:
+        """Return the distributions of the batch's real target positions."""
+        ...
+
+
+class TeacherAlongside:
+    """A teacher run beside the student: its full distributions."""
+
+    def __init__(self, teacher: Lstm) -> None:
+        self._teacher = teacher.eval()
+
+    @torch.no_grad()
+    def of(self, batch: Batch) -> Alongside:
+        """See `SoftTargets`."""
+        hidden = self._teacher.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
+        rows = flat_rows(hidden, batch.position_N)
+        return Alongside(rows, self._teacher.output_weight_VD, self._teacher.output_bias_V)
+
+
+@dataclass
+class Validation:
+    """What was measured at one validation; one line of `curve.jsonl`."""
+
+    epoch: int
+    update: int
+    learning_rate: float
+    train_loss: float
+    """Objective a target token since the last validation, nats."""
+    dev_perplexity: float
+    dev_bleu: float
+
+
+@dataclass
+class TrainingState:
+    """Where training stands, apart from weights and optimiser."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    position: int = 0
+    """Batches of the running epoch that are done."""
+    update: int = 0
+    loss_sum: float = 0.0
+    token_count: int = 0
+    """Of the objective, since the last validation."""
+    best: float = -math.inf
+    best_update: int = 0
+    stalled: int = 0
+    """Validations since the best one."""
+    finished: bool = False
+    curve: list[Validation] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, object]) -> TrainingState:
+        """Rebuild the state from `dataclasses.asdict`."""
+        curve = [Validation(**entry) for entry in data["curve"]]  # type: ignore[attr-defined]
+        return cls(**{**data, "curve": curve})  # type: ignore[arg-type]
+
+
+@dataclass
+class Trainer:
+    """Everything a run works with. The loop is `run`; the rest are its steps.
+
+    Attributes:
+        model: trained in place; holds the chosen weights at the end.
+        data: training pairs.
+        validate: returns dev perplexity and dev BLEU of the model as it is.
+        config: how; objective: what is minimised; seed: of order and dropout.
+        soft: teacher distributions for Word-KD, or None.
+        after_update: called after each update, such as to hold pruned weights at zero.
+        save: called where the run may be resumed from; decides itself whether it is time.
+        report: called after each update with batches and target tokens done, and the loss.
+        announce: called after each validation with its result and whether it is the best.
+        compute_dtype: of matrix products.
+    """
+
+    model: Lstm
+    data: ParallelTokens
+    validate: Callable[[Lstm], tuple[float, float]]
+    config: TrainingConfig
+    objective: Objective
+    seed: int
+    device: torch.device
+    soft: SoftTargets | None = None
+    after_update: Callable[[nn.Module], None] | None = None
+    save: Callable[[Trainer], None] | None = None
+    report: Callable[[int, int, float], None] | None = None
+    announce: Callable[[Validation, bool], None] | None = None
+    compute_dtype: torch.dtype = torch.float32
+    state: TrainingState = field(default_factory=TrainingState)
+
+    def __post_init__(self) -> None:
+        self.indices = self.data.usable(self.config.max_length)
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.kept: dict[str, Tensor] = {}
+        self.recent: list[dict[str, Tensor]] = []
+        self.rank, self.world = (
+            (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        )
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Train to the end of the schedule, or until patience is out; keep the best weights."""
+        state, config = self.state, self.config
+        while state.epoch < config.epochs and not state.finished:
+            plan = self._plan(state.epoch)
+            marks = _validation_marks(len(plan), config)
+            updates = len(_groups(plan, config.accumulate)) * config.epochs
+            for group in _groups(plan, config.accumulate, state.position):
+                self._update(group, plan, updates)
+                state.position += len(group)
+                while marks and marks[0] < state.position:
+                    marks.pop(0)
+                if marks and marks[0] == state.position:
+                    self._validation()
+                    if state.finished:
+                        break
+                if self.save is not None:
+                    self.save(self)
+            state.epoch, state.position = state.epoch + 1, 0
+        self._choose_weights()
+
+    def _plan(self, epoch: int) -> list[Ints]:
+        config = self.config
+        return plan_batches(
+            self.data, self.indices, sentences=config.batch_sentences, tokens=config.batch_tokens,
+            seed=self.seed, epoch=epoch,
+        )  # fmt: skip
+
+    def batches_per_epoch(self) -> int:
+        """Return the number of batches of the first epoch; others differ by a few at most."""
+        return len(self._plan(0))
+
+    # ------------------------------------------------------------------ one update
+
+    def _update(self, group: range, plan: list[Ints], total_updates: int) -> None:
+        """Sum gradients over the batches of a group, clip, step."""
+        state, config, model = self.state, self.config, self.model
+        state.update += 1
+        self.model.train()
+        model.compute_dtype = self.compute_dtype
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = torch.zeros(3, dtype=torch.float64)  # objective, tokens, sentences
+        for k in group:
+            if (k - group.start) % self.world == self.rank:
+                sums += self._backward(collate(self.data, plan[k]), k)
+        self._share_gradients(sums)
+        loss, tokens, sentences = sums.tolist()
+        divisor = tokens if config.normalise_by == "token" else sentences
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        torch._foreach_div_(gradients, divisor)
+        if config.gradient_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm, foreach=True)
+        self._set_learning_rate(total_updates)
+        self.optimizer.step()
+        if self.after_update is not None:
+            self.after_update(model)
+        state.loss_sum += loss
+        state.token_count += int(tokens)
+        if self.report is not None:
+            self.report(len(group), int(tokens), loss / max(tokens, 1.0))
+
+    def _backward(self, batch: Batch, number: int) -> Tensor:
+        """Add one batch's gradient; return its summed objective, target tokens and sentences."""
+        batch = batch.to(self.device)
+        self.model.generator = _generator(self.seed, self.state.epoch, number)
+        hidden = self.model.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
+        losses = projected_loss(
+            flat_rows(hidden, batch.position_N),
+            self.model.output_weight_VD,
+            self.model.output_bias_V,
+            batch.target_N,
+            None if self.soft is None else self.soft.of(batch),
+            self.objective,
+        )
+        losses.objective.backward()
+        counts = float(len(batch.position_N)), float(len(batch.length_B))
+        return torch.tensor([float(losses.objective.detach()), *counts], dtype=torch.float64)
+
+    def _share_gradients(self, sums: Tensor) -> None:
+        """Add up gradients and counts over processes."""
+        if self.world == 1:
+            return
+        for parameter in self.model.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad)
+        on_device = sums.to(self.device)
+        dist.all_reduce(on_device)
+        sums.copy_(on_device)
+
+    def _set_learning_rate(self, total_updates: int) -> None:
+        state, config = self.state, self.config
+        by_epoch = {v.epoch: v.dev_perplexity for v in state.curve if v.epoch <= state.epoch}
+        halve_from = halving_start(config, state.epoch + 1, list(by_epoch.values()))
+        rate = learning_rate(config, state.update, total_updates, state.epoch + 1, halve_from)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    # ------------------------------------------------------------------ validation
+
+    def _validation(self) -> None:
+        """Measure on dev, keep the weights if they are the best yet, count patience."""
+        state, config = self.state, self.config
+        perplexity, bleu = self.validate(self.model)
+        result = Validation(
+            epoch=state.epoch + 1,
+            update=state.update,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            train_loss=state.loss_sum / max(state.token_count, 1),
+            dev_perplexity=perplexity,
+            dev_bleu=bleu,
+        )
+        state.curve.append(result)
+        state.loss_sum, state.token_count = 0.0, 0
+        score = {"bleu": bleu, "perplexity": -perplexity, "last": math.inf}[config.best]
+        better = score > state.best or config.best == "last"
+        if better:
+            state.best, state.best_update, state.stalled = score, state.update, 0
+            self.kept = _copy(self.model)
+        else:
+            state.stalled += 1
+            state.finished = bool(config.patience) and state.stalled >= config.patience
+        if config.average_checkpoints > 1:
+            self.recent = [*self.recent, _copy(self.model)][-config.average_checkpoints :]
+        if self.announce is not None:
+            self.announce(result, better)
+
+    @torch.no_grad()
+    def _choose_weights(self) -> None:
+        """Load the kept weights, or the mean of the last ones if checkpoints are averaged."""
+        chosen = self.kept
+        if self.config.average_checkpoints > 1:
+            chosen = {
+                name: torch.stack([weights[name] for weights in self.recent]).mean(0)
+                for name in self.kept
+            }
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(chosen[name])
+        if self.after_update is not None:
+            self.after_update(self.model)
+
+    # ------------------------------------------------------------------ resuming
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every tensor of the state under its name."""
+        for name, parameter in self.model.named_parameters():
+            yield f"model.{name}", parameter
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                yield f"optimizer.{key}.{name}", value
+        for name, value in self.kept.items():
+            yield f"kept.{name}", value
+        for k, weights in enumerate(self.recent):
+            for name, value in weights.items():
+                yield f"recent-{k}.{name}", value
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor], state: TrainingState) -> None:
+        """Go on from what `tensors` and `state` held."""
+        self.state = state
+        recent: dict[str, dict[str, Tensor]] = {}
+        parameters = dict(self.model.named_parameters())
+        for full_name, tensor in tensors.items():
+            part, name = full_name.split(".", 1)
+            if part == "model":
+                parameters[name].copy_(tensor)
+            elif part == "optimizer":
+                key, name = name.split(".", 1)
+                device = "cpu" if key == "step" and self.device.type == "cpu" else self.device
+                self.optimizer.state[parameters[name]][key] = tensor.to(device)
+            elif part == "kept":
+                self.kept[name] = tensor
+            else:
+                recent.setdefault(part, {})[name] = tensor
+        self.recent = [recent[key] for key in sorted(recent, key=lambda k: int(k.split("-")[1]))]
+
+
+def flat_rows(hidden_BTD: Tensor, position_N: Tensor) -> Tensor:
+    """Return the states of real target positions (N, D)."""
+    return hidden_BTD.reshape(-1, hidden_BTD.shape[-1]).index_select(0, position_N)
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser; fused kernels, one pass over the weights an update."""
+    parameters = list(model.parameters())
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+    return torch.optim.AdamW(
+        parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def _generator(seed: int, epoch: int, number: int) -> torch.Generator:
+    """Return the source of one batch's dropout masks."""
+    words = np.random.SeedSequence([seed, epoch, number]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0]))
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
+
+
+def _groups(plan: list[Ints], size: int, start: int = 0) -> list[range]:
+    """Return the batches of each update, from batch `start` on."""
+    return [range(k, min(k + size, len(plan))) for k in range(start, len(plan), size)]
+
+
+def _validation_marks(batches: int, config: TrainingConfig) -> list[int]:
+    """Return the positions in an epoch after which dev is measured; the end is always one."""
+    parts = config.validations_per_epoch
+    marks = {math.ceil(batches * k / parts) for k in range(1, parts + 1)}
+    whole = {min(batches, math.ceil(m / config.accumulate) * config.accumulate) for m in marks}
+    return sorted(whole)
+
+
+def as_dict(state: TrainingState) -> dict[str, object]:
+    """Return the state as plain values."""
+    return dataclasses.asdict(state)

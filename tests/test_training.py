@@ -1,0 +1,185 @@
+"""Training: it learns, it resumes to the bit, and the number of processes changes nothing."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from seqkd.batching import ParallelTokens, Tokens
+from seqkd.losses import Objective
+from seqkd.models.architecture import LstmConfig
+from seqkd.models.lstm import Lstm
+from seqkd.resume import ResumableState
+from seqkd.schedule import halving_start, learning_rate
+from seqkd.training import TeacherAlongside, Trainer, TrainingState
+from seqkd.training_config import TrainingConfig
+
+
+def tokens(sentences):
+    offsets = np.concatenate([[0], np.cumsum([len(s) for s in sentences])]).astype(np.int64)
+    return Tokens(np.array([w for s in sentences for w in s], np.uint16), offsets)
+
+
+def digits(count, seed=0):
+    """Pairs of a digit string and its reversal."""
+    random = np.random.default_rng(seed)
+    src = [random.integers(4, 10, random.integers(2, 7)).tolist() for _ in range(count)]
+    return ParallelTokens(tokens(src), tokens([s[::-1] for s in src]))
+
+
+def trainer(data=None, *, soft=None, validate=None, model=None, **options):
+    config = TrainingConfig(**(dict(epochs=2, batch_sentences=8, warmup_updates=5) | options))
+    torch.manual_seed(1)
+    model = model or Lstm(LstmConfig(layers=2, width=16, dropout=0.3, init="xavier"), 10, 10)
+    scores = iter(range(100))
+    return Trainer(
+        model=model, data=data or digits(60), config=config, seed=7, device=torch.device("cpu"),
+        validate=validate or (lambda m: (2.0, float(next(scores)))), soft=soft,
+        objective=Objective(kd_weight=0.5 if soft else 0.0),
+    )  # fmt: skip
+
+
+def weights(run):
+    return {name: p.detach().clone() for name, p in run.model.named_parameters()}
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
+    whole = trainer(average_checkpoints=2)
+    whole.run()
+
+    class Stop(Exception):
+        pass
+
+    for stop_after in (1, 6, 8, 13):  # in an epoch, before, at and after a validation
+        first = trainer(average_checkpoints=2)
+        saved = ResumableState(tmp_path / str(stop_after), "same", every_minutes=0.0)
+
+        def save(run, saved=saved, stop_after=stop_after):
+            saved.save(run)
+            if run.state.update == stop_after:
+                raise Stop
+
+        first.save = save
+        with pytest.raises(Stop):
+            first.run()
+        second = trainer(average_checkpoints=2)
+        scores = iter(range(len(first.state.curve), 100))
+        second.validate = lambda m, scores=scores: (2.0, float(next(scores)))
+        note = ResumableState(tmp_path / str(stop_after), "same", 1.0).restore(second)
+        assert note == f"resumed after update {stop_after}"
+        second.run()
+        assert dataclasses.asdict(second.state) == dataclasses.asdict(whole.state)
+        for name, value in weights(whole).items():
+            assert torch.equal(value, weights(second)[name]), name
+
+
+def test_state_of_another_config_is_refused(tmp_path):
+    run = trainer()
+    ResumableState(tmp_path, "one", 0.0).save(run)
+    fresh = trainer()
+    assert "another config" in ResumableState(tmp_path, "two", 1.0).restore(fresh)
+    assert fresh.state == TrainingState()
+    assert not list(tmp_path.iterdir())
+
+
+def test_truncated_state_is_refused(tmp_path):
+    ResumableState(tmp_path, "one", 0.0).save(trainer())
+    file = tmp_path / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    assert "cannot be read" in ResumableState(tmp_path, "one", 1.0).restore(trainer())
+
+
+def test_accumulated_batches_equal_one_large_batch():
+    data = digits(32)
+    results = []
+    for size, accumulate in ((32, 1), (8, 4)):
+        torch.manual_seed(1)
+        model = Lstm(LstmConfig(layers=1, width=8, dropout=0.0), 10, 10)
+        run = trainer(data, model=model, epochs=1, batch_sentences=size, accumulate=accumulate)
+        run.run()
+        results.append(weights(run))
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("best", ["bleu", "perplexity", "last"])
+def test_the_weights_kept_are_those_of_the_best_validation(best):
+    scores = iter([(3.0, 10.0), (1.0, 5.0), (2.0, 7.0)])
+    run = trainer(epochs=3, best=best, validate=lambda m: next(scores))
+    kept = []
+    run.announce = lambda result, better: kept.append(weights(run))
+    run.run()
+    expected = kept[{"bleu": 0, "perplexity": 1, "last": 2}[best]]
+    for name, value in expected.items():
+        assert torch.equal(weights(run)[name], value)
+
+
+def test_patience_stops_a_run():
+    run = trainer(epochs=9, patience=2, validate=lambda m: (2.0, 1.0))
+    run.run()
+    assert [v.epoch for v in run.state.curve] == [1, 2, 3]
+
+
+def test_word_kd_alone_from_oneself_leaves_the_weights_near():
+    model = Lstm(LstmConfig(layers=1, width=8, dropout=0.0), 10, 10)
+    teacher = Lstm(model.config, 10, 10)
+    teacher.load_state_dict(model.state_dict())
+    run = trainer(soft=TeacherAlongside(teacher), model=model, epochs=1, optimizer="sgd")
+    run.objective = Objective(kd_weight=1.0)
+    run.run()
+    for name, value in teacher.named_parameters():
+        torch.testing.assert_close(weights(run)[name], value.detach(), rtol=0, atol=1e-4)
+
+
+def test_after_update_holds_for_the_final_weights():
+    def zero(model):
+        with torch.no_grad():
+            model.attention_HH.zero_()
+
+    run = trainer(weight_decay=0.1)
+    run.after_update = zero
+    run.run()
+    assert not run.model.attention_HH.any()
+
+
+def test_it_learns_to_reverse_digits():
+    data, held_out = digits(1500), digits(60, seed=1)
+    torch.manual_seed(1)
+    model = Lstm(LstmConfig(layers=1, width=48, dropout=0.0, init="xavier"), 10, 10)
+    run = trainer(data, model=model, epochs=12, batch_sentences=32, learning_rate=1e-2)
+    run.run()
+    from seqkd.batching import source_rows
+    from seqkd.search import SearchConfig, translate_ids
+
+    sources = source_rows(held_out.src[k] for k in range(60))
+    found = translate_ids(model.decoder(), sources, SearchConfig(beam=1))
+    right = sum(list(found[k][0].tokens) == held_out.tgt[k] for k in range(60))
+    assert right >= 50
+
+
+def config(**options):
+    return TrainingConfig(**(dict(learning_rate=1.0, warmup_updates=0) | options))
+
+
+def test_linear_schedule():
+    made = config(warmup_updates=10, decay_from=0.5)
+    rates = [learning_rate(made, u, 100, 1, None) for u in (1, 5, 10, 50, 75, 100)]
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.5, 0.03])
+
+
+def test_kim_rush_schedule_halves_after_epoch_nine_or_once_perplexity_rises():
+    made = config(schedule="kim-rush", decay_from=9)
+    assert halving_start(made, 9, [9, 8, 7]) is None
+    assert halving_start(made, 10, [9, 8, 7]) == 10
+    # The rise after epoch 3 halves from epoch 4 on, and it never stops.
+    assert halving_start(made, 4, [9, 7, 8]) == 4
+    assert halving_start(made, 6, [9, 7, 8, 6, 5]) == 4
+    rates = [learning_rate(made, 1, 1, epoch, 10) for epoch in (9, 10, 11, 13)]
+    assert rates == [1.0, 0.5, 0.25, 0.0625]
+
+
+def test_inverse_square_root_schedule():
+    made = config(schedule="inverse-sqrt", warmup_updates=100)
+    assert learning_rate(made, 50, 999, 1, None) == 0.5
+    assert learning_rate(made, 400, 999, 1, None) == 0.5
