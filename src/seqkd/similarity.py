@@ -22,12 +22,14 @@ from typing import Literal, NamedTuple
 
 from sacrebleu.metrics.bleu import BLEU
 
+from seqkd.text import tokenise
+
 SimilarityName = Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"]
 
 _BLEU_ORDER = 4
 _CHRF_ORDER = 6  # characters; sacreBLEU's chrF2 uses no word n-grams
 _CHRF_BETA = 2
-# Two words that equal nothing, not even each other's or the vocabulary's ids.
+# Two words that no token equals.
 _MARKS = ("<s>", "</s>")
 
 
@@ -53,15 +55,24 @@ class Similarity(NamedTuple):
     score: Callable[[Profile, Profile], float]
 
 
-def similarity(name: SimilarityName) -> Similarity:
-    """Return a measure by its name."""
+def similarity(name: SimilarityName, on: Literal["tokens", "words"] = "tokens") -> Similarity:
+    """Return a measure by its name.
+
+    Args:
+        name: which one.
+        on: what the paper's BLEU counts, the model's tokens or words of the text; the other
+            measures have their own.
+    """
+    units = _tokens if on == "tokens" else _words
     match name:
         case "kim-rush":
-            return Similarity(_ids, _ids, kim_rush_bleu)
+            plain = _counter(units)
+            return Similarity(plain, plain, kim_rush_bleu)
         case "kim-rush-marks":
-            return Similarity(_marked_ids, _ids, kim_rush_bleu)
+            return Similarity(_counter(units, marks=True), _counter(units), kim_rush_bleu)
         case "bleu":
-            return Similarity(_words, _words, sentence_bleu)
+            plain = _counter(_sacrebleu_words)
+            return Similarity(plain, plain, sentence_bleu)
         case "chrf":
             return Similarity(_characters, _characters, sentence_chrf)
 
@@ -75,22 +86,31 @@ def profile(items: Sequence[Hashable], orders: int) -> Profile:
     return Profile(counts, tuple(max(0, len(items) - n) for n in range(orders)))
 
 
-def _ids(segment: Segment) -> Profile:
-    return profile(tuple(segment.tokens), _BLEU_ORDER)
+def _counter(
+    units: Callable[[Segment], Sequence[Hashable]], marks: bool = False
+) -> Callable[[Segment], Profile]:
+    """Return a function that profiles the units of a sentence, with sentence marks if asked."""
+    if marks:
+        return lambda segment: profile((_MARKS[0], *units(segment), _MARKS[1]), _BLEU_ORDER)
+    return lambda segment: profile(units(segment), _BLEU_ORDER)
 
 
-def _marked_ids(segment: Segment) -> Profile:
-    return profile((_MARKS[0], *segment.tokens, _MARKS[1]), _BLEU_ORDER)
+def _tokens(segment: Segment) -> Sequence[Hashable]:
+    return tuple(segment.tokens)
+
+
+def _words(segment: Segment) -> Sequence[Hashable]:
+    return tokenise(segment.text)
 
 
 @functools.cache
-def _tokenize() -> Callable[[str], str]:
+def _sacrebleu_tokenizer() -> Callable[[str], str]:
     tokenizer: Callable[[str], str] = BLEU().tokenizer
     return tokenizer
 
 
-def _words(segment: Segment) -> Profile:
-    return profile(_tokenize()(segment.text.rstrip()).split(), _BLEU_ORDER)
+def _sacrebleu_words(segment: Segment) -> Sequence[Hashable]:
+    return _sacrebleu_tokenizer()(segment.text.rstrip()).split()
 
 
 def _characters(segment: Segment) -> Profile:

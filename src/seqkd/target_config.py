@@ -1,4 +1,4 @@
-"""The `targets` part of an experiment as data: how training targets are chosen from n-best lists."""
+"""The `targets` part of an experiment: how training targets are chosen from n-best lists."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from seqkd.errors import SeqkdError
 class TargetConfig:
     """One way from the teacher's n-best list to training targets.
 
-    Source: Kim & Rush (2016), sec. 3.2 and 3.3.
+    Source: Kim & Rush (2016), sec. 3.2 and 3.3; mbr: Kumar & Byrne (2004).
     """
 
-    rule: Literal["one-best", "most-similar"]
-    """one-best: the most probable (Seq-KD); most-similar: the nearest the reference (Seq-Inter)."""
+    rule: Literal["one-best", "most-similar", "mbr"]
+    """one-best: the most probable (Seq-KD); most-similar: the nearest the reference (Seq-Inter);
+    mbr: the nearest the rest of the list (minimum Bayes risk, without the reference)."""
     beam: int = 5
     """Width of the teacher's beam search, and length of the list; the paper: 5 and 35."""
     similarity: Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"] = "kim-rush"
-    """Of most-similar: the paper's smoothed BLEU without or with its sentence marks, sacrebleu's
-    sentence BLEU, or chrF."""
+    """Of most-similar and mbr: the paper's smoothed BLEU without or with its sentence marks,
+    sacrebleu's sentence BLEU, or chrF."""
+    on: Literal["tokens", "words"] = "tokens"
+    """What kim-rush counts: the model's tokens, as the paper (whose tokens are words), or words."""
     share: float = 1.0
     """Share of the training text that is decoded, spread evenly; the paper: 0.5 for Seq-Inter."""
 

@@ -1,0 +1,58 @@
+"""Several models as one decoder: the next word's probability is the mean over the models.
+
+Source: Freitag, Al-Onaizan & Sankaran 2017 (ensembles as teachers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seqkd.models.protocol import Decoder, State
+
+
+class Ensemble:
+    """A `Decoder` that averages the probabilities of others; they share their vocabularies."""
+
+    def __init__(self, members: Sequence[Decoder]) -> None:
+        self._members = members
+        self._sizes: list[tuple[int, int]] = []
+        self.vocab_size = members[0].vocab_size
+
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        """Start all members; their states lie end to end."""
+        states = [member.start(src_BS, length_B) for member in self._members]
+        self._sizes = [(len(state.sentence), len(state.hypothesis)) for state in states]
+        return _join(states)
+
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the logarithm of the mean probabilities as logits, and the joint state."""
+        mean_NV, states = None, []
+        for member, own in zip(self._members, self._split(state), strict=True):
+            logits_NV, after = member.step(token_N, own)
+            states.append(after)
+            log_prob_NV = logits_NV.float().log_softmax(1)
+            mean_NV = log_prob_NV if mean_NV is None else torch.logaddexp(mean_NV, log_prob_NV)
+        assert mean_NV is not None
+        return mean_NV.sub_(math.log(len(self._members))), _join(states)
+
+    def _split(self, state: State) -> list[State]:
+        states, sentence, hypothesis = [], 0, 0
+        for of_sentence, of_hypothesis in self._sizes:
+            own = State(
+                state.sentence[sentence : sentence + of_sentence],
+                state.hypothesis[hypothesis : hypothesis + of_hypothesis],
+            )
+            states.append(own)
+            sentence, hypothesis = sentence + of_sentence, hypothesis + of_hypothesis
+        return states
+
+
+def _join(states: Sequence[State]) -> State:
+    return State(
+        tuple(tensor for state in states for tensor in state.sentence),
+        tuple(tensor for state in states for tensor in state.hypothesis),
+    )
