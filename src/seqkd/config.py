@@ -8,6 +8,7 @@ Importing this module imports neither PyTorch nor pandas: Snakemake parses it on
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from seqkd.schema import check_key, convert, from_dict, from_fields, load_yaml, 
 from seqkd.target_config import TargetConfig
 from seqkd.training_config import ObjectiveConfig, TrainingConfig
 from seqkd.vocab_config import VocabConfig
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,9 +215,11 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         """Refuse names that cannot stand in a path and references to what does not exist."""
         check_word(self.experiment, "experiment")
+        for language in (self.source, self.target):
+            if not _LANGUAGE.fullmatch(language):
+                raise SeqkdError(f"'{language}' is not a language code such as de or pt-BR")
         check_seeds(self.seeds)
-        for name in self.corpus.test_sets:
-            check_word(name.replace(".", "-").replace("_", "-"), f"corpus.test_sets.{name}")
+        self._check_test_sets()
         for name in self.targets:
             check_word(name, f"targets.{name}")
         if GOLD in self.targets:
@@ -226,6 +231,14 @@ class ExperimentConfig:
             self._check_entry(entry, f"models[{place}]")
         if not self.models:
             raise SeqkdError("models: expected at least one entry")
+
+    def _check_test_sets(self) -> None:
+        if not self.corpus.test_sets:
+            raise SeqkdError("corpus.test_sets: expected at least one test set")
+        for name in self.corpus.test_sets:
+            check_word(name.replace("_", "-"), f"corpus.test_sets.{name}")
+            if name == "speed":
+                raise SeqkdError("corpus.test_sets.speed: this name is taken by speed.json")
 
     def _check_stages(self, stages: tuple[StageConfig, ...], where: str) -> None:
         for place, stage in enumerate(stages):

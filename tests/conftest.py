@@ -1,0 +1,23 @@
+"""Fixtures that more than one file of tests uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workflow_harness import Workspace, make_workspace
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The smoke experiment, run to its end by Snakemake with stand-ins for the steps."""
+    workspace = make_workspace(tmp_path_factory.mktemp("finished run"))  # a space, on purpose
+    workspace.run()
+    return workspace
+
+
+@pytest.fixture
+def finished(finished_once: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the finished run that a test may change."""
+    return finished_once.copy(tmp_path)

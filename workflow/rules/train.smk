@@ -1,0 +1,61 @@
+"""Training. Teacher and student are the same rule: they differ in the entry and in the text.
+
+Requires: <run>/corpus, <run>/vocab; for students the teacher's <run>/distilled.
+Makes: <run>/models/{trained}/seed-{seed}/{config.yaml,model.safetensors,curve.jsonl,manifest.json}.
+Steps: settings (config.yaml) -> train.
+"""
+
+
+rule train:
+    """Train one model: a teacher, a student, or one stage of either."""
+    input:
+        unpack(training_inputs),
+        config="<run>/models/{trained}/seed-{seed}/config.yaml",
+        src_vocab="<run>/vocab/src.vocab",
+        tgt_vocab="<run>/vocab/tgt.vocab",
+        dev_src="<run>/corpus/dev.<src>",
+        dev_tgt="<run>/corpus/dev.<tgt>",
+    output:
+        model="<run>/models/{trained}/seed-{seed}/model.safetensors",
+        curve="<run>/models/{trained}/seed-{seed}/curve.jsonl",
+        manifest="<run>/models/{trained}/seed-{seed}/manifest.json",
+    log:
+        "<logs>/train/{trained}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/train/{trained}/seed-{seed}.jsonl"
+    priority: training_priority
+    conda:
+        "../../envs/seqkd.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+        gpu=GPU,
+        device=CONFIG.device,
+    params:
+        languages=[CONFIG.source, CONFIG.target],
+        optional=lambda wildcards, input: options(input, "init", "teacher", "soft_targets"),
+        folder=subpath(output.model, parent=True),
+        code=code("train"),
+    shell:
+        # The state of an unfinished run is no output: Snakemake would delete it with the job.
+        """
+        seqkd train \
+            --config {input.config:q} \
+            --source {params.languages[0]:q} \
+            --target {params.languages[1]:q} \
+            --src-vocab {input.src_vocab:q} \
+            --tgt-vocab {input.tgt_vocab:q} \
+            --train-src {input.train_src:q} \
+            --train-tgt {input.train_tgt:q} \
+            --dev-src {input.dev_src:q} \
+            --dev-tgt {input.dev_tgt:q} \
+            {params.optional:q} \
+            --model {output.model:q} \
+            --curve {output.curve:q} \
+            --manifest {output.manifest:q} \
+            --state {params.folder:q}/state \
+            --threads {threads} \
+            --device {resources.device:q} \
+            2>{log:q}
+        """
