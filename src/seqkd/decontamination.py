@@ -29,7 +29,8 @@ class NearIndex:
     among the first n - ceil(threshold * n) + 1 of each. Words that no indexed set has come first of
     all and find nothing, so most queries stop before they look anything up.
 
-    Source: prefix filtering, Bayardo et al. 2007 (Scaling Up All Pairs Similarity Search).
+    Source: prefix filter, Bayardo et al. 2007 (Scaling Up All Pairs Similarity Search); positional
+    filter, Xiao et al. 2008 (Efficient Similarity Joins for Near Duplicate Detection).
     """
 
     def __init__(self, sets: Sequence[AbstractSet[str]], threshold: float) -> None:
@@ -41,14 +42,20 @@ class NearIndex:
         """
         self._sets = sets
         self._threshold = threshold
+        # |A & B| / |A | B| >= t is the same as |A & B| >= t / (1 + t) * (|A| + |B|).
+        self._share = threshold / (1.0 + threshold)
         counts = Counter(word for words in sets for word in words)
         order = sorted(counts, key=lambda word: (counts[word], word))
         self._rank = {word: rank for rank, word in enumerate(order)}
-        self._holders: dict[int, list[int]] = {}
-        for number, words in enumerate(sets):
+        # Word -> the sets with it among their first words, by size: (size, spare, number). With
+        # `spare` >= share * |A|, this word and all after it are enough to be near a set A.
+        self._holders: dict[int, list[tuple[int, float, int]]] = {}
+        for number, words in sorted(enumerate(sets), key=lambda item: len(item[1])):
+            size = len(words)
             ranks = sorted(self._rank[word] for word in words)
-            for rank in ranks[: self._prefix(len(words))]:
-                self._holders.setdefault(rank, []).append(number)
+            for place, rank in enumerate(ranks[: self._prefix(size)]):
+                spare = size - place - self._share * size + _ROUNDING
+                self._holders.setdefault(rank, []).append((size, spare, number))
 
     def _prefix(self, size: int) -> int:
         return size - math.ceil(self._threshold * size - _ROUNDING) + 1 if size else 0
@@ -61,14 +68,24 @@ class NearIndex:
         probes = self._prefix(size) - (size - len(ranks))
         if probes <= 0:
             return []
-        holders = self._holders
-        found = {number for r in ranks[:probes] for number in holders.get(r, ())}
-        return sorted(number for number in found if self._is_near(words, self._sets[number]))
-
-    def _is_near(self, words: AbstractSet[str], other: AbstractSet[str]) -> bool:
-        common = len(words & other)
-        union = len(words) + len(other) - common
-        return common + _ROUNDING >= self._threshold * union
+        smallest = self._threshold * size - _ROUNDING
+        own_share = self._share * size
+        seen: set[int] = set()
+        near: list[int] = []
+        for place, probe in enumerate(ranks[:probes]):
+            # The word is the first in common, or the set was seen: only later words can add to it.
+            most = len(ranks) - place
+            largest = min(size / self._threshold, most / self._share - size) + _ROUNDING
+            for other_size, spare, number in self._holders.get(probe, ()):
+                if other_size > largest:
+                    break
+                if spare < own_share or other_size < smallest or number in seen:
+                    continue
+                seen.add(number)
+                needed = own_share + self._share * other_size - _ROUNDING
+                if len(words & self._sets[number]) >= needed:
+                    near.append(number)
+        return sorted(near)
 
 
 @dataclass(frozen=True, slots=True)

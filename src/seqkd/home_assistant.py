@@ -15,6 +15,7 @@ from pathlib import Path
 
 from seqkd.errors import SeqkdError
 from seqkd.funnel import Stage, Tally
+from seqkd.sentences import cut_sentences
 from seqkd.text import Pair, placeholders
 
 _MEMBER_RE = re.compile(r"homeassistant/components/(\w+)/translations/([\w-]+)\.json")
@@ -23,15 +24,6 @@ _STRONG_RE = re.compile(r"\*\*(.+?)\*\*")
 _EMPHASIS_RE = re.compile(r"(?<![\w*])\*(\S(?:[^*]*\S)?)\*(?![\w*])")
 _BULLET_RE = re.compile(r"^\s*(?:#+|>|[-*\u2022]|\d{1,2}[.)])\s+")
 _CODE_FENCE = "```"
-
-# A word that ends with a stop without ending its sentence.
-_ABBREVIATION_RE = re.compile(
-    r"(approx|bijv|bzgl|bzw|ca|d\.h|dr|e\.g|ej|etc|evtl|ex|ggf|i\.e|incl|inkl|max|min|mind|no|nr"
-    r"|p\.e|p\.ex|resp|sog|st|u\.a|usw|vgl|vs|z\.b)\."
-)
-_SHORT_RE = re.compile(r"\W*(?:\w|\d{1,2})\.")  # initials and ordinals: "z. B.", "am 3. Mai"
-_END_RE = re.compile(r"[.!?\u2026][\"'\u201c\u201d\u00bb\u2019)\]]*$")
-_START_RE = re.compile(r"[\"'\u201e\u201c\u00ab(\[\u00bf\u00a1{]*[^\W\d_]|\{")
 
 CODE_BLOCK = "home-assistant: code block"
 LINES = "home-assistant: other number of lines"
@@ -125,36 +117,3 @@ def strip_markup(line: str) -> str:
     line = _STRONG_RE.sub(r"\1", line)
     line = _EMPHASIS_RE.sub(r"\1", line)
     return line.replace("`", "")
-
-
-def cut_sentences(pair: Pair) -> list[Pair]:
-    """Return the sentences of a line pair, or the pair as it is if their numbers differ."""
-    src, tgt = split_sentences(pair[0]), split_sentences(pair[1])
-    if len(src) != len(tgt):
-        return [pair]
-    return list(zip(src, tgt, strict=True))
-
-
-def split_sentences(line: str) -> list[str]:
-    """Cut a line after each stop that a capital follows, unless an abbreviation has the stop."""
-    sentences: list[str] = []
-    words: list[str] = []
-    tokens = line.split()
-    for word, following in zip(tokens, [*tokens[1:], ""], strict=True):
-        words.append(word)
-        if following and _ends_sentence(word, following):
-            sentences.append(" ".join(words))
-            words = []
-    if words:
-        sentences.append(" ".join(words))
-    return sentences
-
-
-def _ends_sentence(word: str, following: str) -> bool:
-    if not _END_RE.search(word) or not _START_RE.match(following):
-        return False
-    first = next((c for c in following if c.isalpha()), "{")
-    if first.islower() and not following.startswith("{"):
-        return False
-    plain = word.lower().lstrip("([\"'\u201e\u201c\u00ab")
-    return not _ABBREVIATION_RE.fullmatch(plain) and not _SHORT_RE.fullmatch(word)

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from seqkd.errors import SeqkdError
+from seqkd.sentences import cut_sentences
 from seqkd.text import Pair
 
 _HELP = Path("usr/share/libreoffice/help")
@@ -35,7 +36,7 @@ def packages(foreign: str, *, help_pages: bool, ui: bool) -> list[str]:
 
 
 def extract(root: Path, foreign: str) -> Iterator[Pair]:
-    """Yield English and foreign text from unpacked packages; white space is collapsed.
+    """Yield English and foreign sentences from unpacked packages; white space is collapsed.
 
     Args:
         root: folder that the packages were unpacked in.
@@ -48,7 +49,7 @@ def extract(root: Path, foreign: str) -> Iterator[Pair]:
     for english, other in (*_help_pairs(root, foreign), *_ui_pairs(root, foreign)):
         if english and other:
             number += 1
-            yield english, other
+            yield from cut_sentences((english, other))
     if not number:
         raise SeqkdError(f"the LibreOffice packages hold no text in English and '{foreign}'")
 
