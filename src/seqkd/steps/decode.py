@@ -1,0 +1,185 @@
+"""Translate one shard of a text into n-best lists.
+
+The text is cut into fixed blocks of 1,000 lines; shard i of n takes every n-th block, and batches
+never cross a block, so the merged result is the same, bit for bit, for any number of shards.
+Finished blocks wait in OUTPUT.blocks beside the output: a run that was killed goes on after the
+last of them, provided that model, source, settings and code are still the same. Several models are
+an ensemble.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from seqkd.code_hash import code_hash
+from seqkd.errors import SeqkdError
+from seqkd.files import digest, read_lines
+from seqkd.nbest import (
+    BLOCK,
+    Record,
+    Scored,
+    ShardHeader,
+    read_block,
+    source_digest,
+    to_line,
+    write_shard,
+)
+from seqkd.progress import Progress
+from seqkd.runtime import set_up
+from seqkd.search import Hypothesis, Sampling, SearchConfig
+from seqkd.translation import MAX_SOURCE, Translator, load_translator
+
+_EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request, finished blocks are kept
+_CPU_BATCH_TOKENS = 8192  # source positions times the beam; measured
+# On a GPU the budget is the block: a thousand sentences at a time.
+_GPU_BATCH_TOKENS = 1 << 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--model", type=Path, nargs="+", required=True, help="model file; several: an ensemble")
+    add("--src", type=Path, required=True, help="source sentences, one a line")
+    add("--beam", type=int, default=5, help="hypotheses kept alive; 1: greedy (default: 5)")
+    add("--n-best", type=int, help="hypotheses written a sentence (default: the beam)")
+    add("--sample", action="store_true", help="draw --n-best translations instead of searching")
+    add("--seed", type=int, default=1, help="of the draws (default: 1)")
+    add("--top-k", type=int, default=0, help="draw among so many words; 0: all (default)")
+    add("--top-p", type=float, default=1.0, help="draw among the words of this mass (default: 1)")
+    add("--shard", type=int, default=1, help="which shard, from 1 (default: 1)")
+    add("--shards", type=int, default=1, help="of how many (default: 1)")
+    add("--output", type=Path, required=True, help="output: .jsonl.zst")
+    add("--threads", type=int, default=1)
+    add("--device", default="auto", help="auto, cpu or cuda")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Decode the shard, block by block."""
+    if not 1 <= args.shard <= args.shards:
+        raise SeqkdError(f"--shard must be in 1 to {args.shards}, got {args.shard}")
+    signal.signal(signal.SIGUSR1, _stop)
+    device = set_up(args.threads, args.device)
+    config = _search_config(args, device.type)
+    translator = load_translator(args.model, device)
+    header = ShardHeader(
+        models=tuple(digest(path) for path in args.model),
+        source=digest(args.src),
+        search=_settings(config),
+        block=BLOCK,
+        shard=args.shard,
+        shards=args.shards,
+        precision=translator.precision,
+        code=code_hash("seqkd.steps.decode"),
+    )
+    folder = args.output.with_name(args.output.name + ".blocks")
+    todo = {
+        number for number, lines in _blocks(args) if not _is_there(folder, header, number, lines)
+    }
+    lengths = {number: len(lines) for number, lines in _blocks(args)}
+    done = sum(length for number, length in lengths.items() if number not in todo)
+    title = f"decode {args.shard}/{args.shards}"
+    with Progress(title, sum(lengths.values()), "sentences", done) as progress:
+        if done:
+            progress.say(f"{done:,} sentences were there from an earlier run")
+        _decode(args, translator, config, header, folder, todo, progress)
+        lines = (line for number in lengths for line in _records(_path(folder, number)))
+        write_shard(args.output, header, lines)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(_EXIT_SAVED)
+
+
+def _search_config(args: argparse.Namespace, device: str) -> SearchConfig:
+    sampling = Sampling(seed=args.seed, top_k=args.top_k, top_p=args.top_p) if args.sample else None
+    return SearchConfig(
+        beam=1 if args.sample else args.beam,
+        n_best=args.n_best or (1 if args.sample else args.beam),
+        sampling=sampling,
+        batch_tokens=_CPU_BATCH_TOKENS if device == "cpu" else _GPU_BATCH_TOKENS,
+    )
+
+
+def _settings(config: SearchConfig) -> dict[str, object]:
+    """Return the settings that decide the result: all but the size of batches."""
+    settings = dataclasses.asdict(config)
+    del settings["batch_tokens"]
+    return settings
+
+
+def _blocks(args: argparse.Namespace) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and lines of each block of the shard."""
+    lines = read_lines(args.src)
+    for number in itertools.count():
+        block = list(itertools.islice(lines, BLOCK))
+        if not block:
+            return
+        if number % args.shards == args.shard - 1:
+            yield number, block
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:08}.jsonl.zst"
+
+
+def _ids(number: int, lines: list[str]) -> range:
+    return range(number * BLOCK, number * BLOCK + len(lines))
+
+
+def _is_there(folder: Path, header: ShardHeader, number: int, lines: list[str]) -> bool:
+    """Say whether an earlier run left this block, whole and of the same making."""
+    return bool(read_block(_path(folder, number), header, _ids(number, lines), lines))
+
+
+def _decode(
+    args: argparse.Namespace,
+    translator: Translator,
+    config: SearchConfig,
+    header: ShardHeader,
+    folder: Path,
+    todo: set[int],
+    progress: Progress,
+) -> None:
+    """Translate the blocks that are not there yet, each into a file of its own."""
+    cut = 0
+    for number, lines in _blocks(args):
+        if number not in todo:
+            continue
+        ids = _ids(number, lines)
+        sources, cut_here = translator.encode(lines)
+        cut += cut_here
+        found = translator.translate(
+            sources, config, on_progress=lambda n: progress.advance(n, n), first_id=ids.start
+        )
+        records = itertools.starmap(
+            functools.partial(_record, translator), zip(ids, lines, found, strict=True)
+        )
+        write_shard(_path(folder, number), header, map(to_line, records))
+    if cut:
+        progress.say(f"{cut} sources were longer than {MAX_SOURCE} tokens and were cut")
+
+
+def _record(
+    translator: Translator, number: int, line: str, hypotheses: Sequence[Hypothesis]
+) -> Record:
+    texts = translator.text(hypotheses)
+    scored = (
+        Scored(hypothesis.log_prob, text, hypothesis.tokens)
+        for hypothesis, text in zip(hypotheses, texts, strict=True)
+    )
+    return Record(number, tuple(scored), source_digest(line))
+
+
+def _records(path: Path) -> Iterator[str]:
+    """Yield the lines of a block after its header."""
+    lines = read_lines(path)
+    next(lines)
+    return lines
