@@ -80,7 +80,7 @@ def _blocks(results: Results) -> Iterator[Block]:
     for architecture in dict.fromkeys(row.row.architecture for row in results.rows):
         rows = [row for row in results.rows if row.row.architecture == architecture]
         name = architecture[:1].upper() + architecture[1:]
-        title = f"{name} {rows[0].row.label}, {count(rows[0].parameters)}"
+        title = f"{name} {rows[0].row.label} {count(rows[0].parameters)}"
         yield Block(title, [_cells(results, row) for row in rows])
 
 
