@@ -41,9 +41,10 @@ def test_alignment_learns_a_dictionary_from_cooccurrence() -> None:
     assert dictionary["ein"] == Counter(a=5)
 
 
-def _model_one(
-    pairs: list[tuple[list[str], list[str]]], iterations: int
-) -> dict[str, Counter[str]]:
+Pairs = list[tuple[list[str], list[str]]]
+
+
+def _model_one(pairs: Pairs, iterations: int) -> dict[str, Counter[str]]:
     """IBM Model 1 as its textbook has it, cell by cell."""
     table: dict[tuple[str, str], float] = {}
     for source, target in pairs:

@@ -99,7 +99,7 @@ def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Pat
     assert "noise floor; pooled sd" in " ".join(texts["md"].split())
     assert "20 degrees of freedom" in " ".join(texts["md"].split())
     assert max(map(len, texts["md"].splitlines())) <= 120
-    assert "| sd" in texts["md"]
+    assert "|  sd |" in texts["md"]
 
 
 def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Pure functions over sentences; `steps/diagnose.py` reads the files. Words are th
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 def bucket_names(edges: Sequence[int]) -> list[str]:
     """Return `1-4`, `5-9`, ..., `30+` for the smallest value of each bucket."""
     names = []
-    for low, following in zip(edges, edges[1:], strict=False):
+    for low, following in itertools.pairwise(edges):
         names.append(f"{low}" if following == low + 1 else f"{low}\u2013{following - 1}")
     return [*names, f"{edges[-1]}+"]
 
@@ -62,12 +63,11 @@ def bleu_by_length(
     places: list[list[int]] = [[] for _ in LENGTHS]
     for number, line in enumerate(sources):
         places[bucket_of(len(tokenise(line)), LENGTHS)].append(number)
-    return [
-        Bucket(
-            name, len(place), bleu([hypotheses[n] for n in place], [references[n] for n in place])
-        )
-        for name, place in zip(bucket_names(LENGTHS), places, strict=True)
-    ]
+    buckets = []
+    for name, place in zip(bucket_names(LENGTHS), places, strict=True):
+        score = bleu([hypotheses[n] for n in place], [references[n] for n in place])
+        buckets.append(Bucket(name, len(place), score))
+    return buckets
 
 
 def f1_by_frequency(
@@ -118,7 +118,7 @@ def variety(lines: Sequence[str]) -> Variety:
     """Measure the variety of a text; compare only texts of about one size."""
     tokenised = [tokenise(line) for line in lines]
     words = [word for line in tokenised for word in line]
-    pairs = [pair for line in tokenised for pair in zip(line, line[1:], strict=False)]
+    pairs = [pair for line in tokenised for pair in itertools.pairwise(line)]
     return Variety(
         words=len(words),
         distinct_words=len(set(words)),

@@ -5,7 +5,7 @@ and worse to learn from when those are not the real ways (faithfulness). Both ar
 dictionary p(target word | source word) that IBM Model 1 finds by EM.
 
 Source: Zhou, Gu & Neubig (2020), "Understanding Knowledge Distillation in Non-autoregressive
-Machine Translation", sec. 3.2; Brown et al. (1993) for Model 1. They align with fast_align; Model 1
+Machine Translation"; Brown et al. (1993) for Model 1. They align with fast_align; Model 1
 has no preference for the diagonal, so values compare between texts of one experiment only.
 """
 
@@ -74,7 +74,8 @@ def _cells(
     source_ids: dict[str, int],
     target_ids: dict[str, int],
 ) -> _Cells:
-    codes, positions, first = [], [], []
+    codes, positions = [], []
+    first: list[int] = []
     cells = position = 0
     for source, target in pairs:
         src = [0, *(source_ids.setdefault(word, len(source_ids)) for word in source)]
@@ -125,7 +126,7 @@ def _target_words(
 def complexity(dictionary: Dictionary) -> float:
     """Return the mean entropy of the translations of a source word, in nats.
 
-    C(d) = mean over source words x of H(y | x). Source: Zhou et al. (2020), eq. 4.
+    C(d) = mean over source words x of H(y | x). Source: Zhou et al. (2020).
     """
     if not dictionary:
         return 0.0
@@ -143,8 +144,8 @@ def faithfulness(real: Dictionary, distilled: Dictionary) -> float:
 
     F(d) = mean over source words x of KL(p_real(y | x) || p_distilled(y | x)), over words in both.
     Because a translation that was never seen would make it infinite, p_distilled is mixed with a
-    tenth of p_real, so that no word contributes more than log 10. Source: Zhou et al. (2020), eq. 5;
-    the mixing is ours.
+    tenth of p_real, so that no word contributes more than log 10. Source: Zhou et al.
+    (2020); the mixing is ours.
     """
     shared = [word for word in real if word in distilled]
     if not shared:
