@@ -32,8 +32,8 @@ def test_one_best_takes_the_most_probable():
 @pytest.mark.parametrize("measure", ["kim-rush", "kim-rush-marks", "bleu", "chrf"])
 @pytest.mark.parametrize("on", ["tokens", "words"])
 def test_most_similar_takes_the_nearest(measure, on):
-    assert choose("most-similar", FAR, NEAR, EQUAL, similarity=measure, on=on)[0] == 2
-    assert choose("most-similar", FAR, NEAR, similarity=measure, on=on)[0] == 1
+    assert choose("most-similar", FAR, NEAR, EQUAL, similarity=measure, unit=on)[0] == 2
+    assert choose("most-similar", FAR, NEAR, similarity=measure, unit=on)[0] == 1
 
 
 def test_a_list_of_one_is_one_best():

@@ -206,7 +206,9 @@ def _scalar(kind: object, value: object, where: str) -> object:
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     expected = names.get(kind, str(kind))  # type: ignore[call-overload]
-    raise SeqkdError(f"{where}: expected {expected}, got {_shown(value)}")
+    # YAML 1.1 reads no, on and yes as booleans: the language code no, for one.
+    hint = "; put it in quotes" if kind is str and type(value) in (bool, int, float) else ""
+    raise SeqkdError(f"{where}: expected {expected}, got {_shown(value)}{hint}")
 
 
 def _shown(value: object) -> str:

@@ -84,7 +84,7 @@ def select(
         records: each n-best list with the reference.
         statistics: filled in on the way.
     """
-    measure = similarity(config.similarity, config.on)
+    measure = similarity(config.similarity, config.unit)
     rule = chooser(config, measure)
     for record, reference in records:
         statistics.sentences += 1

@@ -23,7 +23,7 @@ class TargetConfig:
     similarity: Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"] = "kim-rush"
     """Of most-similar and mbr: the paper's smoothed BLEU without or with its sentence marks,
     sacrebleu's sentence BLEU, or chrF."""
-    on: Literal["tokens", "words"] = "tokens"
+    unit: Literal["tokens", "words"] = "tokens"
     """What kim-rush counts: the model's tokens, as the paper (whose tokens are words), or words."""
     share: float = 1.0
     """Share of the training text that is decoded, spread evenly; the paper: 0.5 for Seq-Inter."""
