@@ -16,16 +16,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 import zstandard
 
 from seqkd.errors import SeqkdError
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure."""
+    """Yield a temporary path beside `path`; rename it to `path` on success, else remove it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -50,10 +53,10 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def atomic_text(path: str | Path) -> Iterator[TextIO]:
-    """Yield a UTF-8, LF text file that becomes `path` (`.gz`, `.xz`, `.zst` compress) on success."""
+    """Yield a UTF-8, LF text file that becomes `path` (.gz, .xz, .zst compress) on success."""
     suffix = Path(path).suffix
     with atomic_path(path) as temporary, _open_write(temporary, suffix) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")  # type: ignore[type-var]
+        text = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
         yield text
         text.flush()
         text.detach()
@@ -62,7 +65,8 @@ def atomic_text(path: str | Path) -> Iterator[TextIO]:
 def _open_write(path: Path, suffix: str) -> contextlib.AbstractContextManager[IO[bytes]]:
     match suffix:
         case ".gz":
-            return gzip.GzipFile(path, "wb", mtime=0)  # no time stamp: same content, same bytes
+            # No time stamp: same content, same bytes.
+            return gzip.GzipFile(path, "wb", mtime=0)  # type: ignore[return-value]
         case ".xz":
             return lzma.open(path, "wb")
         case ".zst":
@@ -86,9 +90,47 @@ def open_bytes(path: str | Path) -> IO[bytes]:
         case ".xz":
             return lzma.open(path, "rb")
         case ".zst":
-            return zstandard.open(path, "rb")  # type: ignore[no-any-return]
+            return io.BufferedReader(_ZstdFile(path), 1 << 16)
         case _:
             return path.open("rb")
+
+
+class _ZstdFile(io.RawIOBase):
+    """Bytes of a .zst file; unlike `zstandard.open`, it tells a cut-off file from a whole one."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = path.open("rb")
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._ready = memoryview(b"")
+        self._started = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fill `buffer`; raise EOFError if the file ends inside a frame."""
+        while not self._ready:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:  # files may hold several frames, one after the other
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+                self._started = False
+            packed = packed or self._file.read(1 << 16)
+            if not packed:
+                if self._started:
+                    raise EOFError("compressed file ended before its end-of-stream marker")
+                return 0
+            self._started = True
+            self._ready = memoryview(self._frame.decompress(packed))
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), len(self._ready))
+        view[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
@@ -100,7 +142,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
     number = 0
     try:
         with open_bytes(path) as file:
-            for raw in io.BufferedReader(file, 1 << 20):  # type: ignore[arg-type]
+            for raw in io.BufferedReader(file, 1 << 20):  # type: ignore[type-var]
                 number += 1
                 yield raw.rstrip(b"\n").decode("utf-8")
     except UnicodeDecodeError as error:
