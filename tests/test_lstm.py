@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from seqkd.models.architecture import LstmConfig
+from seqkd.models.dropout import DropoutNoise
 from seqkd.models.lstm import Lstm
 from seqkd.models.protocol import BOS
 
@@ -210,7 +211,7 @@ def test_dropout_is_drawn_from_the_given_generator_only():
     results = []
     for _ in range(2):
         model = make(dropout=0.5).train()
-        model.generator = torch.Generator().manual_seed(1)
+        model.noise = DropoutNoise([1])
         torch.manual_seed(len(results))
         results.append(model.hidden(src, length, tgt))
     assert torch.equal(results[0], results[1])

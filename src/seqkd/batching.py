@@ -129,8 +129,8 @@ def plan_batches(
 ) -> list[Ints]:
     """Group pairs of like length into batches and shuffle the batches.
 
-    Pairs are sorted by target length (with a little noise, so that batches differ from epoch to
-    epoch), then by source length: the decoder and the projection see almost no padding.
+    Pairs are sorted by target length, then by source length, so that neither side sees much
+    padding. A little noise on the target length makes the batches of each epoch different.
 
     Args:
         data: the corpus.
@@ -142,7 +142,8 @@ def plan_batches(
     """
     random = np.random.default_rng([seed, epoch])
     tgt, src = data.tgt.lengths[indices] + 1, data.src.lengths[indices] + 1
-    order = np.lexsort((random.random(len(indices)), src, tgt + random.random(len(indices)) * 1.5))
+    bucket = np.floor(tgt + random.random(len(indices)))
+    order = np.lexsort((random.random(len(indices)), src, bucket))
     batches, start = [], 0
     sorted_tgt = tgt[order]
     while start < len(order):

@@ -73,18 +73,18 @@ class _ProjectedLoss(torch.autograd.Function):
         objective: Objective,
     ) -> tuple[Tensor, Tensor]:
         dtype = hidden_ND.dtype
-        weight, bias = weight_VD.to(dtype), bias_V.float()
+        weight, bias = weight_VD.to(dtype), bias_V.to(dtype)
         dhidden = torch.empty_like(hidden_ND)
         dweight = torch.zeros_like(weight_VD, dtype=torch.float32)
-        dbias = torch.zeros_like(bias)
+        dbias = torch.zeros_like(bias_V)
         sums = torch.zeros(2, dtype=torch.float64, device=hidden_ND.device)
         for start in range(0, len(target_N), CHUNK):
             chunk = slice(start, start + CHUNK)
-            logits = torch.mm(hidden_ND[chunk], weight.t())
+            logits = torch.addmm(bias, hidden_ND[chunk], weight.t())
             for rows in _cached_rows(logits):
                 part = logits[rows]
                 where = slice(start + rows.start, start + rows.start + len(part))
-                scores = part.float().add_(bias)
+                scores = part.float() if dtype != torch.float32 else part.clone()
                 sums += _loss_and_gradient_(scores, target_N[where], _slice(soft, where), objective)
                 dbias += scores.sum(0)
                 part.copy_(scores)  # the logits' gradient takes the place of the logits

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from seqkd.batching import Batch, Ints, ParallelTokens, collate, plan_batches
 from seqkd.losses import Alongside, Objective, TopK, projected_loss
+from seqkd.models.dropout import DropoutNoise
 from seqkd.models.lstm import Lstm
 from seqkd.schedule import halving_start, learning_rate
 from seqkd.training_config import TrainingConfig
@@ -179,9 +179,11 @@ class Trainer:
         loss, tokens, sentences = sums.tolist()
         divisor = tokens if config.normalise_by == "token" else sentences
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        torch._foreach_div_(gradients, divisor)
+        scale = torch.tensor(1.0 / divisor, device=self.device)
         if config.gradient_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm, foreach=True)
+            norm = nn.utils.get_total_norm(gradients, foreach=True) * scale
+            scale = scale * (config.gradient_norm / norm.clamp(min=config.gradient_norm))
+        torch._foreach_mul_(gradients, scale)
         self._set_learning_rate(total_updates)
         self.optimizer.step()
         if self.after_update is not None:
@@ -194,7 +196,7 @@ class Trainer:
     def _backward(self, batch: Batch, number: int) -> Tensor:
         """Add one batch's gradient; return its summed objective, target tokens and sentences."""
         batch = batch.to(self.device)
-        self.model.generator = _generator(self.seed, self.state.epoch, number)
+        self.model.noise = DropoutNoise([self.seed, self.state.epoch, number])
         hidden = self.model.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
         losses = projected_loss(
             flat_rows(hidden, batch.position_N),
@@ -321,12 +323,6 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     return torch.optim.AdamW(
         parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-
-
-def _generator(seed: int, epoch: int, number: int) -> torch.Generator:
-    """Return the source of one batch's dropout masks."""
-    words = np.random.SeedSequence([seed, epoch, number]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(words[0]))
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

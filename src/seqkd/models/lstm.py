@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqkd.models.architecture import LstmConfig
+from seqkd.models.dropout import DropoutNoise
 from seqkd.models.protocol import State
 from seqkd.models.recurrence import attentional_decoder, lstm_layer, lstm_step_
 
@@ -27,14 +28,14 @@ class Lstm(nn.Module):
 
     Attributes:
         compute_dtype: of matrix products, fp32 or bf16; parameters are always fp32.
-        generator: source of dropout masks, on the CPU; None takes PyTorch's own.
+        noise: source of dropout masks; training renews it for each batch.
     """
 
     def __init__(self, config: LstmConfig, src_vocab_size: int, tgt_vocab_size: int) -> None:
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
-        self.generator: torch.Generator | None = None
+        self.noise = DropoutNoise([0])
         width, gates, embed = config.width, 4 * config.width, config.embedding_size
 
         def weight(*shape: int) -> nn.Parameter:
@@ -86,23 +87,22 @@ class Lstm(nn.Module):
     # ------------------------------------------------------------------ parts
 
     def _dropout(self, *shape: int, device: torch.device) -> Tensor | None:
-        """Return a scaled mask of kept units (drawn from bytes, the fastest generator), or None."""
+        """Return a scaled mask of kept units in the compute dtype, or None."""
         if not self.training or self.config.dropout == 0.0:
             return None
-        drop = round(256 * self.config.dropout)
-        drawn = torch.empty(shape, dtype=torch.uint8).random_(0, 256, generator=self.generator)
-        return (drawn >= drop).to(device, torch.float32).mul_(256 / (256 - drop))
+        return self.noise.mask(shape, self.config.dropout, self.compute_dtype, device)
 
     def _drop(self, x: Tensor) -> Tensor:
         mask = self._dropout(*x.shape, device=x.device)
-        return x if mask is None else x * mask.to(x.dtype)
+        return x if mask is None else x * mask
 
     def _embed(self, token: Tensor, table_VE: Tensor) -> Tensor:
         return self._drop(F.embedding(token, table_VE).to(self.compute_dtype))
 
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1]) @ weight.to(self.compute_dtype)
-        flat = flat.float() if bias is None else flat + bias
+        dtype = self.compute_dtype
+        rows, matrix = x.reshape(-1, x.shape[-1]), weight.to(dtype)
+        flat = rows @ matrix if bias is None else torch.addmm(bias.to(dtype), rows, matrix)
         return flat.view(*x.shape[:-1], weight.shape[1])
 
     @property
@@ -152,7 +152,7 @@ class Lstm(nn.Module):
         return outputs, h_last, c_last
 
     def _attention_inputs(self, memory_BSH: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
-        keys_BSH = self._linear(memory_BSH, self.attention_HH).to(self.compute_dtype)
+        keys_BSH = self._linear(memory_BSH, self.attention_HH)
         return keys_BSH, padding_mask(length_B, memory_BSH.shape[1])
 
     # ------------------------------------------------------------------ teacher forcing

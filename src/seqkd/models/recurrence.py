@@ -17,6 +17,7 @@ Source: Hochreiter & Schmidhuber (1997); Luong et al. (2015), sec. 3.1 and 3.3.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -47,32 +48,37 @@ def lstm_step_(gates: Tensor, c_before: Tensor, c: Tensor, tanh_c: Tensor, h: Te
 
 
 class _StepGradient:
-    """Backward of all steps of one layer: factors for every step at once, then one step a call."""
+    """Backward of the steps of one layer, last step first; everything stays in cache."""
 
     def __init__(self, gates: Tensor, c_all: Tensor, tanh_c: Tensor, dtype: torch.dtype) -> None:
         """Take activations (T, ..., G), cells (T + 1, ..., H) from the first on, tanh of cells."""
-        width = tanh_c.shape[-1]
-        o, i, f, g = gates.split(width, dim=-1)
-        self.width = width
-        self.dc_from_dh = o - o * tanh_c * tanh_c
-        self.do_from_dh = tanh_c * o * (1 - o)
-        self.difg_from_dc = torch.empty_like(gates[..., width:])
-        d_i, d_f, d_g = self.difg_from_dc.split(width, dim=-1)
-        torch.mul(g * i, 1 - i, out=d_i)
-        torch.mul(c_all[:-1] * f, 1 - f, out=d_f)
-        torch.mul(i, 1 - g * g, out=d_g)
-        self.forget = f
+        self._gates, self._c_all, self._tanh_c = gates, c_all, tanh_c
+        self._width = tanh_c.shape[-1]
         self.dgates = torch.empty(gates.shape, dtype=dtype, device=gates.device)
+        self._work = torch.empty_like(gates[0])
 
     def step(self, t: int, dh: Tensor, dc: Tensor) -> Tensor:
         """Turn dh and dc at step t into the gates' gradient (returned); dc moves to step t - 1."""
-        width = self.width
-        dc.addcmul_(dh, self.dc_from_dh[t])
+        tanh_c = self._tanh_c[t]
+        o, i, f, g = self._gates[t].split(self._width, dim=-1)
+        d_o, d_i, d_f, d_g = self._work.split(self._width, dim=-1)
+        torch.mul(dh, o, out=d_i)  # dc += dh * o * (1 - tanh(c)^2)
+        torch.mul(d_i, tanh_c, out=d_o)
+        dc.add_(d_i).addcmul_(d_o, tanh_c, value=-1)
+        d_o.addcmul_(d_o, o, value=-1)  # dh * tanh(c) * o * (1 - o)
+        torch.mul(dc, f, out=d_g)  # what flows on to step t - 1
+        torch.mul(d_g, self._c_all[t], out=d_f)
+        d_f.addcmul_(d_f, f, value=-1)  # dc * c * f * (1 - f)
+        torch.mul(dc, i, out=d_i)
+        dc.copy_(d_g)
+        torch.mul(d_i, g, out=d_g)  # dc * i * g
+        d_i.addcmul_(d_g, g, value=-1)  # dc * i * (1 - g^2): the gradient of g
+        torch.addcmul(d_g, d_g, i, value=-1, out=d_g)  # dc * i * g * (1 - i): the gradient of i
         dgates = self.dgates[t]
-        torch.mul(self.do_from_dh[t], dh, out=dgates[..., :width])
-        three = self.difg_from_dc[t].unflatten(-1, (3, width))
-        torch.mul(three, dc.unsqueeze(-2), out=dgates[..., width:].unflatten(-1, (3, width)))
-        dc.mul_(self.forget[t])
+        dgates.copy_(self._work)
+        width = self._width
+        dgates[..., width : 2 * width].copy_(d_g)
+        dgates[..., 3 * width :].copy_(d_i)
         return dgates
 
 
@@ -89,10 +95,12 @@ class _LstmLayer(torch.autograd.Function):
         steps, directions, batch, width4 = gates_TDBG.shape
         width = width4 // 4
         weight = weight_DHG.to(dtype)
-        h = gates_TDBG.new_zeros(steps + 1, directions, batch, width, dtype=dtype)
-        c = gates_TDBG.new_zeros(steps + 1, directions, batch, width)
-        tanh_c = torch.empty_like(c[1:])
-        gates = torch.empty_like(gates_TDBG)
+        new = functools.partial(torch.empty, dtype=torch.float32, device=gates_TDBG.device)
+        h = new(steps + 1, directions, batch, width, dtype=dtype)
+        c = new(steps + 1, directions, batch, width)
+        h[0], c[0] = 0, 0
+        tanh_c = new(steps, directions, batch, width)
+        gates = new(steps, directions, batch, width4)
         recurrent = torch.empty(directions, batch, width4, dtype=dtype, device=gates.device)
         for t in range(steps):
             for d in range(directions):
@@ -108,7 +116,7 @@ class _LstmLayer(torch.autograd.Function):
         weight, h, c, tanh_c, gates = ctx.saved_tensors
         steps, directions, batch, width = tanh_c.shape
         gradient = _StepGradient(gates, c, tanh_c, weight.dtype)
-        weight_t = weight.transpose(1, 2).contiguous()
+        weight_t = weight.transpose(1, 2)
         dc = torch.zeros_like(c[0])
         recurrent = torch.zeros(directions, batch, width, dtype=weight.dtype, device=c.device)
         dh_all = dh_TDBH.float()
@@ -127,14 +135,14 @@ class _LstmLayer(torch.autograd.Function):
                 for d in range(directions)
             ]
         )
-        return dgates_all.float(), dweight, None
+        return dgates_all, dweight, None
 
 
 def lstm_layer(gates_TDBG: Tensor, weight_DHG: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Run LSTM layers of equal width side by side over a padded sequence, from a zero state.
 
     Args:
-        gates_TDBG: the input's part of the gates, bias included, fp32; D directions or layers.
+        gates_TDBG: the input's part of the gates, bias included, in `dtype`; D directions.
         weight_DHG: recurrent weights.
         dtype: of the matrix products.
 
@@ -175,7 +183,7 @@ class _AttentionalDecoder(torch.autograd.Function):
         # Attention multiplies one row a sentence: bf16 gains nothing there on a CPU.
         wc, memory, keys = combine.to(dtype), memory_BSH.float(), keys_BSH.float()
         keys_BHS = keys.transpose(1, 2)
-        new = gates_TBG.new_empty
+        new = functools.partial(torch.empty, dtype=torch.float32, device=gates_TBG.device)
         # inputs[l][t] is what meets recurrent[l] at step t: [from below | own output before].
         below = [width if feeding else 0] + [width] * (layers - 1)
         inputs = [new(steps + 1, batch, b + width, dtype=dtype) for b in below]
@@ -246,8 +254,8 @@ class _AttentionalDecoder(torch.autograd.Function):
         dz_from_dfed = 1 - output * output
         if drop_output is not None:
             dz_from_dfed.mul_(drop_output)
-        recurrent_t = [w.t().contiguous() for w in recurrent]
-        wc_t = wc.t().contiguous()
+        recurrent_t = [w.t() for w in recurrent]
+        wc_t = wc.t()
         memory_t = memory.transpose(1, 2)
         dz = torch.empty(steps, batch, width, dtype=dtype, device=output.device)
         dcontext = torch.empty_like(output)
@@ -313,7 +321,7 @@ def _decoder_gradients(
     ]
     dbiases = [flat(g.dgates).sum(0, dtype=torch.float32) for g in gradients[1:]]
     return (
-        gradients[0].dgates.float(), dh0, torch.stack(dc), dmemory, dkeys, None, dcombine,
+        gradients[0].dgates, dh0, torch.stack(dc), dmemory, dkeys, None, dcombine,
         None, None, None, None, *dweights, *dbiases,
     )  # fmt: skip
 
@@ -337,7 +345,7 @@ def attentional_decoder(
     """Run the decoder over gold prefixes.
 
     Args:
-        gates_TBG: word vectors' part of the first layer's gates, bias included, fp32.
+        gates_TBG: word vectors' part of the first layer's gates, bias included, in `dtype`.
         h0_LBH: first outputs of the L layers.
         c0_LBH: first cell states.
         memory_BSH: encoder outputs.
