@@ -1,10 +1,7 @@
-"""Kim & Rush (2016), sequence-level knowledge distillation, and what came after it.
+"""Kim & Rush (2016), sequence-level knowledge distillation: one config file, one results table.
 
-One config file is one experiment: corpus, vocabulary, teacher, distilled text, students, tables.
-
-    snakemake --configfile config/experiments/home-assistant.yaml --cores 2
-
-The result is results/{experiment}/tables/results.md; docs/paths.md explains every path.
+snakemake --configfile config/experiments/home-assistant.yaml --cores 2
+docs/paths.md explains every path in results/{experiment}.
 """
 
 from snakemake.utils import min_version

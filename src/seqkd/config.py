@@ -52,7 +52,7 @@ class StageConfig:
     training: Mapping[str, object] = field(default_factory=dict)
     """Overrides of the general and of the architecture's `training`."""
     objective: Mapping[str, object] = field(default_factory=dict)
-    """The loss: keys of `ObjectiveConfig`, written beside `targets`."""
+    """The loss; its keys are written beside `targets`."""
 
     @classmethod
     def from_config(cls, data: object, where: str) -> StageConfig:
@@ -109,7 +109,9 @@ class RowConfig:
     """One row of the table, by its architecture and method."""
 
     architecture: str
+    """Key of `architectures`."""
     method: str
+    """Key of `methods`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,19 +200,31 @@ class ExperimentConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU where the job sees one; cuda: ask the scheduler for one. Never a rerun."""
     corpus: CorpusConfig
+    """Parallel text."""
     vocab: VocabConfig = field(default_factory=VocabConfig)
+    """How text becomes tokens."""
     architectures: Mapping[str, ArchitectureConfig]
+    """Name -> what is built, and how its training differs."""
     training: Mapping[str, object] = field(default_factory=dict)
     """General training settings (`TrainingConfig`)."""
     targets: Mapping[str, TargetConfig] = field(default_factory=dict)
+    """Name -> how training targets are chosen from n-best lists."""
     soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)
+    """The teacher's word distributions for Word-KD."""
     methods: Mapping[str, tuple[StageConfig, ...]]
+    """Name -> stages, trained one after the other; a row of the table."""
     models: tuple[ModelsConfig, ...]
+    """Which architectures are trained by which methods, and by whom."""
     pruning: PruningConfig = field(default_factory=PruningConfig)
+    """Weight pruning and retraining (Table 3)."""
     quantisation: QuantisationConfig = field(default_factory=QuantisationConfig)
+    """Smaller number formats."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    """Decoding of the training text by teachers."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Scoring."""
     speed: SpeedConfig = field(default_factory=SpeedConfig)
+    """Measuring of decoding speed (Table 2)."""
 
     def __post_init__(self) -> None:
         """Refuse names that cannot stand in a path and references to what does not exist."""

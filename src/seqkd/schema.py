@@ -21,8 +21,12 @@ from seqkd.errors import SeqkdError, nearest
 
 T = TypeVar("T")
 
-# YAML 1.1, which PyYAML speaks, reads 4e-3 as a string; everybody means the number.
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+# YAML 1.1, which PyYAML speaks, reads 4e-3 as a text, and Snakemake's --config reads every item of
+# a list as one; everybody means the number.
+_NUMBER = {
+    int: re.compile(r"[-+]?\d+"),
+    float: re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"),
+}
 
 
 def from_dict(cls: type[T], data: object, where: str = "") -> T:
@@ -196,8 +200,8 @@ def _mapping(kind: object, value: object, where: str) -> dict[str, object]:
 
 
 def _scalar(kind: object, value: object, where: str) -> object:
-    if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value):
-        value = float(value)
+    if kind in (int, float) and isinstance(value, str) and _NUMBER[kind].fullmatch(value):
+        value = kind(value)
     if kind is float and type(value) is int:
         value = float(value)
     if kind is object:

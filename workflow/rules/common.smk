@@ -24,15 +24,20 @@ if "experiment" not in config:
     configfile: f"{workflow.basedir}/config/experiments/home-assistant.yaml"
 
 
+RESOURCES = Path("resources")
+
 try:
     EXPERIMENT = Experiment(parse_experiment(config))
+    CONFIG = EXPERIMENT.config
+    CORPUS_FILES = required_files(CONFIG.corpus, RESOURCES)
+    TEST_SET_FILES = {
+        name: files_of_test_set(CONFIG.corpus, name, RESOURCES) for name in CONFIG.corpus.test_sets
+    }
 except SeqkdError as error:
     raise WorkflowError(str(error)) from None
 
-CONFIG = EXPERIMENT.config
 SIDES = ("src", "tgt")
 GPU = int(CONFIG.device == "cuda")
-RESOURCES = Path("resources")
 RESULTS = Path("results", CONFIG.experiment)
 TIMED_TEST_SET = next(iter(CONFIG.corpus.test_sets))
 FETCHED = [
@@ -79,7 +84,7 @@ def test_set_inputs(wildcards):
     name = wildcards.test_set
     if name == CONFIG.corpus.held_out_test:
         return {f"held_out_{side}": f"<run>/corpus/held-out.<{side}>" for side in SIDES}
-    return {"files": files_of_test_set(CONFIG.corpus, name, RESOURCES)}
+    return {"files": TEST_SET_FILES[name]}
 
 
 def split_of(wildcards):

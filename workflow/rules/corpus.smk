@@ -49,7 +49,7 @@ rule settings:
 rule corpus:
     """Read, clean, split and decontaminate the training text."""
     input:
-        files=required_files(CONFIG.corpus, RESOURCES),
+        files=CORPUS_FILES,
         config="<run>/corpus/config.yaml",
     output:
         held_out=held_out_texts(),
