@@ -19,8 +19,7 @@ from torch import Tensor
 
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_path
-from seqkd.models.build import architecture_from_dict, build
-from seqkd.models.lstm import Lstm
+from seqkd.models.build import Model, architecture_from_dict, build
 from seqkd.vocabulary import Vocabulary, parse_vocabulary
 
 FORMAT = "seqkd-model-1"
@@ -63,7 +62,7 @@ class ModelInfo:
 class LoadedModel:
     """A model from a file, with what belongs to it."""
 
-    model: Lstm
+    model: Model
     info: ModelInfo
     src_vocab: Vocabulary
     tgt_vocab: Vocabulary
@@ -109,7 +108,7 @@ def vocabulary_tensors(src: Vocabulary, tgt: Vocabulary) -> dict[str, Tensor]:
 
 def save_model(
     path: str | Path,
-    model: Lstm,
+    model: Model,
     info: ModelInfo,
     src_vocab: Vocabulary,
     tgt_vocab: Vocabulary,

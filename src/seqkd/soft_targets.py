@@ -18,7 +18,7 @@ from seqkd.batching import Batch, ParallelTokens, batches_of, plan_batches
 from seqkd.checkpoint import load_tensors, save_tensors
 from seqkd.errors import SeqkdError
 from seqkd.losses import TopK, top_k_distribution
-from seqkd.models.lstm import Lstm
+from seqkd.models.build import Model
 from seqkd.progress import Progress
 from seqkd.training import flat_rows
 
@@ -59,7 +59,7 @@ class StoredTopK:
 
 @torch.no_grad()
 def distributions(
-    teacher: Lstm, data: ParallelTokens, k: int, device: torch.device
+    teacher: Model, data: ParallelTokens, k: int, device: torch.device
 ) -> tuple[Tensor, Tensor, float]:
     """Return ids (P, k), probabilities (P, k) and the mean mass the k words held.
 

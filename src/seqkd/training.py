@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from seqkd.batching import Batch, Ints, ParallelTokens, collate, plan_batches
 from seqkd.losses import Alongside, Objective, TopK, projected_loss
+from seqkd.models.build import Model
 from seqkd.models.dropout import DropoutNoise
-from seqkd.models.lstm import Lstm
 from seqkd.schedule import halving_start, learning_rate
 from seqkd.training_config import TrainingConfig
 
@@ -37,7 +37,7 @@ class SoftTargets(Protocol):
 class TeacherAlongside:
     """A teacher run beside the student: its full distributions."""
 
-    def __init__(self, teacher: Lstm) -> None:
+    def __init__(self, teacher: Model) -> None:
         self._teacher = teacher.eval()
 
     @torch.no_grad()
@@ -104,9 +104,9 @@ class Trainer:
         compute_dtype: of matrix products.
     """
 
-    model: Lstm
+    model: Model
     data: ParallelTokens
-    validate: Callable[[Lstm], tuple[float, float]]
+    validate: Callable[[Model], tuple[float, float]]
     config: TrainingConfig
     objective: Objective
     seed: int

@@ -10,7 +10,7 @@ import torch
 
 from seqkd.batching import Ints, ParallelTokens, batches_of, plan_batches, source_rows
 from seqkd.losses import projected_loss
-from seqkd.models.lstm import Lstm
+from seqkd.models.build import Model
 from seqkd.search import SearchConfig, translate_ids
 from seqkd.training import flat_rows
 from seqkd.vocabulary import Vocabulary
@@ -19,7 +19,7 @@ _BATCH_TOKENS = 4096
 
 
 @torch.no_grad()
-def perplexity(model: Lstm, data: ParallelTokens, device: torch.device) -> float:
+def perplexity(model: Model, data: ParallelTokens, device: torch.device) -> float:
     """Return exp(NLL / target tokens, `eos` included) under teacher forcing.
 
     Source: Kim & Rush (2016), Table 1; `eval` of their `train.lua`.
@@ -39,7 +39,7 @@ def perplexity(model: Lstm, data: ParallelTokens, device: torch.device) -> float
 
 
 def greedy_bleu(
-    model: Lstm,
+    model: Model,
     data: ParallelTokens,
     references: list[str],
     vocabulary: Vocabulary,

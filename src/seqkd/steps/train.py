@@ -27,8 +27,7 @@ from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, digest, read_lines
 from seqkd.losses import Objective
 from seqkd.manifest import write_manifest
-from seqkd.models.build import build
-from seqkd.models.lstm import Lstm
+from seqkd.models.build import Model, build
 from seqkd.progress import Progress
 from seqkd.pruning import apply_masks, masks_of_zeros, prune_masks
 from seqkd.resume import ResumableState, fingerprint
@@ -152,7 +151,7 @@ def _same_vocabularies(
 
 def _initial_model(
     entry: ModelEntry, init: Path | None, src_vocab: Vocabulary, tgt_vocab: Vocabulary
-) -> Lstm:
+) -> Model:
     if init is None:
         torch.manual_seed(entry.seed)
         return build(entry.architecture, src_vocab.size, tgt_vocab.size)

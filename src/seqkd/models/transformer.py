@@ -1,0 +1,340 @@
+"""The Transformer, with pre- or post-norm, and decoders of three kinds of depth and state.
+
+Any teacher may teach any student; this file offers the same four calls as `lstm`. A deep encoder
+with a shallow decoder (Kasai et al. 2021) is a matter of the config; `decoder: ssru` replaces the
+decoder's self-attention by a simple recurrent unit whose state does not grow (Kim et al. 2019).
+
+Shapes: B batch, S source length, T target length, D width, H heads, K width of a head, V
+vocabulary, L decoder layers, N hypotheses.
+
+Source: Vaswani et al. (2017); pre-norm: Xiong et al. (2020).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqkd.models.architecture import TransformerConfig
+from seqkd.models.dropout import DropoutNoise
+from seqkd.models.protocol import State
+
+_MAX_PERIOD = 10_000.0  # of the sinusoidal positions, Vaswani et al. (2017), sec. 3.5
+
+
+def sinusoids(start: int, steps: int, width: int, device: torch.device) -> Tensor:
+    """Return position encodings (steps, width) from position `start` on, fp32."""
+    position = torch.arange(start, start + steps, device=device, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(_MAX_PERIOD) / width))
+    return torch.cat([torch.sin(position * rate), torch.cos(position * rate)], 1)[:, :width]
+
+
+class _Linear(nn.Module):
+    """A linear layer with fp32 weights whose product runs in the dtype of its input."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        if not self.weight.is_meta:
+            nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+class _Norm(nn.Module):
+    """Layer normalisation in fp32 whatever the input's dtype."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = F.layer_norm(x.float(), self.gain.shape, self.gain, self.bias).to(x.dtype)
+        return normed
+
+
+def _split(x_BTD: Tensor, heads: int) -> Tensor:
+    """Return (B, H, T, K)."""
+    return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _join(x_BHTK: Tensor) -> Tensor:
+    """Return (B, T, D)."""
+    return x_BHTK.transpose(1, 2).flatten(2)
+
+
+class _SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = _Linear(width, 3 * width)
+        self.out = _Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, mask: Tensor | None) -> Tensor:
+        q, k, v = (_split(part, self.heads) for part in self.qkv(x_BTD).chunk(3, -1))
+        mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+        joined: Tensor = self.out(_join(mixed))
+        return joined
+
+    def step(self, x_ND: Tensor, cache_NTD2: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend from one new position to it and all before; return output and longer cache."""
+        q, k, v = self.qkv(x_ND).chunk(3, -1)
+        cache = torch.cat([cache_NTD2, torch.cat([k, v], -1).unsqueeze(1)], 1)
+        keys, values = (_split(part, self.heads) for part in cache.chunk(2, -1))
+        mixed = F.scaled_dot_product_attention(_split(q.unsqueeze(1), self.heads), keys, values)
+        return self.out(_join(mixed)).squeeze(1), cache
+
+
+class _Ssru(nn.Module):
+    """Simpler simple recurrent unit: c = f * c + (1 - f) * W x; output ReLU(c).
+
+    Source: Kim et al. (2019), D19-5632, sec. 2.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.input = _Linear(width, 2 * width)
+
+    def forward(self, x_BTD: Tensor, mask: Tensor | None) -> Tensor:
+        value, forget = self._gates(x_BTD)
+        cell = torch.zeros_like(value[:, 0])
+        cells = []
+        for t in range(x_BTD.shape[1]):
+            cell = forget[:, t] * cell + (1 - forget[:, t]) * value[:, t]
+            cells.append(cell)
+        return torch.relu(torch.stack(cells, 1)).to(x_BTD.dtype)
+
+    def _gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        value, forget = self.input(x).float().chunk(2, -1)
+        return value, torch.sigmoid(forget)
+
+    def step(self, x_ND: Tensor, cell_N1D: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance by one position; the cache is the cell state (N, 1, D)."""
+        value, forget = self._gates(x_ND)
+        cell = forget * cell_N1D.squeeze(1) + (1 - forget) * value
+        return torch.relu(cell).to(x_ND.dtype), cell.unsqueeze(1)
+
+
+class _CrossAttention(nn.Module):
+    """Multi-head attention of target positions to the source."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = _Linear(width, width)
+        self.memory = _Linear(width, 2 * width)
+        self.out = _Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, memory_BSD2: Tensor, mask_BS: Tensor) -> Tensor:
+        keys, values = (_split(part, self.heads) for part in memory_BSD2.chunk(2, -1))
+        query = _split(self.query(x_BTD), self.heads)
+        mixed = F.scaled_dot_product_attention(query, keys, values, mask_BS[:, None, None])
+        joined: Tensor = self.out(_join(mixed))
+        return joined
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.inner = _Linear(width, inner)
+        self.outer = _Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outer: Tensor = self.outer(torch.relu(self.inner(x)))
+        return outer
+
+
+class _EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.mix = _SelfAttention(config.width, config.heads)
+        self.feed_forward = _FeedForward(config.width, config.feedforward_size)
+        self.first, self.last = _Norm(config.width), _Norm(config.width)
+
+
+class _DecoderLayer(nn.Module):
+    """Self-attention or a recurrent unit, attention to the memory, a feed-forward network."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width = config.width
+        recurrent = config.decoder == "ssru"
+        self.mix = _Ssru(width) if recurrent else _SelfAttention(width, config.heads)
+        self.cross = _CrossAttention(width, config.heads)
+        self.feed_forward = _FeedForward(width, config.feedforward_size)
+        self.first, self.middle, self.last = _Norm(width), _Norm(width), _Norm(width)
+
+
+class Transformer(nn.Module):
+    """Encoder and decoder with teacher forcing; `decoder` gives the form for search.
+
+    Attributes:
+        compute_dtype: of matrix products, fp32 or bf16; parameters are always fp32.
+        noise: source of dropout masks; training renews it for each batch.
+    """
+
+    def __init__(self, config: TransformerConfig, src_vocab_size: int, tgt_vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.noise = DropoutNoise([0])
+        width = config.width
+        std = width**-0.5
+        self.src_embedding_VD = _normal(src_vocab_size, width, std)
+        self.tgt_embedding_VD = (
+            None if config.tie_embeddings else _normal(tgt_vocab_size, width, std)
+        )
+        self.encoder_layers = nn.ModuleList(
+            _EncoderLayer(config) for _ in range(config.encoder_layers)
+        )
+        self.decoder_layers = nn.ModuleList(
+            _DecoderLayer(config) for _ in range(config.depth_of_decoder)
+        )
+        self.encoder_norm = _Norm(width) if config.norm == "pre" else None
+        self.decoder_norm = _Norm(width) if config.norm == "pre" else None
+        self.output_weight_VD = _normal(tgt_vocab_size, width, std)
+        self.output_bias_V = nn.Parameter(torch.zeros(tgt_vocab_size))
+
+    # ------------------------------------------------------------------ parts
+
+    @property
+    def target_embedding_VD(self) -> Tensor:
+        """Target word vectors, also when they are tied to the output projection."""
+        table = self.tgt_embedding_VD
+        return self.output_weight_VD if table is None else table
+
+    @property
+    def stack(self) -> list[_DecoderLayer]:
+        """The decoder's layers, typed."""
+        return cast(list[_DecoderLayer], list(self.decoder_layers))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        if not self.training or self.config.dropout == 0.0:
+            return x
+        return x * self.noise.mask(x.shape, self.config.dropout, x.dtype, x.device)
+
+    def embed(self, token_BT: Tensor, table_VD: Tensor, start: int = 0) -> Tensor:
+        """Return scaled word vectors plus positions, in the compute dtype, after dropout."""
+        width = self.config.width
+        x = F.embedding(token_BT, table_VD) * math.sqrt(width)
+        x = x + sinusoids(start, token_BT.shape[1], width, token_BT.device)
+        return self._drop(x.to(self.compute_dtype))
+
+    def residual(self, x: Tensor, norm: nn.Module, mixed: Tensor) -> Tensor:
+        """Add a sublayer's output to its input; post-norm normalises the sum."""
+        total: Tensor = x + self._drop(mixed)
+        return total if self.config.norm == "pre" else norm(total)
+
+    def entrance(self, x: Tensor, norm: nn.Module) -> Tensor:
+        """Return what a sublayer reads: pre-norm normalises it."""
+        return norm(x) if self.config.norm == "pre" else x
+
+    def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return memory (B, S, D) and the mask of real words (B, S)."""
+        mask_BS = torch.arange(src_BS.shape[1], device=src_BS.device)[None] < length_B[:, None]
+        x = self.embed(src_BS, self.src_embedding_VD)
+        for layer in cast(Iterable[_EncoderLayer], self.encoder_layers):
+            first, last = layer.first, layer.last
+            x = self.residual(x, first, layer.mix(self.entrance(x, first), mask_BS[:, None, None]))
+            x = self.residual(x, last, layer.feed_forward(self.entrance(x, last)))
+        return x if self.encoder_norm is None else self.encoder_norm(x), mask_BS
+
+    # ------------------------------------------------------------------ teacher forcing
+
+    def hidden(self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
+        """Return states before the output projection (B, T, D) for prefixes that start with bos."""
+        memory_BSD, mask_BS = self.encode(src_BS, length_B)
+        x = self.embed(tgt_in_BT, self.target_embedding_VD)
+        for layer in self.stack:
+            first, middle, last = layer.first, layer.middle, layer.last
+            x = self.residual(x, first, layer.mix(self.entrance(x, first), None))
+            memory = layer.cross.memory(memory_BSD)
+            x = self.residual(x, middle, layer.cross(self.entrance(x, middle), memory, mask_BS))
+            x = self.residual(x, last, layer.feed_forward(self.entrance(x, last)))
+        x = x if self.decoder_norm is None else self.decoder_norm(x)
+        return self._drop(x)
+
+    def decoder(self) -> TransformerDecoder:
+        """Return the model made ready for search."""
+        return TransformerDecoder(self)
+
+
+def _normal(rows: int, width: int, std: float) -> nn.Parameter:
+    table = torch.empty(rows, width)
+    return nn.Parameter(table if table.is_meta else nn.init.normal_(table, std=std))
+
+
+class TransformerDecoder:
+    """A `Transformer` ready for search: keys and values of earlier positions are kept.
+
+    State: sentence = keys and values of the memory (B, L, S, 2 D), mask (B, S); hypothesis =
+    cache (N, L, T, 2 D) of self-attention, growing, or (N, L, 1, D) cells of the recurrent unit,
+    and the position (N,).
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: Transformer) -> None:
+        model.eval()
+        self._model = model
+        self._dtype = model.compute_dtype
+        self.vocab_size = model.output_weight_VD.shape[0]
+        self._output = model.output_weight_VD.to(self._dtype).t()
+        self._output_bias = model.output_bias_V.to(self._dtype)
+        self._recurrent = model.config.decoder == "ssru"
+
+    @torch.inference_mode()
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        """Encode the sources; see `protocol.Decoder`."""
+        model = self._model
+        memory_BSD, mask_BS = model.encode(src_BS, length_B)
+        crossed = torch.stack([y.cross.memory(memory_BSD) for y in model.stack], 1)
+        batch, layers, width = len(src_BS), len(model.decoder_layers), model.config.width
+        if self._recurrent:
+            cache = torch.zeros(batch, layers, 1, width, device=src_BS.device)
+        else:
+            cache = crossed.new_empty(batch, layers, 0, 2 * width)
+        position = torch.zeros(batch, dtype=torch.long, device=src_BS.device)
+        return State((crossed, mask_BS), (cache, position))
+
+    @torch.inference_mode()
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance each hypothesis by one word; see `protocol.Decoder`."""
+        model = self._model
+        crossed_BLSD2, mask_BS = state.sentence
+        cache_NLTD2, position_N = state.hypothesis
+        batch = len(crossed_BLSD2)
+        x = self._embed(token_N, position_N)
+        caches = []
+        for number, layer in enumerate(model.stack):
+            first, middle, last = layer.first, layer.middle, layer.last
+            mixed, cache = layer.mix.step(model.entrance(x, first), cache_NLTD2[:, number])
+            caches.append(cache)
+            x = model.residual(x, first, mixed)
+            # The hypotheses of a sentence attend together: its memory is never copied.
+            query_BKD = model.entrance(x, middle).view(batch, -1, x.shape[-1])
+            attended = layer.cross(query_BKD, crossed_BLSD2[:, number], mask_BS)
+            x = model.residual(x, middle, attended.reshape(x.shape))
+            x = model.residual(x, last, layer.feed_forward(model.entrance(x, last)))
+        x = x if model.decoder_norm is None else model.decoder_norm(x)
+        logits = torch.addmm(self._output_bias, x, self._output)
+        return logits, State(state.sentence, (torch.stack(caches, 1), position_N + 1))
+
+    def _embed(self, token_N: Tensor, position_N: Tensor) -> Tensor:
+        # Hypotheses of one search are all at the same position.
+        start = int(position_N[0]) if len(position_N) else 0
+        embedded: Tensor = self._model.embed(
+            token_N[:, None], self._model.target_embedding_VD, start
+        ).squeeze(1)
+        return embedded
