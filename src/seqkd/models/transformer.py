@@ -57,13 +57,14 @@ class _Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        normed: Tensor = F.layer_norm(x.float(), self.gain.shape, self.gain, self.bias).to(x.dtype)
-        return normed
+        width = (x.shape[-1],)
+        return F.layer_norm(x.float(), width, self.gain, self.bias).to(x.dtype)
 
 
 def _split(x_BTD: Tensor, heads: int) -> Tensor:
     """Return (B, H, T, K)."""
-    return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return split
 
 
 def _join(x_BHTK: Tensor) -> Tensor:
