@@ -24,7 +24,8 @@ from seqkd.search import (
     sample_search,
     translate_ids,
 )
-from seqkd.search.scores import normalise
+from seqkd.search.ensemble import Ensemble
+from seqkd.search.scores import normalise, rows_to_keep
 
 
 class ToyDecoder:
@@ -423,3 +424,55 @@ def test_progress_counts_every_source():
     seen: list[int] = []
     translate_ids(ToyDecoder(20, 0), [[4], [], [5, 6]], SearchConfig(), on_progress=seen.append)
     assert sum(seen) == 3
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_an_ensemble_averages_probabilities(beam):
+    members = [ToyDecoder(40, seed=seed) for seed in (1, 2, 3)]
+    config = SearchConfig(beam=beam, n_best=beam)
+    (found,) = translate_ids(Ensemble(members), [[4, 5, 6]], config)
+    for hypothesis in found:
+        states = [m.start(torch.tensor([[4, 5, 6]]), torch.tensor([3])) for m in members]
+        expected = 0.0
+        for before, word in itertools.pairwise([BOS, *hypothesis.tokens, EOS]):
+            steps = [
+                m.step(torch.tensor([before]), s) for m, s in zip(members, states, strict=True)
+            ]
+            states = [state for _, state in steps]
+            mean = sum(float(logits[0].softmax(0)[word]) for logits, _ in steps) / 3
+            expected += math.log(mean)
+        assert hypothesis.log_prob == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_an_ensemble_of_one_model_twice_is_that_model(beam):
+    decoder = ToyDecoder(40, seed=1)
+    config = SearchConfig(beam=beam, n_best=beam)
+    sources = [[4, 5, 6], [7], [8, 9]]
+    alone = translate_ids(decoder, sources, config)
+    twice = translate_ids(Ensemble([decoder, decoder]), sources, config)
+    for one, other in zip(alone, twice, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_sentences_that_wait_for_the_next_look_change_nothing(beam, monkeypatch):
+    """On a GPU search looks only now and then which sentences have finished."""
+    decoder = ToyDecoder(50, seed=6)
+    src, length = source(1, 7, 2, 5, 3, 9)
+    config = SearchConfig(beam=beam, n_best=beam)
+
+    def found() -> list[list[Hypothesis]]:
+        if beam == 1:
+            return [[h] for h in greedy_search(decoder, src, length, config)]
+        return beam_search(decoder, src, length, config)
+
+    expected = found()
+
+    def seldom(done_B: Tensor, step: int) -> Tensor | None:
+        return rows_to_keep(done_B, step) if step % 5 == 4 else None
+
+    monkeypatch.setattr("seqkd.search.beam.rows_to_keep", seldom)
+    monkeypatch.setattr("seqkd.search.rollout.rows_to_keep", seldom)
+    for one, other in zip(found(), expected, strict=True):
+        assert_same(one, other)
