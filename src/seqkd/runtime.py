@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from seqkd.errors import SeqkdError
+from seqkd.gpu_slots import claim_gpu
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # parameters of glibc's mallopt
 _KEEP_BYTES = 1 << 30
@@ -19,6 +20,8 @@ _KEEP_BYTES = 1 << 30
 
 def set_up(threads: int, device: str = "auto") -> torch.device:
     """Pin the number of threads, keep freed memory in the process, and choose the device.
+
+    On a machine with GPUs and no scheduler this waits for a free one (see `gpu_slots`).
 
     Args:
         threads: of PyTorch's own pool; one process a core is faster than one process for all.
@@ -31,6 +34,8 @@ def set_up(threads: int, device: str = "auto") -> torch.device:
         raise SeqkdError(f"--threads must be at least 1, got {threads}")
     torch.set_num_threads(threads)
     _keep_freed_memory()
+    if torch.backends.cuda.is_built():
+        claim_gpu(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():

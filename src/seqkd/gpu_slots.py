@@ -1,0 +1,127 @@
+"""GPUs of one machine without a scheduler: two jobs never share one unless they are asked to.
+
+Each GPU has as many slots as jobs may run on it, and a slot is a file that a job keeps locked
+while it lives; the kernel frees the lock of a job that dies, however it dies. A scheduler hands
+out GPUs itself and may call each job's own GPU 0, so under one nothing here happens.
+
+The user's list of GPUs is `CUDA_VISIBLE_DEVICES`, as everywhere; SEQKD_JOBS_PER_GPU is how many
+jobs may share a GPU (default 1; 0 switches the slots off). Jobs of other users are not seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from seqkd.errors import SeqkdError
+
+JOBS_VARIABLE = "SEQKD_JOBS_PER_GPU"
+GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
+# Set in jobs of Slurm, LSF, PBS, SGE, HTCondor and Kubernetes.
+_SCHEDULERS = (
+    "SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "SGE_TASK_ID", "_CONDOR_JOB_AD",
+    "KUBERNETES_SERVICE_HOST",
+)  # fmt: skip
+_POLL_SECONDS = 0.5
+_held: list[int] = []  # open files: the locks of this process
+
+
+def claim_gpu(device: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Wait for a free slot, keep it until this process ends, and return the GPU's id.
+
+    `CUDA_VISIBLE_DEVICES` is set to that GPU alone, so this must come before CUDA is initialised.
+
+    Args:
+        device: what the user asked for; only `auto` and `cuda` leave the choice to us.
+        environment: variables to go by.
+
+    Returns:
+        None where slots do not apply: on a CPU, under a scheduler, under `torchrun`, with a GPU
+        chosen by number, or switched off.
+
+    Raises:
+        SeqkdError: if SEQKD_JOBS_PER_GPU is not a number of 0 or more.
+    """
+    jobs = _jobs_per_gpu(environment)
+    managed = any(name in environment for name in _SCHEDULERS)
+    if device not in ("auto", "cuda") or managed or jobs == 0 or _held:
+        return None
+    if int(environment.get("WORLD_SIZE", "1")) > 1:
+        return None
+    ids = visible_gpus(environment)
+    if not ids:
+        return None
+    gpu = _wait(ids, jobs)
+    os.environ[GPUS_VARIABLE] = gpu
+    return gpu
+
+
+def visible_gpus(
+    environment: Mapping[str, str] = os.environ, devices: Path = Path("/dev")
+) -> list[str]:
+    """Return the ids of the user's list, or of all GPUs if there is no list.
+
+    Args:
+        environment: variables to go by.
+        devices: folder in which the driver shows each GPU as `nvidia0`, `nvidia1`, ...
+    """
+    listed = environment.get(GPUS_VARIABLE)
+    if listed is not None:
+        # As CUDA reads it: the list ends at the first id that is not one, such as -1.
+        ids = [word.strip() for word in listed.split(",")]
+        return [
+            *dict.fromkeys(ids[: next((i for i, g in enumerate(ids) if g in ("", "-1")), None)])
+        ]
+    names = (re.fullmatch(r"nvidia(\d+)", path.name) for path in devices.glob("nvidia*"))
+    return [str(n) for n in sorted(int(name[1]) for name in names if name)]
+
+
+def slots_folder() -> Path:
+    """Return the folder of this user's locks."""
+    return Path(tempfile.gettempdir(), f"seqkd-gpu-slots-{os.getuid()}")
+
+
+def _jobs_per_gpu(environment: Mapping[str, str]) -> int:
+    text = environment.get(JOBS_VARIABLE, "1")
+    if not re.fullmatch(r"\d+", text):
+        raise SeqkdError(f"{JOBS_VARIABLE}={text}: expected a number, such as 2, or 0 for no slots")
+    return int(text)
+
+
+def _wait(ids: list[str], jobs: int) -> str:
+    told = False
+    while True:
+        # All GPUs get their first job before any gets its second.
+        for slot in range(jobs):
+            for gpu in ids:
+                if _lock(gpu, slot):
+                    return gpu
+        if not told:
+            told = True
+            where = f"GPUs {', '.join(ids)}" if len(ids) > 1 else f"GPU {ids[0]}"
+            print(f"waiting for a free slot on {where}", file=sys.stderr, flush=True)
+        time.sleep(_POLL_SECONDS)
+
+
+def _lock(gpu: str, slot: int) -> bool:
+    """Lock a slot if it is free; the lock lives as long as this process."""
+    folder = slots_folder()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise SeqkdError(f"{folder} belongs to another user; remove it, or set TMPDIR")
+    name = re.sub(r"[^\w-]", "_", gpu)
+    # Closed on exec, as Python's files are: a child that outlives the job holds no slot.
+    file = os.open(folder / f"{name}.{slot}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _held.append(file)
+        return True
+    os.close(file)
+    return False
