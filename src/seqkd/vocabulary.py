@@ -25,7 +25,7 @@ SPECIALS = ("<pad>", UNKNOWN, "<s>", "</s>")
 """Tokens 0 to 3 of every vocabulary."""
 _WORD_HEADER = "# seqkd word vocabulary, tokenizer "
 # Lines that subwords are learned from, at most: more cost time and change little.
-_TRAINING_LINES = 2_000_000
+_TRAINING_LINES = 1_000_000
 _LONGEST_LINE_BYTES = 1 << 16
 # What an unknown subword is written as: one character that is itself unknown, so that text with it
 # is read back the same.
