@@ -18,7 +18,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
-	@snakemake --configfile $(CONFIG) --cores $(CORES) $(ARGS)
+	@python -m seqkd.launch --configfile $(CONFIG) --cores $(CORES) $(ARGS)
 
 test: $(VENV)/.ready
 	@pytest -m "not slurm" $(ARGS)

@@ -188,3 +188,35 @@ def test_smoke_end_to_end(tmp_path: Path):
     assert not list(results.rglob("state"))
     assert workspace.snakemake("--dry-run", real=True).stdout.count("rule ") == 0
     assert seconds < 120 * float(os.environ.get("SEQKD_TEST_SLOWNESS", "1"))
+
+
+def launch(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Start a run as `make run` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "seqkd.launch", "--snakefile", str(REPOSITORY / "Snakefile"),
+         "--configfile", str(workspace.config), "--cores", "1", *arguments],
+        cwd=workspace.folder, env={**os.environ, "PYTHONPATH": str(workspace.sources)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_lock_of_a_killed_run_is_cleared(finished: Workspace):
+    locks = finished.folder / ".snakemake" / "locks"
+    locks.mkdir(exist_ok=True)
+    for name in ("0.input.lock", "0.output.lock"):
+        (locks / name).write_text("results/smoke/report.html\n")
+    assert finished.snakemake().returncode == 1
+    done = launch(finished)
+    assert done.returncode == 0, done.stderr
+    assert "an earlier run was killed" in done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_two_runs_in_one_folder_are_refused(finished: Workspace):
+    import fcntl
+
+    with (finished.folder / ".snakemake" / "seqkd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = launch(finished)
+    assert done.returncode == 75
+    assert done.stderr == "another run is going on in this folder; wait for it, or stop it\n"

@@ -54,8 +54,9 @@ _FAMILIES: tuple[type, ...] = get_args(Architecture) or (Architecture,)
 _SOURCES: tuple[type, ...] = (*get_args(Source), HeldOut)
 
 
-def _default_of(cls: type, name: str) -> object:
-    return next(field.default for field in dataclasses.fields(cls) if field.name == name)
+def _tag(cls: type, name: str) -> str:
+    """Return the one value of the field that tells a class from its siblings."""
+    return str(get_args(get_type_hints(cls)[name])[0])
 
 
 _SECTIONS: tuple[tuple[str, type, str], ...] = (
@@ -64,7 +65,7 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("`corpus.cleaning`", CleaningConfig, ""),
     ("`vocab`", VocabConfig, ""),
     *(
-        (f"`architectures.NAME`, family {_default_of(cls, 'family')}", cls, "And `training`.")
+        (f"`architectures.NAME`, family {_tag(cls, 'family')}", cls, "And `training`.")
         for cls in _FAMILIES
     ),
     ("`training`", TrainingConfig, "Of all models; an architecture and a stage may override it."),
@@ -99,7 +100,7 @@ def field_docs(cls: type) -> dict[str, str]:
 
 def reference() -> str:
     """Return config/README.md."""
-    sources = [(f"A source, provider {_default_of(cls, 'provider')}", cls, "") for cls in _SOURCES]
+    sources = [(f"A source, provider {_tag(cls, 'provider')}", cls, "") for cls in _SOURCES]
     remote = ("A file of provider url", RemoteFile, "")
     sections = [*_SECTIONS[:3], *sources, remote, *_SECTIONS[3:]]
     return "\n".join([_INTRODUCTION, *(_section(*section) for section in sections)])
