@@ -117,9 +117,5 @@ def make_workspace(folder: Path, config: Path = SMOKE) -> Workspace:
         folder / "src",
         ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
     )
-    for name in "decode merge select evaluate speed quantize diagnose report".split():  # TEMP-STUB
-        path = folder / "src" / "seqkd" / "steps" / f"{name}.py"
-        if not path.exists():
-            path.write_text("X = 0\n")
     shutil.copy2(config, folder / config.name)
     return Workspace(work, folder / "src", folder / config.name)
