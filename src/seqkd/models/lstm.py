@@ -10,6 +10,8 @@ L layers, V vocabulary, N hypotheses, D directions.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -67,17 +69,22 @@ class Lstm(nn.Module):
                 parameter.uniform_(-0.1, 0.1)
             return
         # Larger word vectors and attention scores, and an open forget gate: the plateau before
-        # alignment is learned is much shorter.
+        # alignment is learned is much shorter. Scores and logits start with the same spread
+        # whatever the width.
+        width = self.config.width
         for name, parameter in self.named_parameters():
-            if name.endswith("_VE") or name == "output_weight_VD":
-                parameter.normal_(std=0.5 if name.endswith("_VE") else 0.05)
+            if name.endswith("_VE"):
+                parameter.normal_(std=0.5)
+            elif name == "output_weight_VD":
+                parameter.normal_(std=0.8 / math.sqrt(width))
             elif parameter.dim() == 1:
                 parameter.zero_()
             elif parameter.dim() == 3:
                 for direction in parameter:
                     nn.init.xavier_uniform_(direction)
             else:
-                nn.init.xavier_uniform_(parameter, gain=2.0 if name == "attention_HH" else 1.0)
+                gain = 32 / math.sqrt(width) if name == "attention_HH" else 1.0
+                nn.init.xavier_uniform_(parameter, gain=gain)
         for bias, recurrent in zip(self.encoder_bias, self.encoder_recurrent, strict=True):
             for block in bias.view(recurrent.shape[0], 4, -1):
                 block[2] = 1.0
