@@ -13,6 +13,7 @@ configfile: f"{workflow.basedir}/config/default.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 
 
 pathvars:
@@ -49,6 +50,7 @@ rule all:
 
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/decode.smk"
 include: "workflow/rules/distil.smk"
 include: "workflow/rules/compress.smk"
 include: "workflow/rules/evaluate.smk"

@@ -109,14 +109,14 @@ def test_rules_keep_to_the_house_style():
         text = path.read_text(encoding="utf-8")
         assert text.startswith('"""'), path
         assert not re.search(r"^\s+(run|message):", text, re.MULTILINE), path
-        if path.name not in ("Snakefile", "common.smk"):
+        if path.name not in ("Snakefile", "common.smk", "inputs.smk"):
             rules = re.findall(r"^rule (\w+):\n    (.*)", text, re.MULTILINE)
             assert all(line.startswith('"""') for _, line in rules), path
             assert len(re.findall(r"^    log:", text, re.MULTILINE)) == len(rules), path
             assert len(re.findall(r"code=code\(", text)) + len(
                 re.findall(r"^    shell:\n        (?!\"\"\"\n        seqkd|#)", text, re.MULTILINE)
             ) >= len(rules), path
-    assert len((REPOSITORY / "Snakefile").read_text().splitlines()) <= 80
+    assert len((REPOSITORY / "Snakefile").read_text().splitlines()) <= 61
 
 
 def test_the_slurm_profile_is_read(tmp_path: Path):

@@ -48,9 +48,9 @@ class Experiment:
         self._busy: list[str] = []
         self.rows = [row for entry in config.models for row in self._rows(entry)]
         self._check_rows()
-        baselines = {row.architecture: row.model for row in self.rows if row.method == BASELINE}
+        plain = {row.architecture: row.model for row in self.rows if row.method == BASELINE}
         self.rows = [
-            row if row.method == BASELINE else replace(row, baseline=baselines.get(row.architecture))
+            row if row.method == BASELINE else replace(row, baseline=plain.get(row.architecture))
             for row in self.rows
         ]
         self.pruned_rows = [row for ref in config.pruning.of for row in self._pruned(self.row(ref))]

@@ -31,21 +31,6 @@ rule fetch:
         """
 
 
-rule settings:
-    """Write the part of the config that one step depends on."""
-    output:
-        "<run>/{part}.yaml",
-    log:
-        "<logs>/settings/{part}.log",
-    localrule: True
-    conda:
-        "../../envs/seqkd.yaml"
-    params:
-        text=lambda wildcards: as_yaml(slice_of(EXPERIMENT, wildcards.part)),
-    shell:
-        "printf '%s\n' {params.text:q} > {output:q} 2> {log:q}"
-
-
 rule corpus:
     """Read, clean, split and decontaminate the training text."""
     input:

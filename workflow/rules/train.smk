@@ -6,6 +6,21 @@ Steps: settings (config.yaml) -> train.
 """
 
 
+rule settings:
+    """Write the part of the config that one step depends on."""
+    output:
+        "<run>/{part}.yaml",
+    log:
+        "<logs>/settings/{part}.log",
+    localrule: True
+    conda:
+        "../../envs/seqkd.yaml"
+    params:
+        text=lambda wildcards: as_yaml(slice_of(EXPERIMENT, wildcards.part)),
+    shell:
+        "printf '%s\n' {params.text:q} > {output:q} 2> {log:q}"
+
+
 rule train:
     """Train one model: a teacher, a student, or one stage of either."""
     input:

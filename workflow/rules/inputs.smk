@@ -1,0 +1,132 @@
+"""Input functions: which files a job needs, worked out from the experiment.
+
+Nothing here is a rule; common.smk comes first.
+"""
+
+
+def held_out_texts():
+    """Return the text that is split off training for a test set, if one is."""
+    return [f"<run>/corpus/held-out.<{side}>" for side in SIDES if CONFIG.corpus.held_out_test]
+
+
+def test_set_inputs(wildcards):
+    """Return what a test set is made from: fetched files, or the text split off training."""
+    name = wildcards.test_set
+    if name == CONFIG.corpus.held_out_test:
+        return {f"held_out_{side}": f"<run>/corpus/held-out.<{side}>" for side in SIDES}
+    return {"files": TEST_SET_FILES[name]}
+
+
+def split_of(wildcards):
+    """Return the training text that an n-best list is made from, without its language."""
+    share = wildcards.nbest.partition("-share-")[2]
+    return f"<run>/corpus/{naming.split_name(int(share or 100) / 100)}"
+
+
+def text_of(targets, teacher, seed):
+    """Return the parallel text that a model learns from, without its language."""
+    if targets == naming.GOLD:
+        return "<run>/corpus/train"
+    return f"<run>/distilled/{teacher}/seed-{seed}/{targets}/train"
+
+
+def soft_target_inputs(wildcards):
+    """Return the text along which a teacher's distributions are stored."""
+    text = text_of(wildcards.targets, wildcards.teacher, wildcards.seed)
+    return {"train_src": f"{text}.<src>", "train_tgt": f"{text}.<tgt>"}
+
+
+def nbest_of(targets, teacher, seed):
+    """Return the n-best list that targets are chosen from."""
+    target = CONFIG.targets[targets]
+    folder = naming.nbest_name(target.beam, target.share)
+    return f"<run>/distilled/{teacher}/seed-{seed}/{folder}/nbest.jsonl.zst"
+
+
+def selection_inputs(wildcards):
+    """Return the n-best list of some targets, and the parallel text that it was made from."""
+    text = f"<run>/corpus/{naming.split_name(CONFIG.targets[wildcards.targets].share)}"
+    return {
+        "nbest": nbest_of(wildcards.targets, wildcards.teacher, wildcards.seed),
+        "train_src": f"{text}.<src>",
+        "train_tgt": f"{text}.<tgt>",
+    }
+
+
+def training_inputs(wildcards):
+    """Return what sets one model apart: its text, its parent, and what it has of its teacher."""
+    entry = EXPERIMENT.models[wildcards.trained, int(wildcards.seed)]
+    text = text_of(entry.targets, entry.teacher, entry.teacher_seed)
+    teacher = f"{entry.teacher}/seed-{entry.teacher_seed}"
+    files = {"train_src": f"{text}.<src>", "train_tgt": f"{text}.<tgt>"}
+    if entry.parent:
+        files["init"] = f"<run>/models/{entry.parent}/seed-{entry.seed}/model.safetensors"
+    if entry.wants_teacher:
+        files["teacher"] = f"<run>/models/{teacher}/model.safetensors"
+    if entry.wants_top_k:
+        files["soft_targets"] = f"<run>/distilled/{teacher}/{entry.targets}/top-k.safetensors"
+    return files
+
+
+def training_priority(wildcards):
+    """Return how many models wait for this one: the longest chain goes first."""
+    return EXPERIMENT.dependants[wildcards.trained, int(wildcards.seed)]
+
+
+def evaluations(table, ending):
+    """Return one file of each evaluation that a table shows."""
+    config = table_of(EXPERIMENT, table)
+    return [
+        f"<run>/evaluations/{row.model}/seed-{seed}/{test_set}.{ending}"
+        for row in config.rows
+        for seed in row.seeds
+        for test_set in config.test_sets
+    ]
+
+
+def table_inputs(wildcards):
+    """Return the scores, the timings and the translations behind one table."""
+    files = {
+        "scores": evaluations(wildcards.table, "json"),
+        "greedy": evaluations(wildcards.table, "greedy.<tgt>"),
+        "searched": evaluations(wildcards.table, "beam-<beam>.<tgt>"),
+    }
+    files["timings"] = [
+        f"<run>/evaluations/{row.model}/seed-{seed}/speed.json"
+        for row in table_of(EXPERIMENT, wildcards.table).rows
+        for seed in row.seeds
+        if wildcards.table == "speed"
+    ]
+    return files
+
+
+def distilled_texts():
+    """Return the targets of every distilled text that a model learns from."""
+    texts = [
+        text_of(entry.targets, entry.teacher, entry.teacher_seed)
+        for entry in EXPERIMENT.models.values()
+        if entry.targets != naming.GOLD
+    ]
+    return [f"{text}.<tgt>" for text in dict.fromkeys(texts)]
+
+
+def nbest_lists():
+    """Return the n-best lists that those texts were chosen from."""
+    lists = [
+        nbest_of(entry.targets, entry.teacher, entry.teacher_seed)
+        for entry in EXPERIMENT.models.values()
+        if entry.targets != naming.GOLD
+    ]
+    return list(dict.fromkeys(lists))
+
+
+def finished_models():
+    """Return every model of a row with its scores, so that a deleted one is made again."""
+    finished = [f"{row.model}/seed-{n}" for row in EXPERIMENT.all_rows for n in row.seeds]
+    models = [f"<run>/models/{model}/model.safetensors" for model in finished]
+    scores = expand(
+        "<run>/evaluations/{model}/{test_set}.json",
+        model=finished,
+        test_set=CONFIG.corpus.test_sets,
+    )
+    return [*models, *scores]
