@@ -6,23 +6,27 @@ vocabularies, so a mismatched pair cannot be put together by accident.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import zstandard
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from seqkd.errors import SeqkdError
-from seqkd.files import atomic_path
+from seqkd.files import atomic_path, open_bytes
 from seqkd.models.build import Model, architecture_from_dict, build
 from seqkd.vocabulary import Vocabulary, parse_vocabulary
 
 FORMAT = "seqkd-model-1"
+_ZSTD_LEVEL = 15  # 19 takes three times as long for a percent less
+_LONGEST_HEADER = 100_000_000  # bytes; what safetensors itself allows
 _SRC_VOCAB, _TGT_VOCAB = "vocabulary.src", "vocabulary.tgt"
 
 
@@ -50,7 +54,7 @@ class ModelInfo:
     precision: str = "fp32"
     """Of matrix products in training."""
     storage: str = "dense"
-    """How tensors are stored: dense, sparse, bf16, fp16 or int8."""
+    """How tensors are stored; see `storage_formats`."""
     pruned: float = 0.0
     """Share of the parameters that is exactly zero by pruning."""
     licence: str = ""
@@ -71,11 +75,17 @@ class LoadedModel:
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: object) -> None:
     """Write tensors and a JSON header as one safetensors file, atomically.
 
-    Tensors that share memory are written once each, and are made contiguous.
+    Tensors that share memory are written once each, and are made contiguous. A name that ends in
+    `.zst` asks for compression.
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    metadata = {"seqkd": json.dumps(header, ensure_ascii=False)}
     with atomic_path(path) as temporary:
-        save_file(plain, temporary, {"seqkd": json.dumps(header, ensure_ascii=False)})
+        if Path(path).suffix == ".zst":
+            packed = zstandard.ZstdCompressor(_ZSTD_LEVEL).compress(save(plain, metadata))
+            temporary.write_bytes(packed)
+        else:
+            save_file(plain, temporary, metadata)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], object]:
@@ -84,17 +94,41 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], object]:
     Raises:
         SeqkdError: if the file is missing, truncated, or not one of ours.
     """
-    if not Path(path).is_file():
-        raise SeqkdError(f"file not found: {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("seqkd")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise SeqkdError(f"{path}: damaged, truncated or not a safetensors file: {error}") from None
+    with _readable(path):
+        header = _header(path)
+        if Path(path).suffix == ".zst":
+            with open_bytes(path) as packed:
+                tensors = load(packed.read())
+        else:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if header is None:
         raise SeqkdError(f"{path}: not written by seqkd (no header)")
     return tensors, json.loads(header)
+
+
+def _header(path: str | Path) -> str | None:
+    """Return the JSON text that `save_tensors` put into a file."""
+    if Path(path).suffix != ".zst":
+        with safe_open(path, framework="pt") as file:
+            text: str | None = (file.metadata() or {}).get("seqkd")
+            return text
+    with open_bytes(path) as packed:  # the format: 8 bytes of length, JSON, then the tensors
+        length = int.from_bytes(packed.read(8), "little")
+        entries = json.loads(packed.read(min(length, _LONGEST_HEADER)))
+        found: str | None = entries.get("__metadata__", {}).get("seqkd")
+        return found
+
+
+@contextlib.contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Turn what a missing or damaged file raises into one readable line."""
+    if not Path(path).is_file():
+        raise SeqkdError(f"file not found: {path}")
+    try:
+        yield
+    except (SafetensorError, zstandard.ZstdError, EOFError, ValueError) as error:
+        raise SeqkdError(f"{path}: damaged, truncated or not a safetensors file: {error}") from None
 
 
 def vocabulary_tensors(src: Vocabulary, tgt: Vocabulary) -> dict[str, Tensor]:
@@ -135,13 +169,9 @@ def save_model(
 
 def read_info(path: str | Path) -> ModelInfo:
     """Return what a model file says of itself, without reading its weights."""
-    if not Path(path).is_file():
-        raise SeqkdError(f"file not found: {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _info(path, json.loads((file.metadata() or {}).get("seqkd", "{}")))
-    except SafetensorError as error:
-        raise SeqkdError(f"{path}: damaged, truncated or not a safetensors file: {error}") from None
+    with _readable(path):
+        header = json.loads(_header(path) or "{}")
+    return _info(path, header)
 
 
 def _info(path: str | Path, header: object) -> ModelInfo:

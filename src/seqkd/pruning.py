@@ -11,7 +11,7 @@ LeCun et al. (1990), "Optimal Brain Damage".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 import torch
@@ -78,7 +78,7 @@ def _cut(scores: list[Tensor], weights: list[Tensor], count: int) -> list[Tensor
     order = order[score[order].argsort(stable=True)]
     kept = torch.ones_like(score, dtype=torch.bool)
     kept[order[:count]] = False
-    parts = kept.split([w.numel() for w in weights])  # type: ignore[no-untyped-call]
+    parts = kept.split([w.numel() for w in weights])
     return [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
 
 
@@ -119,7 +119,7 @@ class Pruner:
         total_updates: int,
         *,
         update: int = 0,
-        fisher: Mapping[str, Tensor] | None = None,
+        fisher: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
         """Cut what is to be cut before training, or take up the zeros of a run that goes on.
 
@@ -128,7 +128,8 @@ class Pruner:
             config: what to cut; `held` takes the zeros there are and cuts nothing.
             total_updates: of the whole run.
             update: updates already done.
-            fisher: squared gradients for the saliency criterion.
+            fisher: measures the model's squared gradients, for the saliency criterion; called
+                before each cut.
         """
         self._config, self._total, self._fisher = config, total_updates, fisher
         self._masks = masks_of_zeros(model)
@@ -139,7 +140,9 @@ class Pruner:
         """Cut more if it is time; set cut weights to zero."""
         fraction = fraction_at(self._config, update, self._total)
         if fraction is not None and not self._config.held:
-            self._masks = prune_masks(model, self._config, self._fisher, fraction=fraction)
+            measure = self._fisher if self._config.criterion == "saliency" else None
+            fisher = None if measure is None else measure()
+            self._masks = prune_masks(model, self._config, fisher, fraction=fraction)
         apply_masks(model, self._masks)
 
 
@@ -165,7 +168,7 @@ def squared_gradients(model: nn.Module, losses: Iterable[tuple[Tensor, int]]) ->
     count = 0
     for loss, sentences in losses:
         model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for name, parameter in parameters.items():
             if parameter.grad is not None:
                 total[name].addcmul_(parameter.grad, parameter.grad)

@@ -97,10 +97,10 @@ def _gaps(places: Tensor) -> Tensor:
 def channel_dim(name: str) -> int:
     """Return the dimension that one int8 scale covers, so that each output channel has its own.
 
-    A row of a word table (`..._VE`, `..._VD`) is a channel; a matrix that stands on the right of
-    its product has them in its columns.
+    A row of a word table (`..._VE`, `..._VD`) or of a layer's `weight` is a channel; a matrix that
+    stands on the right of its product has them in its columns.
     """
-    return -1 if name.endswith(("_VE", "_VD")) else -2
+    return -1 if name.endswith(("_VE", "_VD", ".weight")) else -2
 
 
 def quantize_channels(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:

@@ -10,3 +10,10 @@ Storage: TypeAlias = Literal[
 """dense and sparse are exact (fp32); the others round, int8 per output channel."""
 
 STORAGES: tuple[Storage, ...] = get_args(Storage)
+PAIRS: dict[Storage, Storage] = {
+    "dense": "sparse",
+    "bf16": "sparse-bf16",
+    "fp16": "sparse-fp16",
+    "int8": "sparse-int8",
+}
+"""Every number format, with all weights stored -> with zeros left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -12,6 +13,7 @@ from seqkd.batching import source_rows
 from seqkd.checkpoint import LoadedModel, load_model
 from seqkd.errors import SeqkdError
 from seqkd.models.protocol import Decoder
+from seqkd.quantization import decoder_of
 from seqkd.runtime import compute_dtype
 from seqkd.search import Hypothesis, SearchConfig, translate_ids
 from seqkd.search.ensemble import Ensemble
@@ -75,8 +77,17 @@ class Translator:
         return self.tgt_vocab.decode([hypothesis.tokens for hypothesis in hypotheses])
 
 
-def load_translator(paths: Sequence[Path], device: torch.device) -> Translator:
+def load_translator(
+    paths: Sequence[Path],
+    device: torch.device,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+) -> Translator:
     """Load a model file, or several as an ensemble.
+
+    Args:
+        paths: model files, stored in any way.
+        device: where they are to live.
+        precision: of matrix products; a model stored in int8 keeps that on a CPU.
 
     Raises:
         SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
@@ -91,9 +102,9 @@ def load_translator(paths: Sequence[Path], device: torch.device) -> Translator:
             raise SeqkdError(
                 f"{path} has other vocabularies than {paths[0]}: an ensemble must share them"
             )
-    dtype = compute_dtype("auto", device)
+    dtype = compute_dtype(precision, device)
     for loaded in models:
         loaded.model.compute_dtype = dtype
-    decoders = [loaded.model.decoder() for loaded in models]
+    decoders = [decoder_of(loaded) for loaded in models]
     decoder = decoders[0] if len(decoders) == 1 else Ensemble(decoders)
     return Translator(models, decoder, device, str(dtype).removeprefix("torch."))

@@ -1,0 +1,291 @@
+"""An int8 build of the LSTM for search on a CPU: weights in int8, one scale per output channel.
+
+Every input of a product with weights, word vectors apart, is bounded: outputs of LSTM cells and
+attentional states lie in (-1, 1), and so does an attention-weighted mean of them. One fixed step
+of 1/127 quantises them all: nothing is calibrated, and a translation
+does not depend on what else is in its batch. Word vectors meet their weights once, when the decoder
+is made, in a table of gates. Cell states, nonlinearities and attention stay in floating point.
+
+Products run in oneDNN through PyTorch's `onednn.qlinear_pointwise` (AMX, AVX-512 VNNI, AVX2), and
+in fp32 on the same rounded numbers where that is missing or the product is tiny.
+
+Shapes: B batch, S source length, N hypotheses, E embedding, H width, G = 4 H gates, L layers,
+D directions, I inputs, O outputs, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from seqkd.checkpoint import LoadedModel
+from seqkd.models.lstm import TABLE_LIMIT, Lstm, padding_mask
+from seqkd.models.protocol import Decoder, State
+from seqkd.models.recurrence import lstm_step_
+from seqkd.storage import quantize_channels
+
+_ZERO = 128  # the uint8 that stands for 0; oneDNN lacks fast kernels for one row of signed inputs
+# Products of fewer multiplications are done in fp32: a call of a packed product costs some 20 us
+# whatever its size. Measured on an Intel CPU with AMX, one thread.
+_SMALL = 400_000
+
+
+def decoder_of(loaded: LoadedModel) -> Decoder:
+    """Return the model made ready for search: in int8 if it is stored so and lives on a CPU."""
+    model = loaded.model
+    on_cpu = model.output_bias_V.device.type == "cpu"
+    if loaded.info.storage.endswith("int8") and on_cpu and isinstance(model, Lstm):
+        return Int8Decoder(model)
+    return model.decoder()
+
+
+def activation_steps() -> int:
+    """Return how many steps quantised activations have between 0 and 1.
+
+    Without VNNI, oneDNN adds two products in 16 bits: 2 x 255 x 127 overflows, and 7-bit inputs,
+    2 x 127 x 127, do not.
+    """
+    return 127 if torch.cpu._is_vnni_supported() else 63
+
+
+def quantize_bounded(x: Tensor, steps: int) -> Tensor:
+    """Round values in [-1, 1] to uint8, with 0 at 128."""
+    # Of a positive number, cutting off the fraction after adding one half is rounding.
+    return torch.add(_ZERO + 0.5, x.float(), alpha=steps).to(torch.uint8)
+
+
+class Int8Linear:
+    """A fixed affine map with int8 weights, from quantised inputs to floating point.
+
+    Attributes:
+        size: number of outputs O.
+    """
+
+    def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, steps: int) -> None:
+        """Quantise the weight and lay it out.
+
+        Args:
+            weight_IO: each column is an output channel with its own scale.
+            bias_O: added to each row.
+            steps: of the inputs, see `quantize_bounded`.
+        """
+        values_IO, scale_1O = quantize_channels(weight_IO, -2)
+        self.size = weight_IO.shape[1]
+        self._scale_O = scale_1O.flatten()
+        self._bias_O = None if bias_O is None else bias_O.float()
+        self._step = 1.0 / steps
+        self._zeros_O = torch.zeros(self.size, dtype=torch.int32)
+        self._packed = _pack(values_IO)
+        # The quantised weights as fp32, for products that are not worth a packed call.
+        small = self._packed is None or values_IO.numel() < _SMALL
+        self._float_IO = values_IO * (scale_1O * self._step) if small else None
+
+    def __call__(
+        self, x_NI: Tensor, add_NO: Tensor | None = None, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Return x W + b + add, (N, O).
+
+        Args:
+            x_NI: uint8.
+            add_NO: fp32, contiguous; overwritten. Only without a bias and with fp32 results.
+            dtype: of the result.
+        """
+        if self._in_fp32(x_NI):
+            return self._fp32(x_NI, add_NO).to(dtype)
+        quantised = torch.ops.onednn.qlinear_pointwise
+        inputs = x_NI, self._step, _ZERO, self._packed, self._scale_O, self._zeros_O
+        result: Tensor
+        if add_NO is None:
+            result = quantised(*inputs, self._bias_O, 1.0, 0, dtype, "none", [], "")
+        else:
+            result = quantised.binary(
+                *inputs, add_NO, None, 1.0, 0, dtype, 1.0, 0, "sum", 1.0, "none", [], ""
+            )
+        return result
+
+    def squashed(self, x_NI: Tensor) -> Tensor:
+        """Return tanh(x W + b), quantised like the input."""
+        if self._in_fp32(x_NI):
+            return quantize_bounded(self._fp32(x_NI, None).tanh_(), round(1 / self._step))
+        result: Tensor = torch.ops.onednn.qlinear_pointwise(
+            x_NI, self._step, _ZERO, self._packed, self._scale_O, self._zeros_O, self._bias_O,
+            self._step, _ZERO, torch.uint8, "tanh", [], "",
+        )  # fmt: skip
+        return result
+
+    def _in_fp32(self, x_NI: Tensor) -> bool:
+        if self._packed is None:
+            return True
+        return self._float_IO is not None and x_NI.numel() * self.size < _SMALL
+
+    def _fp32(self, x_NI: Tensor, add_NO: Tensor | None) -> Tensor:
+        """Return the same from quantised inputs and weights held in fp32."""
+        assert self._float_IO is not None
+        x = x_NI.float().sub_(_ZERO)
+        term = self._bias_O if add_NO is None else add_NO
+        return torch.mm(x, self._float_IO) if term is None else torch.addmm(term, x, self._float_IO)
+
+
+def _pack(values_IO: Tensor) -> Tensor | None:
+    """Return the weight in oneDNN's own layout, or None if this PyTorch or CPU cannot."""
+    values_OI = values_IO.t().contiguous()
+    one = torch.full((1, values_OI.shape[1]), _ZERO, dtype=torch.uint8)
+    scale, zero = torch.ones(len(values_OI)), torch.zeros(len(values_OI), dtype=torch.int32)
+    try:
+        packed: Tensor = torch.ops.onednn.qlinear_prepack(values_OI, None)
+        torch.ops.onednn.qlinear_pointwise(
+            one, 1.0, _ZERO, packed, scale, zero, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return None
+    return packed
+
+
+class _WordGates:
+    """Every word's part of a first layer's gates (V, G), made once unless that is too large."""
+
+    def __init__(self, table_VE: Tensor, weight_EG: Tensor, bias_G: Tensor) -> None:
+        self._parts = table_VE.float(), weight_EG.float(), bias_G.float()
+        small = table_VE.shape[0] * weight_EG.shape[1] <= TABLE_LIMIT
+        self._gates_VG = self._product(self._parts[0]) if small else None
+
+    def _product(self, words_NE: Tensor) -> Tensor:
+        return torch.addmm(self._parts[2], words_NE, self._parts[1])
+
+    def __call__(self, token_N: Tensor) -> Tensor:
+        if self._gates_VG is not None:
+            return self._gates_VG.index_select(0, token_N)
+        return self._product(self._parts[0].index_select(0, token_N))
+
+
+class Int8Decoder:
+    """An `Lstm` ready for search in int8; see `protocol.Decoder`.
+
+    State: sentence = memory (B, S, H), keys (B, H, S), mask (B, 1, S); hypothesis =
+    [attentional state | output of each layer] (N, (1 + L) H) in uint8 and cells (N, L H).
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: Lstm) -> None:
+        """Quantise all weights; `model.compute_dtype` is that of attention and logits."""
+        steps = self._steps = activation_steps()
+        self._dtype = model.compute_dtype
+        self._width = model.config.width
+        self._layers = model.config.layers
+        self.vocab_size = model.output_weight_VD.shape[0]
+
+        def linear(weight_IO: Tensor, bias_O: Tensor | None = None) -> Int8Linear:
+            return Int8Linear(weight_IO.detach(), bias_O, steps)
+
+        self._src_gates = _WordGates(
+            model.src_embedding_VE, model.encoder_input[0], model.encoder_bias[0]
+        )
+        inputs = zip(list(model.encoder_input)[1:], list(model.encoder_bias)[1:], strict=True)
+        self._encoder_input = [linear(weight, bias) for weight, bias in inputs]
+        self._encoder_recurrent = [
+            [linear(weight_HG) for weight_HG in weight_DHG]
+            for weight_DHG in model.encoder_recurrent
+        ]
+        self._attention = linear(model.attention_HH)
+        self._tgt_gates = _WordGates(
+            model.target_embedding_VE, model.decoder_input, model.decoder_bias[0]
+        )
+        biases = [None, *list(model.decoder_bias)[1:]]
+        self._decoder_recurrent = [
+            linear(weight, bias)
+            for weight, bias in zip(model.decoder_recurrent, biases, strict=True)
+        ]
+        self._feeding = model.config.input_feeding
+        self._combine = linear(model.combine)
+        self._output = linear(model.output_weight_VD.t(), model.output_bias_V)
+
+    # ------------------------------------------------------------------ encoder
+
+    @torch.inference_mode()
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        """Encode the sources; see `protocol.Decoder`."""
+        batch, steps = src_BS.shape
+        gates_SBG = self._src_gates(src_BS.t().reshape(-1)).view(steps, batch, -1)
+        h_SBH, h_last, c_last = self._encoder_layer(gates_SBG, self._encoder_recurrent[0], length_B)
+        outputs, cells = [h_last], [c_last]
+        layers = zip(self._encoder_input, self._encoder_recurrent[1:], strict=True)
+        for from_below, recurrent in layers:
+            x = quantize_bounded(h_SBH, self._steps).flatten(0, 1)
+            gates_SBG = from_below(x).view(steps, batch, -1)
+            h_SBH, h_last, c_last = self._encoder_layer(gates_SBG, recurrent, length_B)
+            outputs.append(h_last)
+            cells.append(c_last)
+        memory_BSH = h_SBH.transpose(0, 1).contiguous()
+        quantised = quantize_bounded(memory_BSH, self._steps).flatten(0, 1)
+        keys_BSH = self._attention(quantised, dtype=self._dtype).view(memory_BSH.shape)
+        sentence = (
+            memory_BSH.to(self._dtype),
+            keys_BSH.transpose(1, 2).contiguous(),
+            padding_mask(length_B, steps).unsqueeze(1),
+        )
+        first = torch.cat([torch.zeros_like(outputs[0]), *outputs], dim=1)
+        return State(sentence, (quantize_bounded(first, self._steps), torch.cat(cells, dim=1)))
+
+    def _encoder_layer(
+        self, gates_SBG: Tensor, recurrent: list[Int8Linear], length_B: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return outputs (S, B, H), and output and cell at each sentence's end (B, H)."""
+        steps, batch, _ = gates_SBG.shape
+        rows, last_B = torch.arange(batch), length_B - 1
+        if len(recurrent) == 1:
+            h, c = self._direction(gates_SBG, recurrent[0])
+            return h, h[last_B, rows], c[last_B, rows]
+        time_S1 = torch.arange(steps)[:, None]
+        # Each sentence is reversed within its own length, so padding stays at the end.
+        reverse_SB = torch.where(time_S1 <= last_B, last_B - time_S1, time_S1)
+        forward, backward = gates_SBG.chunk(2, dim=-1)
+        h1, c1 = self._direction(forward.contiguous(), recurrent[0])
+        h2, c2 = self._direction(backward[reverse_SB, rows], recurrent[1])
+        return (
+            torch.cat([h1, h2[reverse_SB, rows]], dim=-1),
+            torch.cat([h1[last_B, rows], h2[last_B, rows]], dim=-1),
+            torch.cat([c1[last_B, rows], c2[last_B, rows]], dim=-1),
+        )
+
+    def _direction(self, gates_SBG: Tensor, recurrent: Int8Linear) -> tuple[Tensor, Tensor]:
+        """Return outputs and cells (S, B, H) of one direction from a zero state."""
+        steps, batch, gates = gates_SBG.shape
+        h = gates_SBG.new_empty(steps, batch, gates // 4)
+        c = gates_SBG.new_zeros(steps + 1, batch, gates // 4)
+        tanh_c = torch.empty_like(c[0])
+        before = torch.full(h.shape[1:], _ZERO, dtype=torch.uint8)
+        for t in range(steps):
+            lstm_step_(recurrent(before, gates_SBG[t]), c[t], c[t + 1], tanh_c, h[t])
+            before = quantize_bounded(h[t], self._steps)
+        return h, c[1:]
+
+    # ------------------------------------------------------------------ decoder
+
+    @torch.inference_mode()
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance each hypothesis by one word; see `protocol.Decoder`."""
+        memory_BSH, keys_BHS, mask_B1S = state.sentence
+        outputs_before, cells_before = state.hypothesis
+        rows, width = len(token_N), self._width
+        outputs, cells = torch.empty_like(outputs_before), torch.empty_like(cells_before)
+        h, tanh_c = cells.new_empty(2, rows, width)
+        below = outputs_before[:, :width]  # the attentional state before, at first
+        for layer, recurrent in enumerate(self._decoder_recurrent):
+            own = slice(width * (layer + 1), width * (layer + 2))
+            if layer or self._feeding:
+                x = torch.cat([below, outputs_before[:, own]], 1)
+            else:
+                x = outputs_before[:, own].contiguous()
+            gates = recurrent(x) if layer else recurrent(x, self._tgt_gates(token_N))
+            cell = slice(width * layer, width * (layer + 1))
+            lstm_step_(gates, cells_before[:, cell], cells[:, cell], tanh_c, h)
+            outputs[:, own] = below = quantize_bounded(h, self._steps)
+        batch = memory_BSH.shape[0]
+        query = h.to(self._dtype).view(batch, rows // batch, width)
+        scores = torch.bmm(query, keys_BHS).float() + mask_B1S
+        context = torch.bmm(torch.softmax(scores, 2).to(self._dtype), memory_BSH)
+        context = quantize_bounded(context.view(rows, width), self._steps)
+        attentional = self._combine.squashed(torch.cat([context, below], 1))
+        outputs[:, :width] = attentional
+        logits = self._output(attentional, dtype=self._dtype)
+        return logits, State(state.sentence, (outputs, cells))
