@@ -197,7 +197,7 @@ class Synthetic:
             {
                 "epoch": n,
                 "update": n * 312,
-                "seconds": n * (31.0 if big else 9.0),
+                "learning_rate": 0.004,
                 "train_loss": 6 / n**0.5,
                 "dev_perplexity": 6 + 60 / n**1.2 + self.random.random(),
                 "dev_bleu": (34 if big else 28) * (1 - 0.7**n) + self.random.random() * seed / 3,
@@ -217,7 +217,24 @@ class Synthetic:
             "hardware": {"cpu": "A CPU of some make (AMX bf16)", "cores": 2},
         }
         self._json(folder / "manifest.json", manifest)
-        self._text(folder / "config.yaml", yaml.safe_dump(to_dict(row)))
+        stages = row.method.split("+")
+        parent = None
+        if row.pruned:
+            parent = row.model.rpartition(".pruned")[0]
+        elif "_" in row.model:
+            stem = row.model.rpartition("_")[0]
+            parent = stem if stem.endswith(".nll") else stem + FROM
+        targets = stages[-1] if stages[-1].startswith("seq") else stages[0]
+        entry = {
+            "model": row.model,
+            "seed": seed,
+            "targets": targets if targets.startswith("seq") else "gold",
+            "objective": {"kd_weight": 0.5 if "word-kd" in stages and not parent else 0.0},
+            "parent": parent,
+            "teacher": row.teacher,
+            "prune": {"percentage": row.pruned} if row.pruned else None,
+        }
+        self._text(folder / "config.yaml", yaml.safe_dump(entry))
 
     def _speed(self, row: TableRow, seed: int) -> None:
         base = 900.0 if row.architecture == "teacher" else 6200.0
@@ -281,18 +298,20 @@ class Synthetic:
             {"filter": n, "lines_in": a, "lines_out": b, "samples": [["gelo <b>", "kabi & ra"]]}
             for n, a, b in steps
         ]
-        self._json(self.root / "corpus" / "funnel.json", {"stages": stages, "train": 20000})
+        self._json(self.root / "corpus" / "funnel.json", stages)
 
     def _benchmarks(self) -> None:
-        header = "s\th:m:s\tmax_rss\tcpu_time\n"
         for rule, name, seconds in (
             ("train", "teacher", 431.0),
             ("train", "student", 122.0),
             ("decode", "0", 65.0),
             ("evaluate", "a", 14.0),
         ):
-            path = self.root / "benchmarks" / rule / f"{name}.tsv"
-            self._text(path, f"{header}{seconds}\t0:00:01\t812.4\t{seconds * 0.97:.2f}\n")
+            path = self.root / "benchmarks" / rule / f"{name}.jsonl"
+            measured = {"s": seconds, "max_rss": 812.4, "cpu_time": 0.97 * seconds}
+            self._text(path, json.dumps(measured) + "\n")
+        table = "s\th:m:s\tmax_rss\tcpu_time\n3.5\t0:00:03\tNA\tNA\n"
+        self._text(self.root / "benchmarks" / "vocab.tsv", table)
 
     def _lines(self, path: Path, lines: list[str]) -> None:
         self._text(path, "".join(line + "\n" for line in lines))

@@ -42,7 +42,10 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
         blocks.append(Block(_setting_name(device, threads, batch), shown))
     return Table(
         title=f"Decoding speed: {results.config.experiment}, {results.test_set}",
-        caption=[setting, f"Hardware: {'; '.join(_hardware(speeds)) or 'not recorded'}."],
+        caption=[
+            *filter(None, [setting]),
+            f"Hardware: {'; '.join(_hardware(speeds)) or 'not recorded'}.",
+        ],
         columns=[
             Column("model", "left"),
             Column("words/s K=1"),
@@ -178,7 +181,7 @@ def pruning_table(results: Results, setting: str) -> Table:
         records.append(_pruning_record(results, row, times, bytes_times, delta))
     return Table(
         title=f"Size: {results.config.experiment}, {results.test_set}",
-        caption=[setting],
+        caption=[*filter(None, [setting])],
         columns=[
             Column("model", "left"),
             Column("pruned"),

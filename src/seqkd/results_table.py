@@ -131,14 +131,15 @@ def _notes(analyses: Sequence[Results]) -> list[str]:
         f"teacher's K={beam}. Beside each architecture: its parameters.",
         "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
         f"corrected after Holm for the {tests} comparisons of its table.",
-        _noise_note(results),
+        noise_note(results),
         "PPL: perplexity a token on the references. p(t=y^): probability of the greedy output, "
         "mean over sentences.",
         *(f"signature: {signature}" for signature in results.signatures),
     ]
 
 
-def _noise_note(results: Results) -> str:
+def noise_note(results: Results) -> str:
+    """Return what the spread over seeds says, or that there is none."""
     if not _seeded(results):
         return (
             "One seed each: the spread over seeds and the noise floor are n/a, so whether another "

@@ -1,0 +1,164 @@
+"""Charts of how models learn and of what distillation did: curves, n-best lists, buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from seqkd.chart import Axis, Chart, Point, Series
+from seqkd.report.material import Key, Material, Trained
+from seqkd.report.plots import (
+    best_student,
+    methods,
+    pruning,
+    quality_size,
+    quality_speed,
+    teacher_row,
+)
+from seqkd.results import RowResult
+from seqkd.results_table import method_name
+from seqkd.scores import dig, number, numbers, text
+
+
+def charts(material: Material) -> list[Chart]:
+    """Return every chart that the material has data for."""
+    made = [
+        methods(material.analyses[0]),
+        quality_size(material),
+        quality_speed(material),
+        pruning(material),
+        *learning_curves(material),
+        oracle(material),
+        *buckets(material),
+    ]
+    return [chart for chart in made if chart is not None]
+
+
+def learning_curves(material: Material) -> Iterator[Chart]:
+    """Dev BLEU against updates by architecture: first seeds, the stages of a model in a row."""
+    rows = material.analyses[0].rows
+    for architecture in dict.fromkeys(row.row.architecture for row in rows):
+        series = []
+        for turn, row in enumerate(r for r in rows if r.row.architecture == architecture):
+            points = _curve(material.trained, (row.row.model, row.row.seeds[0]))
+            if len(points) > 1:
+                name = method_name(row.row.method)
+                points[-1] = replace(points[-1], label=name, minor=True)
+                series.append(
+                    Series(name=name, points=points, colour=turn % 8, line=True, marker="none")
+                )
+        if series:
+            yield Chart(
+                name=f"learning-{architecture}",
+                title=f"Learning curves: {architecture}",
+                caption="BLEU of greedy translations of dev against updates; the stages of a model "
+                "follow one another.",
+                x=Axis(label="updates"),
+                y=Axis(label="dev BLEU"),
+                series=series,
+            )
+
+
+def _curve(trained: Mapping[Key, Trained], key: Key) -> list[Point]:
+    """Return the validations of a model, after those of the model that it starts from."""
+    one = trained.get(key)
+    if one is None:
+        return []
+    before = _curve(trained, (one.parent, key[1])) if one.parent else []
+    offset = before[-1].x if before else 0.0
+    own = [
+        Point(x=offset + point["update"], y=point["dev_bleu"])
+        for point in one.curve
+        if "update" in point and "dev_bleu" in point
+    ]
+    return before + own
+
+
+def oracle(material: Material) -> Chart | None:
+    """BLEU of the best of the first K hypotheses."""
+    lists = dig(material.diagnostics, "nbest")
+    series = []
+    for turn, entry in enumerate(lists if isinstance(lists, list) else []):
+        widths, values = numbers(dig(entry, "widths")), numbers(dig(entry, "oracle"))
+        points = [Point(x=x, y=y) for x, y in zip(widths, values, strict=False)]
+        if points:
+            points[-1] = replace(points[-1], label=f"{points[-1].y:.1f}")
+            name = f"{text(entry, 'teacher')}, beam {number(entry, 'beam') or 0:.0f}"
+            series.append(Series(name=name, points=points, colour=turn % 8, line=True))
+    if not any(len(each.points) > 1 for each in series):
+        return None
+    return Chart(
+        name="oracle",
+        title="What the teacher's n-best list holds",
+        caption="BLEU on training references if the best of the first K hypotheses were always "
+        "chosen: the room that Seq-Inter's selection has.",
+        x=Axis(label="hypotheses, K", log=True),
+        y=Axis(label="BLEU"),
+        series=series,
+        height=320,
+    )
+
+
+def buckets(material: Material) -> Iterator[Chart | None]:
+    """BLEU by source length, and F1 by how often a word stood in training."""
+    yield _bucket_chart(
+        material, "by_length", "length", "Quality by sentence length",
+        "BLEU of greedy translations by words of the source sentence; parts under 10 sentences are "
+        "left out.", "words of the source", "BLEU", 10,
+    )  # fmt: skip
+    yield _bucket_chart(
+        material, "by_frequency", "frequency", "Quality by rarity of words",
+        "F1 of the words of the reference in greedy translations, by how often the word stands in "
+        "the training text.", "times in training", "F1, %", 20,
+    )  # fmt: skip
+
+
+def _bucket_chart(
+    material: Material, key: str, name: str, title: str, caption: str, x: str, y: str, least: int
+) -> Chart | None:
+    models = dig(material.diagnostics, "models")
+    found = {text(m, "model"): dig(m, key) for m in (models if isinstance(models, list) else [])}
+    chosen = [row for row in _telling(material) if isinstance(found.get(row.row.model), list)]
+    names: list[str] = []
+    series = []
+    for turn, row in enumerate(chosen):
+        entries = found[row.row.model]
+        assert isinstance(entries, list)
+        names = [text(entry, "name") for entry in entries]
+        points = [
+            Point(x=float(n), y=number(entry, "score") or 0.0)
+            for n, entry in enumerate(entries)
+            if (number(entry, "size") or 0) >= least
+        ]
+        if len(points) > 1:
+            label = f"{row.row.architecture} {method_name(row.row.method)}"
+            points[-1] = replace(points[-1], label=label, minor=True)
+            colour = (0, 7, 1, 2, 3, 4)[turn % 6]
+            series.append(Series(name=label, points=points, colour=colour, line=True))
+    if not series:
+        return None
+    return Chart(
+        name=name, title=title, caption=caption, x=Axis(label=x, categories=names),
+        y=Axis(label=y), series=series, height=320,
+    )  # fmt: skip
+
+
+def _telling(material: Material) -> list[RowResult]:
+    """Return the teacher, the student without it, Seq-KD and the best student."""
+    results = material.analyses[0]
+    teacher, best = teacher_row(results), best_student(results)
+    chosen = [teacher]
+    for method in ("baseline", "seq-kd"):
+        chosen.append(
+            next(
+                (
+                    row
+                    for row in results.rows
+                    if best is not None
+                    and (row.row.architecture, row.row.method) == (best.row.architecture, method)
+                ),
+                None,
+            )
+        )
+    unique = {row.row.model: row for row in [*chosen, best] if row is not None}
+    return list(unique.values()) or list(results.rows[:4])
