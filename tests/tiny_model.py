@@ -42,8 +42,12 @@ def write_model(path: Path, *, family: str = "lstm", pruned: int = 0, **info: ob
     words = vocabulary()
     model = build(architecture, words.size, words.size).eval()
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(6 if family == "lstm" else 1)
+        if family == "lstm":
+            for parameter in model.parameters():
+                parameter.mul_(6)
+        else:
+            model.output_weight_VD.mul_(8)
+            model.output_bias_V[3] -= 3  # else the empty translation is the most probable
     if pruned:
         apply_masks(model, prune_masks(model, PruneConfig(percentage=pruned)))
     fields = ModelInfo(

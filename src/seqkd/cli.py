@@ -84,7 +84,8 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.configure(parser)
-    arguments = parser.parse_args(words[1:])
+    # Intermixed: files may stand before, between or after options.
+    arguments = parser.parse_intermixed_args(words[1:])
     signal.signal(signal.SIGTERM, _terminate)
     try:
         module.run(arguments)

@@ -9,10 +9,10 @@ from pathlib import Path
 from seqkd.checkpoint import LoadedModel, load_model, save_model
 from seqkd.files import digest
 from seqkd.storage import encoder
-from seqkd.storage_formats import PAIRS, Storage
+from seqkd.storage_formats import PAIRS
 
 
-def convert(source: Path, storage: Storage, output: Path) -> LoadedModel:
+def convert(source: Path, storage: str, output: Path) -> LoadedModel:
     """Write the model of one file to another, stored as asked; compressed if `output` ends in .zst.
 
     Args:
@@ -66,7 +66,7 @@ def sizes(path: Path) -> Sizes:
     dense = next(d for d in PAIRS if loaded.info.storage in (d, PAIRS[d]))
     sparse = PAIRS[dense]
 
-    def written(folder: str, storage: Storage, name: str) -> int:
+    def written(folder: str, storage: str, name: str) -> int:
         output = Path(folder) / name
         save_model(
             output, loaded.model, dataclasses.replace(loaded.info, storage=storage),

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from seqkd.errors import SeqkdError, nearest
-from seqkd.storage_formats import STORAGES, Storage
+from seqkd.storage_formats import STORAGES
 
 if TYPE_CHECKING:
     from seqkd.checkpoint import ModelInfo
@@ -38,7 +38,7 @@ Encoder: TypeAlias = Callable[[str, Tensor], dict[str, Tensor]]
 """From a weight and its name to the tensors that store it."""
 
 
-def encoder(storage: Storage) -> Encoder:
+def encoder(storage: str) -> Encoder:
     """Return the function that turns one named weight into the tensors that store it.
 
     Raises:

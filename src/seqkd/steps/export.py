@@ -1,0 +1,41 @@
+"""Write a model as one self-contained folder: weights, vocabularies, config, model card.
+
+The folder needs nothing but seqkd: `seqkd translate DIR`, or `seqkd.load("DIR")` in Python.
+With --format the weights are stored in another way first (see `seqkd quantize`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from seqkd.storage_formats import STORAGES
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="model file")
+    add("folder", type=Path, metavar="DIR", help="output: the folder")
+    add("--format", metavar="FORMAT", help=f"store as: {', '.join(STORAGES)} (default: as it is)")
+    add("--compress", action="store_true", help="compress the model file (.zst)")
+    add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
+    add("--licence", default="", help="of the training data, if the model file does not say")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the folder."""
+    from seqkd.checkpoint import read_info
+    from seqkd.conversion import convert
+    from seqkd.export import export
+
+    if args.format is None and not args.compress:
+        export(args.model, args.folder, args.scores, args.licence)
+        return
+    storage = args.format or read_info(args.model).storage
+    with tempfile.TemporaryDirectory() as temporary:
+        name = "model.safetensors.zst" if args.compress else "model.safetensors"
+        converted = Path(temporary) / name
+        convert(args.model, storage, converted)
+        export(converted, args.folder, args.scores, args.licence)

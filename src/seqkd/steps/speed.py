@@ -1,0 +1,99 @@
+"""Measure how fast a model translates: source words and sentences a second.
+
+Greedy and beam search; one sentence at a time and in batches; one thread and all of --threads; on
+the CPU, and with --device auto or cuda on a GPU. Each setting is warmed up, then repeated; written
+are the median and the range. Run it with nothing else running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from seqkd import __version__
+from seqkd.errors import SeqkdError
+from seqkd.files import read_lines, write_json
+from seqkd.progress import Progress
+from seqkd.runtime import hardware, set_up
+from seqkd.speed import Setting, Stopwatch, sample
+
+_CPU_BATCH, _GPU_BATCH = 64, 512  # sentences; more gains nothing on a CPU
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="model file")
+    add("--src", type=Path, required=True, help="source sentences, one a line")
+    add("--output", type=Path, required=True, help="output: JSON")
+    add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
+    add("--repeats", type=int, default=5, help="of each setting (default: 5)")
+    add("--sentences", type=int, default=512, help="translated in batches (default: 512)")
+    add("--single", type=int, default=64, help="translated one at a time (default: 64)")
+    add("--threads", type=int, default=1, help="most threads; one is always measured (default: 1)")
+    add("--device", default="auto", help="cpu, cuda, or auto: both where there is a GPU")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure every setting and write them."""
+    device = set_up(args.threads, args.device)
+    if min(args.repeats, args.sentences, args.single) < 1:
+        raise SeqkdError("--repeats, --sentences and --single must be at least 1")
+    lines = sample(list(read_lines(args.src)), args.sentences)
+    if not lines:
+        raise SeqkdError(f"{args.src}: no line that is not empty")
+    single = sample(lines, args.single)
+    load_before = os.getloadavg()[0]
+    settings = list(_settings(args, device))
+    stopwatches = {name: Stopwatch(args.model, torch.device(name)) for name in _devices(device)}
+    info = next(iter(stopwatches.values())).info
+    measurements = []
+    with Progress(f"speed {info.model}", len(settings), "settings") as progress:
+        for setting in settings:
+            text = single if setting.batch == 1 else lines
+            found = stopwatches[setting.device].measure(text, setting, args.repeats)
+            measurements.append(dataclasses.asdict(found))
+            rate = found.words_per_second.median
+            progress.advance(1, 1, f"{found.search} x{found.batch}: {rate:,.0f} words/s")
+    write_json(
+        args.output,
+        {
+            "model": info.model,
+            "seed": info.seed,
+            "storage": info.storage,
+            "test_set": args.src.stem,
+            "hardware": hardware(device),
+            "load_before": round(load_before, 2),
+            "versions": {
+                "seqkd": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "measurements": measurements,
+        },
+    )
+
+
+def _devices(device: torch.device) -> list[str]:
+    return ["cpu"] if device.type == "cpu" else ["cpu", str(device)]
+
+
+def _settings(args: argparse.Namespace, device: torch.device) -> Iterator[Setting]:
+    """Yield what is measured, all models alike."""
+    for name in _devices(device):
+        if name == "cpu" and args.device.startswith("cuda"):
+            continue
+        on_cpu = name == "cpu"
+        threads = sorted({1, args.threads}) if on_cpu else [args.threads]
+        batches = (1, _CPU_BATCH if on_cpu else _GPU_BATCH)
+        for count, batch, beam in itertools.product(threads, batches, (1, args.beam)):
+            yield Setting(device=name, threads=count, beam=beam, batch=batch)
