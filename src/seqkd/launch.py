@@ -3,6 +3,9 @@
 Snakemake's own lock outlives a `kill -9` or a power cut, and then the same command fails until
 somebody unlocks the folder by hand. Here a lock of the operating system, which dies with its
 process, says whether a run is really going on; if none is, the stale one is taken away.
+
+On Slurm the jobs of a killed run live on. As long as there are any, nothing is started;
+`--cancel-orphans` as the first word cancels them (training saves its state) and goes on.
 """
 
 from __future__ import annotations
@@ -13,30 +16,48 @@ import subprocess
 import sys
 from pathlib import Path
 
+from seqkd.orphans import cancel, orphans, without_history
+
 FOLDER = Path(".snakemake")
 _BUSY = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
 def main(arguments: list[str]) -> None:
-    """Become Snakemake, unless a run is going on in this folder.
+    """Become Snakemake, unless a run, or a job of a killed run, is going on in this folder.
 
     Args:
-        arguments: the words for Snakemake.
+        arguments: the words for Snakemake; before them `--cancel-orphans` if so wished.
     """
     FOLDER.mkdir(exist_ok=True)
     lock = os.open(FOLDER / "seqkd.lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("another run is going on in this folder; wait for it, or stop it", file=sys.stderr)
+        _say("another run is going on in this folder; wait for it, or stop it")
         raise SystemExit(_BUSY) from None
+    if arguments[:1] == ["--cancel-orphans"]:
+        arguments = arguments[1:]
+        if cancelled := cancel(Path.cwd()):
+            _say(f"cancelled {cancelled} jobs of an earlier run")
+    elif left := orphans(Path.cwd()):
+        _say(
+            f"jobs of an earlier run are still queued or running: {' '.join(left)}; wait for them, "
+            "or start again with --cancel-orphans as the first word"
+        )
+        raise SystemExit(_BUSY)
     os.set_inheritable(lock, True)  # it must live as long as Snakemake, not as this program
     snakemake = [sys.executable, "-m", "snakemake"]
     if any((FOLDER / "locks").glob("*.lock")):
-        print("an earlier run was killed: going on where it stopped", file=sys.stderr)
+        _say("an earlier run was killed: going on where it stopped")
+        for name in without_history(FOLDER):
+            _say(f"{name}: finished after that and kept; later changes of its code go unseen")
         unlock = [*snakemake, *arguments, "--unlock", "--quiet", "all"]
         subprocess.run(unlock, check=True, stdout=subprocess.DEVNULL)
     os.execv(sys.executable, [*snakemake, *arguments])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
