@@ -173,7 +173,12 @@ class Synthetic:
             "sentences": len(self.references),
             "parameters": parameters,
             "nonzero_parameters": round(parameters * cut),
-            "file_bytes": round(parameters * (1 if row.format == "int8" else 4 * max(cut, 0.1))),
+            "file_bytes": parameters * (1 if row.format == "int8" else 4),
+            "bytes": {
+                "dense": parameters * 4,
+                "sparse": round(parameters * 4 * min(1, 1.3 * cut)),
+                "compressed": round(parameters * 3.6 * min(1, 1.2 * cut)),
+            },
             "perplexity": perplexity + jitter * 20,
             "mode_probability": {"mean": mode, "median": mode / 2, "by_length": []},
         }
@@ -283,7 +288,8 @@ class Synthetic:
         for name, lines in (("seq-kd", best), ("seq-inter", inter)):
             self._lines(folder / name / "train.en", lines)
             self._lines(folder / name / "train.de", [line[::-1] for line in self.train])
-            self._json(folder / name / "manifest.json", {"sentences": len(lines), "seconds": 12.5})
+            chosen = {"rule": "one-best", "beam": 12, "share": 1.0}
+            self._text(folder / name / "config.yaml", yaml.safe_dump(chosen))
 
     def _funnel(self) -> None:
         steps = [

@@ -160,7 +160,7 @@ def test_buckets_hold_every_sentence_and_word() -> None:
     assert [bucket.score for bucket in by_frequency] == [0.0, 100.0, 100.0, 0.0, 0.0, 0.0]
 
 
-def run_diagnose(made: Synthetic) -> Path:
+def run_diagnose(made: Synthetic, nbest: str = "beam-12") -> Path:
     root = made.root
     distilled = root / "distilled" / TEACHER / "seed-1"
     output = root / "tables" / "diagnostics.json"
@@ -170,12 +170,22 @@ def run_diagnose(made: Synthetic) -> Path:
             *("--scores", *map(str, made.scores()), "--tests", str(root / "corpus/tests")),
             *("--train-src", str(root / "corpus/train.de")),
             *("--train-tgt", str(root / "corpus/train.en")),
-            *("--nbest", str(distilled / "beam-12/nbest.jsonl.zst")),
+            *("--nbest", str(distilled / nbest / "nbest.jsonl.zst")),
             *("--targets", str(distilled / "seq-kd/train.en")),
             *(str(distilled / "seq-inter/train.en"), "--output", str(output)),
         ]
     )
     return output
+
+
+def test_each_text_is_compared_with_the_list_it_was_chosen_from(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    folder = made.root / "distilled" / TEACHER / "seed-1"
+    (folder / "beam-12").rename(folder / "beam-7")
+    (folder / "seq-kd" / "config.yaml").write_text("{rule: one-best, beam: 7, share: 1.0}")
+    data = json.loads(run_diagnose(made, "beam-7").read_text())
+    differs = {text["targets"]: text["differs"] for text in data["texts"]}
+    assert differs == {"gold": None, "seq-kd": 0.0, "seq-inter": None}
 
 
 def test_diagnose_writes_every_part(tmp_path: Path) -> None:

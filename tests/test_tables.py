@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from seqkd import cli
+from seqkd.compression_tables import speed_table
 from seqkd.results import analyse, count_outputs, teacher_of
 from seqkd.results_table import method_name, results_tables
 from seqkd.scores import index_evaluations, load_test_set
+from seqkd.speed_scores import load_speed
 from seqkd.statistics import bleu_metric, corpus_scores
 from seqkd.table_config import TableConfig, load_table_config
 from seqkd.tables import (
@@ -108,6 +110,7 @@ def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> Non
     speeds = [path.with_name("speed.json") for path in scores]
     texts = _table(one_seed, "speed", scores + speeds, tmp_path)
     records = list(csv.DictReader(io.StringIO(texts["csv"])))
+    assert max(map(len, texts["md"].splitlines())) <= 120
     student = next(
         r
         for r in records
@@ -120,12 +123,33 @@ def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> Non
     assert "A CPU of some make" in texts["md"]
 
 
+def test_speed_is_compared_with_the_teacher_wherever_it_stands(
+    one_seed: Synthetic, tmp_path: Path
+) -> None:
+    chosen = list(reversed(load_table_config(one_seed.root / "tables" / "speed.yaml").rows))
+    config = one_seed.config("speed-reversed", chosen)
+    config.rename(one_seed.root / "tables" / "reversed.yaml")
+    counted = count_outputs(
+        load_table_config(one_seed.root / "tables" / "reversed.yaml"),
+        index_evaluations(one_seed.scores(chosen)),
+        load_test_set(one_seed.root / "corpus/tests", "test", "de", "en"),
+    )
+    speeds = [load_speed(path.with_name("speed.json")) for path in one_seed.scores(chosen)]
+    table = speed_table(analyse(counted, resamples=100), speeds, "")
+    teacher = [record for record in table.records if record["model"] == TEACHER]
+    assert all(record["ratio_like_for_like"] == 1.0 for record in teacher)
+
+
 def test_pruning_table_counts_what_is_left(one_seed: Synthetic, tmp_path: Path) -> None:
     texts = _table(one_seed, "pruning", one_seed.scores(pruned_rows((1,))), tmp_path)
     records = list(csv.DictReader(io.StringIO(texts["csv"])))
     assert [r["pruned"] for r in records] == ["0", "0", "50", "80", "85", "90", "0"]
     assert float(records[3]["ratio_parameters"]) == pytest.approx(4_612_000 / 86_200, rel=1e-4)
     assert float(records[0]["ratio_bytes"]) == 1.0
+    # A pruned model is shipped without its zeros, 1.3 times its share of weights here.
+    assert float(records[3]["ratio_bytes"]) == pytest.approx(4_612_000 / (431_000 * 0.26), rel=1e-4)
+    assert int(records[3]["file_bytes"]) == int(records[3]["bytes_dense"]) == 431_000 * 4
+    assert max(map(len, texts["md"].splitlines())) <= 120
     assert "int8" in texts["md"]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from seqkd.results import Results, RowResult
-from seqkd.results_table import row_name
+from seqkd.results_table import method_name, row_name
 from seqkd.scores import number
 from seqkd.speed_scores import Speed, Timing
 from seqkd.tables import DELTA, PLUS_MINUS, Block, Column, Table, count, megabytes, signed
 
 _TIMES = "\u00d7"
+_KINDS = ("dense", "sparse", "compressed")
 
 
 def ratio(value: float) -> str:
@@ -18,11 +19,17 @@ def ratio(value: float) -> str:
     return f"{value:.0f}{_TIMES}" if value >= 20 else f"{value:.1f}{_TIMES}"
 
 
+def _base(rows: Sequence[RowResult]) -> RowResult:
+    """Return the row that the others are compared with: a teacher of theirs, else the first."""
+    taught = {row.row.teacher for row in rows}
+    return next((row for row in rows if row.row.model in taught), rows[0])
+
+
 def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Table:
     """Return Table 2: source words a second, with both ratios.
 
     Args:
-        results: the rows; the first is the teacher that the others are compared with.
+        results: the rows; they are compared with the teacher among them, else with the first.
         speeds: measurements, the first seed of each model.
         setting: what was trained, by which commit.
     """
@@ -32,7 +39,7 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
     blocks, records = [], []
     for device, threads, batch in _settings(list(by_model.values())):
         shown = []
-        teacher = by_model.get(rows[0].row.model) if rows else None
+        teacher = by_model.get(_base(rows).row.model) if rows else None
         for row in rows:
             speed = by_model[row.row.model]
             timings = [speed.find(width, batch, threads, device) for width in (1, beam)]
@@ -60,8 +67,8 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
         notes=[
             "Source words a second, median of the repeats after warm-up; "
             f"{PLUS_MINUS}: half their range, in percent.",
-            f"Ratios to the first row: like for like (K1/K1, K{beam}/K{beam}), and the paper's, "
-            f"this model's greedy search to the first row's beam search (K1/K{beam}).",
+            f"Ratios to the teacher: like for like (K1/K1, K{beam}/K{beam}), and the paper's, "
+            f"this model's greedy search to the teacher's beam search (K1/K{beam}).",
         ],
         records=records,
         label="speed",
@@ -152,33 +159,20 @@ def _hardware(speeds: Sequence[Speed]) -> list[str]:
 
 
 def pruning_table(results: Results, setting: str) -> Table:
-    """Return Table 3: parameters, share pruned, BLEU, ratio, bytes of the file.
+    """Return Table 3: parameters, share pruned, bytes, BLEU, and the ratios to the teacher.
 
     Args:
-        results: the rows; the first is the teacher that sizes are compared with.
+        results: the rows; they are compared with the teacher among them, else with the first.
         setting: what was trained, by which commit.
     """
-    first = results.rows[0]
-    greedy, beam = results.searches
-    rows, records = [], []
-    for row in results.rows:
-        delta = row.searches[beam].bleu.spread.mean - first.searches[beam].bleu.spread.mean
-        times = first.parameters / max(row.nonzero_parameters, 1)
-        bytes_times = first.file_bytes / max(row.file_bytes, 1)
-        rows.append(
-            [
-                _model_name(row),
-                f"{row.row.pruned}%",
-                count(row.nonzero_parameters),
-                ratio(times),
-                megabytes(row.file_bytes),
-                ratio(bytes_times),
-                _bleu(row, greedy),
-                _bleu(row, beam),
-                "-" if row is first else signed(delta),
-            ]
-        )
-        records.append(_pruning_record(results, row, times, bytes_times, delta))
+    base = _base(results.rows)
+    beam = results.config.beam
+    blocks = []
+    for label in dict.fromkeys(row.row.label for row in results.rows):
+        rows = [row for row in results.rows if row.row.label == label]
+        architecture = rows[0].row.architecture
+        title = f"{architecture[:1].upper()}{architecture[1:]} {label}"
+        blocks.append(Block(title, [_pruning_cells(results, row, base) for row in rows]))
     return Table(
         title=f"Size: {results.config.experiment}, {results.test_set}",
         caption=[*filter(None, [setting])],
@@ -187,21 +181,45 @@ def pruning_table(results: Results, setting: str) -> Table:
             Column("pruned"),
             Column("params"),
             Column("ratio"),
-            Column("MB"),
+            Column("dense"),
+            Column("sparse"),
+            Column(".zst"),
             Column("ratio"),
             Column("BLEU K=1"),
-            Column(f"BLEU K={results.config.beam}"),
+            Column(f"BLEU K={beam}"),
             Column(DELTA),
         ],
-        blocks=[Block("", rows)],
+        blocks=blocks,
         notes=[
-            "params: weights that are not zero; their ratio is to all weights of the first row. "
-            "MB (10^6 bytes): the file that was loaded and scored, vocabularies included.",
-            f"{DELTA}: BLEU K={results.config.beam} against the first row.",
+            "params: weights that are not zero; their ratio is to all weights of the teacher.",
+            "dense, sparse, .zst: MB (10^6 bytes) of a file that `seqkd translate` loads, "
+            "vocabularies included: every weight stored, zeros left out, and that compressed. The "
+            "ratio is the teacher's file, as scored, to this one; to the sparse file if pruned.",
+            f"{DELTA}: BLEU K={beam} against the teacher.",
         ],
-        records=records,
+        records=[_pruning_record(results, row, base) for row in results.rows],
         label="pruning",
     )
+
+
+def _pruning_cells(results: Results, row: RowResult, base: RowResult) -> list[str]:
+    greedy, beam = results.searches
+    delta = row.searches[beam].bleu.spread.mean - base.searches[beam].bleu.spread.mean
+    plain = method_name(row.row.method)
+    stored = [number(row.stored_bytes, kind) for kind in _KINDS]
+    if stored[0] is None:
+        stored[0] = float(row.file_bytes)
+    return [
+        plain if row.row.format == "fp32" else f"{plain}, {row.row.format}",
+        f"{row.row.pruned}%",
+        count(row.nonzero_parameters),
+        ratio(base.parameters / max(row.nonzero_parameters, 1)),
+        *("-" if size is None else megabytes(size) for size in stored),
+        ratio(base.file_bytes / max(row.shipped_bytes, 1)),
+        _bleu(row, greedy),
+        _bleu(row, beam),
+        "-" if row is base else signed(delta),
+    ]
 
 
 def _bleu(row: RowResult, search: str) -> str:
@@ -209,9 +227,8 @@ def _bleu(row: RowResult, search: str) -> str:
     return f"{bleu.spread.mean:.1f}{PLUS_MINUS}{bleu.margin:.1f}"
 
 
-def _pruning_record(
-    results: Results, row: RowResult, times: float, bytes_times: float, delta: float
-) -> dict[str, object]:
+def _pruning_record(results: Results, row: RowResult, base: RowResult) -> dict[str, object]:
+    beam = results.searches[1]
     record: dict[str, object] = {
         "experiment": results.config.experiment,
         "model": row.row.model,
@@ -221,19 +238,12 @@ def _pruning_record(
         "pruned": row.row.pruned,
         "parameters": row.parameters,
         "nonzero_parameters": row.nonzero_parameters,
-        "ratio_parameters": times,
+        "ratio_parameters": base.parameters / max(row.nonzero_parameters, 1),
         "file_bytes": row.file_bytes,
-        "ratio_bytes": bytes_times,
+        **{f"bytes_{kind}": row.stored_bytes.get(kind) for kind in _KINDS},
+        "ratio_bytes": base.file_bytes / max(row.shipped_bytes, 1),
     }
     for search in results.searches:
         record[f"{search.replace('-', '_')}_bleu"] = row.searches[search].bleu.spread.mean
-    return record | {"delta": delta, **_stored_bytes(row)}
-
-
-def _stored_bytes(row: RowResult) -> dict[str, object]:
-    """Return the bytes of each way to store the model, where the evaluation measured them."""
-    return {
-        f"bytes_{kind}": size
-        for kind in ("dense", "sparse", "compressed")
-        if (size := number(row.stored_bytes, kind)) is not None
-    }
+    delta = row.searches[beam].bleu.spread.mean - base.searches[beam].bleu.spread.mean
+    return record | {"delta": delta}

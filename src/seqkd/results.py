@@ -96,6 +96,12 @@ class RowResult:
     stored_bytes: Mapping[str, object]
     """Bytes of the file by way of storing it (dense, sparse, compressed), where measured."""
 
+    @property
+    def shipped_bytes(self) -> int:
+        """Bytes of the file one would ship: a pruned model without its zeros, others as scored."""
+        sparse = self.stored_bytes.get("sparse")
+        return sparse if self.row.pruned and isinstance(sparse, int) else self.file_bytes
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Results:

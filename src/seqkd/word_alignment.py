@@ -157,4 +157,5 @@ def _divergence(real: Counter[str], distilled: Counter[str]) -> float:
     total, other = sum(real.values()), sum(distilled.values())
     p = np.array(list(real.values()), dtype=np.float64) / total
     q = np.array([distilled[word] for word in real], dtype=np.float64) / other
-    return float((p * np.log(p / ((1 - _SMOOTHING) * q + _SMOOTHING * p))).sum())
+    divergence = float((p * np.log(p / ((1 - _SMOOTHING) * q + _SMOOTHING * p))).sum())
+    return max(divergence, 0.0)  # equal distributions may round to just below

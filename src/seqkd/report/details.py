@@ -15,11 +15,15 @@ def funnel(material: Material) -> str:
     """Return how many pairs each filter let through, and samples of what it dropped."""
     if not material.funnel:
         return ""
-    rows = []
-    for stage in material.funnel:
+    rows, idle = [], []
+    for place, stage in enumerate(material.funnel):
         dropped = stage.lines_in - stage.lines_out
-        note = f"{stage.lines_out:,}" + (f" (\u2212{dropped:,})" if dropped else "")
+        if place and dropped == 0 and not stage.name.startswith("read"):
+            idle.append(stage.name)
+            continue
+        note = f"{stage.lines_out:,}" + (f" (\u2212{dropped:,})" if dropped > 0 else "")
         rows.append((stage.name, float(stage.lines_out), note))
+    quiet = f'<p class="small">Dropped nothing: {escape("; ".join(idle))}.</p>' if idle else ""
     shown = "".join(
         f"<h4>{escape(stage.name)}</h4><ul>"
         + "".join(f"<li>{escape(a)}<br>{escape(b)}</li>" for a, b in stage.samples)
@@ -27,9 +31,13 @@ def funnel(material: Material) -> str:
         for stage in material.funnel
         if stage.samples
     )
-    return bars(rows, "Sentence pairs left after each filter", ("filter", "pairs left")) + details(
-        "Samples of what was dropped or changed",
-        f'<div class="samples">{shown}</div>' if shown else "",
+    return (
+        bars(rows, "Sentence pairs left after each filter", ("filter", "pairs left"))
+        + quiet
+        + details(
+            "Samples of what was dropped or changed",
+            f'<div class="samples">{shown}</div>' if shown else "",
+        )
     )
 
 

@@ -58,7 +58,7 @@ def _findings(material: Material) -> Iterator[tuple[str, str, str]]:
         f"{teacher.parameters / max(student.nonzero_parameters, 1):.1f}{_TIMES}",
         "fewer parameters than the teacher",
         f"{count(student.nonzero_parameters)} of {count(teacher.parameters)}; "
-        f"{megabytes(student.file_bytes)} MB of {megabytes(teacher.file_bytes)}",
+        f"{megabytes(student.shipped_bytes)} MB of {megabytes(teacher.shipped_bytes)}",
     )
     yield from _speed_finding(material, teacher, student)
 
@@ -131,7 +131,7 @@ def _heads(material: Material) -> Iterator[Head]:
     beam = material.config.beam
     yield Head("model", align="left")
     yield Head("params", "weights that are not zero")
-    yield Head("MB", "of the file that was scored, 10^6 bytes")
+    yield Head("MB", "of the file, 10^6 bytes; pruned models without their zeros")
     yield Head("BLEU K=1", "greedy search")
     yield Head(DELTA, "greedy, against the baseline of the same size")
     yield Head(f"BLEU K={beam}", f"beam search of {beam}")
@@ -162,7 +162,7 @@ def _cells(material: Material, row: RowResult) -> list[Cell]:
     cells = [
         Cell(name, f"{row.row.architecture} {row_name(row)}"),
         Cell(count(row.nonzero_parameters), row.nonzero_parameters),
-        Cell(megabytes(row.file_bytes), row.file_bytes),
+        Cell(megabytes(row.shipped_bytes), row.shipped_bytes),
         _score(greedy.bleu),
         _delta(greedy.baseline),
         _score(beam.bleu),

@@ -139,12 +139,12 @@ def _front(points: Sequence[tuple[float, float]], smaller: bool) -> list[tuple[f
 
 def quality_size(material: Material) -> Chart | None:
     """Quality against the bytes of the file."""
-    rows = [row for row in all_rows(material) if row.file_bytes]
-    if len({row.file_bytes for row in rows}) < 2:
+    rows = [row for row in all_rows(material) if row.shipped_bytes]
+    if len({row.shipped_bytes for row in rows}) < 2:
         return None
     results = material.analyses[0]
     beam = results.searches[1]
-    points = [(row.file_bytes / 1e6, row.searches[beam].bleu.spread.mean) for row in rows]
+    points = [(row.shipped_bytes / 1e6, row.searches[beam].bleu.spread.mean) for row in rows]
     front = _front(points, smaller=True)
     series = [_frontier(front)]
     best = best_student(results)
@@ -157,7 +157,7 @@ def quality_size(material: Material) -> Chart | None:
                 label=_short(rows[n]) if _worth_a_label(rows[n], best, points[n] in front) else "",
                 minor=points[n] not in front,
                 title=f"{rows[n].row.label} {row_name(rows[n])}: {points[n][1]:.1f} BLEU, "
-                f"{megabytes(rows[n].file_bytes)} MB",
+                f"{megabytes(rows[n].shipped_bytes)} MB",
             )
             for n in members
         ]
@@ -167,8 +167,9 @@ def quality_size(material: Material) -> Chart | None:
     return Chart(
         name="quality-size",
         title="Quality against size",
-        caption=f"BLEU of beam search of {results.config.beam}; MB (10^6 bytes) of the file "
-        "that was loaded and scored. The line joins the models that no other beats on both.",
+        caption=f"BLEU of beam search of {results.config.beam}; MB (10^6 bytes) of the "
+        "file, vocabularies included; pruned models stored without their zeros. The line "
+        "joins the models that no other beats on both.",
         x=Axis(label="file, MB", log=True),
         y=Axis(label="BLEU"),
         series=series,

@@ -30,11 +30,12 @@ from seqkd.diagnostics import (
 )
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines, write_json
+from seqkd.naming import nbest_name
 from seqkd.nbest import from_line, source_digest
 from seqkd.progress import Progress
 from seqkd.results import teacher_of
-from seqkd.schema import to_dict
-from seqkd.scores import Evaluation, TestSet, index_evaluations, load_test_set
+from seqkd.schema import load_yaml, to_dict
+from seqkd.scores import Evaluation, TestSet, index_evaluations, load_test_set, number
 from seqkd.table_config import TableConfig, load_table_config
 from seqkd.text import tokenise
 from seqkd.word_alignment import Dictionary, align, complexity, faithfulness
@@ -134,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
     train = list(read_lines(args.train_src)), list(read_lines(args.train_tgt))
     work = 1 + len(args.nbest) + len(args.targets) + len(config.rows)
     with Progress("diagnose", work, "parts") as progress:
-        first = {path.parent.parent: _nbest(path, train) for path in args.nbest}
+        first = {path.parent: _nbest(path, train) for path in args.nbest}
         progress.advance(len(args.nbest), len(args.nbest))
         gold, dictionary = _gold(train)
         progress.advance(1, 1)
@@ -158,7 +159,7 @@ def run(args: argparse.Namespace) -> None:
 
 Train = tuple[list[str], list[str]]
 FirstBest = Mapping[Path, tuple[Mapping[str, str], NbestReport]]
-"""Folder of a teacher's seed -> (source line -> most probable hypothesis, report)."""
+"""Folder of an n-best list -> (source line -> most probable hypothesis, report)."""
 
 
 def _nbest(path: Path, train: Train) -> tuple[dict[str, str], NbestReport]:
@@ -166,14 +167,14 @@ def _nbest(path: Path, train: Train) -> tuple[dict[str, str], NbestReport]:
     by_digest = {source_digest(line): place for place, line in enumerate(train[0])}
     step = max(1, len(train[0]) // ORACLE_SENTENCES)
     best, lists, references = {}, [], []
-    for number, line in enumerate(read_lines(path)):
-        record = from_line(line, f"{path}, line {number + 1}")
+    for index, line in enumerate(read_lines(path)):
+        record = from_line(line, f"{path}, line {index + 1}")
         place = by_digest.get(record.source, record.id)
         if place >= len(train[0]):
             raise SeqkdError(f"{path}: record {record.id} has no line in the training text")
         texts = [each.text for each in record.hypotheses]
         best[train[0][place]] = texts[0] if texts else ""
-        if number % step == 0:
+        if index % step == 0:
             lists.append(texts)
             references.append(train[1][place])
     beam = max(map(len, lists), default=1)
@@ -238,12 +239,10 @@ def _text(
         raise SeqkdError(f"{path}: {len(text[1])} lines for {len(text[0])} of its source")
     pairs = _pairs(*text)
     references = dict(zip(*train, strict=True))
-    lists = [best for folder, (best, _) in first.items() if folder == path.parent.parent]
-    differs = [
-        share(target != best[source] for source, target in zip(*text, strict=True))
-        for best in lists
-        if all(source in best for source in text[0])
-    ]
+    best, _ = first.get(_list_behind(path), ({}, None))
+    differs = None
+    if all(source in best for source in text[0]):
+        differs = share(target != best[source] for source, target in zip(*text, strict=True))
     return _report(
         path.parent.name,
         path.parent.parent.parent.name,
@@ -252,8 +251,16 @@ def _text(
         align(pairs),
         gold,
         as_gold=share(references.get(s) == t for s, t in zip(*text, strict=True)),
-        differs=min(differs, default=None),
+        differs=differs,
     )
+
+
+def _list_behind(path: Path) -> Path:
+    """Return the folder of the n-best list that targets were chosen from, by their own config."""
+    config = path.with_name("config.yaml")
+    chosen = load_yaml(config) if config.is_file() else {}
+    beam, part = number(chosen, "beam") or 1, number(chosen, "share") or 1.0
+    return path.parent.parent / nbest_name(int(beam), part)
 
 
 def _models(

@@ -8,11 +8,13 @@ nearly so. Nothing in the scores depends on time or machine speed.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqkd.conversion import sizes
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines, write_json
 from seqkd.metrics import (
@@ -136,6 +138,7 @@ def _scores(
         "parameters": total,
         "nonzero_parameters": sum(int(p.count_nonzero()) for p in parameters),
         "file_bytes": args.model.stat().st_size,
+        "bytes": dataclasses.asdict(sizes(args.model)),
         "precision": translator.precision,
         "storage": loaded.info.storage,
         "perplexity": _perplexity(translator, test),
