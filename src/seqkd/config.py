@@ -126,6 +126,12 @@ class PruningConfig:
     """Over all weights together, the same share of each, or by each one's standard deviation."""
     criterion: Literal["magnitude", "saliency"] = "magnitude"
     """The smallest weights, or those whose loss matters least (Optimal Brain Damage)."""
+    cuts: int = 1
+    """Rounds in which the share is reached during the first stage; 1 cuts all before it."""
+    schedule: Literal["cubic", "linear"] = "cubic"
+    """How the share grows over several rounds: much at first (Zhu & Gupta 2017), or evenly."""
+    cut_until: float = 0.5
+    """Where the last of several rounds is, as a fraction of the first stage's updates."""
     stages: tuple[StageConfig, ...] = ()
     """Retraining after the cut, the cut weights held at zero; at least one."""
 
@@ -134,6 +140,8 @@ class PruningConfig:
         for percentage in self.percentages:
             if not 0 < percentage < 100:
                 raise SeqkdError(f"percentages: {percentage} is out of range (1 to 99)")
+        if self.cuts < 1 or not 0.0 < self.cut_until <= 1.0:
+            raise SeqkdError("expected cuts of at least 1 and cut_until above 0 and at most 1")
         _check_list(self.percentages, "percentages", empty=not self.of)
         if self.of and not self.stages:
             raise SeqkdError("stages: expected at least one stage of retraining")

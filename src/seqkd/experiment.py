@@ -188,7 +188,12 @@ class Experiment:
         pruning = self.config.pruning
         for percentage in pruning.percentages:
             prune = PruneConfig(
-                percentage=percentage, scheme=pruning.scheme, criterion=pruning.criterion
+                percentage=percentage,
+                scheme=pruning.scheme,
+                criterion=pruning.criterion,
+                cuts=pruning.cuts,
+                schedule=pruning.schedule,
+                cut_until=pruning.cut_until,
             )
             for seed in row.seeds:
                 self._prune(row, seed, prune)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -29,9 +30,11 @@ from seqkd.losses import Objective
 from seqkd.manifest import write_manifest
 from seqkd.models.build import Model, build
 from seqkd.progress import Progress
-from seqkd.pruning import apply_masks, masks_of_zeros, prune_masks
+from seqkd.pruning import Pruner
+from seqkd.pruning_config import PruneConfig
 from seqkd.resume import ResumableState, fingerprint
 from seqkd.runtime import compute_dtype, hardware, set_up
+from seqkd.saliency import fisher_of
 from seqkd.schema import to_dict
 from seqkd.soft_targets import StoredTopK
 from seqkd.training import SoftTargets, TeacherAlongside, Trainer, Validation
@@ -92,8 +95,6 @@ def run(args: argparse.Namespace) -> None:
     )  # fmt: skip
     if not len(trainer.indices):
         raise SeqkdError(f"no pair of {args.train_src} has 1 to {entry.training.max_length} tokens")
-    if entry.prune is not None:
-        _hold_masks(trainer, entry)
     inputs = _inputs(args)
     settings = [{**to_dict(entry), "training": _deciding(entry)}, str(trainer.compute_dtype)]
     saved = ResumableState(
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
                     code_hash("seqkd.steps.train")),
         entry.training.save_minutes,
     )  # fmt: skip
-    _train(trainer, saved, entry.model)
+    _train(trainer, saved, entry)
     if trainer.rank == 0:
         _write(args, entry, trainer, saved, inputs, src_vocab, tgt_vocab, started)
         saved.clear()
@@ -187,22 +188,27 @@ def _soft_targets(
     return TeacherAlongside(loaded.model)
 
 
-def _hold_masks(trainer: Trainer, entry: ModelEntry) -> None:
-    assert entry.prune is not None
-    if entry.prune.held:
-        masks = masks_of_zeros(trainer.model)
-    else:
-        masks = prune_masks(trainer.model, entry.prune)
-    apply_masks(trainer.model, masks)
-    trainer.after_update = lambda model: apply_masks(model, masks)
+def _hold_masks(trainer: Trainer, config: PruneConfig) -> None:
+    """Cut weights, or take up the zeros of a run that goes on; hold them from now on."""
+    updates = math.ceil(trainer.batches_per_epoch() / trainer.config.accumulate)
+    pruner = Pruner(
+        trainer.model,
+        config,
+        updates * trainer.config.epochs,
+        update=trainer.state.update,
+        fisher=lambda: fisher_of(trainer.model, trainer.data, trainer.indices, trainer.device),
+    )
+    trainer.after_update = lambda model: pruner.after_update(model, trainer.state.update)
 
 
-def _train(trainer: Trainer, saved: ResumableState, name: str) -> None:
+def _train(trainer: Trainer, saved: ResumableState, entry: ModelEntry) -> None:
     note = saved.restore(trainer)
+    if entry.prune is not None:
+        _hold_masks(trainer, entry.prune)
     per_epoch = trainer.batches_per_epoch()
     done = trainer.state.epoch * per_epoch + trainer.state.position
     total = trainer.config.epochs * per_epoch
-    with Progress(f"train {name}", total, "target tokens", done) as progress:
+    with Progress(f"train {entry.model}", total, "target tokens", done) as progress:
         if note and trainer.rank == 0:
             progress.say(note)
 
