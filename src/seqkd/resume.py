@@ -61,11 +61,11 @@ class ResumableState:
         try:
             tensors, header = load_tensors(self._path)
         except SeqkdError as error:
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)  # another process may have done so
             return f"the saved state cannot be read ({error}); starting afresh"
         assert isinstance(header, dict)
         if header["fingerprint"] != self._fingerprint:
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)
             return "the saved state is of another config, input or code; starting afresh"
         trainer.restore(tensors, TrainingState.from_dict(header["state"]))
         self.resumed_from = trainer.state.update
@@ -74,16 +74,19 @@ class ResumableState:
     def save(self, trainer: Trainer) -> None:
         """Save if it is time or if told to stop; then exit with 143.
 
+        Of several processes any may have been told, and all stop after the same update.
+
         Raises:
             SystemExit: after saving, if a signal asked the run to stop.
         """
-        if not self._asked_to_stop and time.monotonic() - self._last < self._every_s:
+        stop = trainer.agree(self._asked_to_stop)
+        if not stop and time.monotonic() - self._last < self._every_s:
             return
         if trainer.rank == 0:
             header = {"fingerprint": self._fingerprint, "state": as_dict(trainer.state)}
             save_tensors(self._path, dict(trainer.tensors()), header)
         self._last = time.monotonic()
-        if self._asked_to_stop:
+        if stop:
             raise SystemExit(EXIT_SAVED)
 
     def clear(self) -> None:

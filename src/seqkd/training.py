@@ -19,7 +19,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from seqkd.batching import Batch, Ints, ParallelTokens, collate, plan_batches
-from seqkd.losses import Alongside, Objective, TopK, projected_loss
+from seqkd.errors import SeqkdError
+from seqkd.losses import Alongside, Objective, Together, TopK, projected_loss
 from seqkd.models.build import Model
 from seqkd.models.dropout import DropoutNoise
 from seqkd.schedule import halving_start, learning_rate
@@ -29,23 +30,26 @@ from seqkd.training_config import TrainingConfig
 class SoftTargets(Protocol):
     """Where Word-KD gets the teacher's distributions of a batch from."""
 
-    def of(self, batch: Batch) -> TopK | Alongside:
+    def of(self, batch: Batch) -> TopK | Alongside | Together:
         """Return the distributions of the batch's real target positions."""
         ...
 
 
 class TeacherAlongside:
-    """A teacher run beside the student: its full distributions."""
+    """A teacher run beside the student, or an ensemble of them: full distributions."""
 
-    def __init__(self, teacher: Model) -> None:
-        self._teacher = teacher.eval()
+    def __init__(self, *teachers: Model) -> None:
+        self._teachers = [teacher.eval() for teacher in teachers]
 
     @torch.no_grad()
-    def of(self, batch: Batch) -> Alongside:
+    def of(self, batch: Batch) -> Alongside | Together:
         """See `SoftTargets`."""
-        hidden = self._teacher.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
-        rows = flat_rows(hidden, batch.position_N)
-        return Alongside(rows, self._teacher.output_weight_VD, self._teacher.output_bias_V)
+        members = []
+        for teacher in self._teachers:
+            hidden = teacher.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
+            rows = flat_rows(hidden, batch.position_N)
+            members.append(Alongside(rows, teacher.output_weight_VD, teacher.output_bias_V))
+        return members[0] if len(members) == 1 else Together(tuple(members))
 
 
 @dataclass
@@ -127,6 +131,11 @@ class Trainer:
         self.rank, self.world = (
             (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         )
+        if self.world > self.config.accumulate:
+            raise SeqkdError(
+                f"{self.world} processes share the {self.config.accumulate} batches of an update "
+                f"(training.accumulate); use at most {self.config.accumulate} processes"
+            )
 
     # ------------------------------------------------------------------ the loop
 
@@ -157,6 +166,26 @@ class Trainer:
             self.data, self.indices, sentences=config.batch_sentences, tokens=config.batch_tokens,
             seed=self.seed, epoch=epoch,
         )  # fmt: skip
+
+    def agree(self, wish: bool) -> bool:
+        """Say whether any process wishes it: all get the same answer, and all must ask."""
+        if self.world == 1:
+            return wish
+        wishes = torch.tensor([float(wish)], device=self.device)
+        dist.all_reduce(wishes)
+        return bool(wishes.item())
+
+    def check_alike(self) -> None:
+        """Refuse to go on if processes stand at different updates, as with a late file system.
+
+        Raises:
+            SeqkdError: in every process.
+        """
+        first = torch.tensor([self.state.update], device=self.device)
+        if self.world > 1:
+            dist.broadcast(first, src=0)
+        if self.agree(int(first.item()) != self.state.update):
+            raise SeqkdError("the processes found different saved states; start again")
 
     def batches_per_epoch(self) -> int:
         """Return the number of batches of the first epoch; others differ by a few at most."""
@@ -235,7 +264,7 @@ class Trainer:
     def _validation(self) -> None:
         """Measure on dev, keep the weights if they are the best yet, count patience."""
         state, config = self.state, self.config
-        perplexity, bleu = self.validate(self.model)
+        perplexity, bleu = self._measure()
         result = Validation(
             epoch=state.epoch + 1,
             update=state.update,
@@ -258,6 +287,16 @@ class Trainer:
             self.recent = [*self.recent, _copy(self.model)][-config.average_checkpoints :]
         if self.announce is not None:
             self.announce(result, better)
+
+    def _measure(self) -> tuple[float, float]:
+        """Validate in one process and tell the others, so that all draw the same conclusions."""
+        measured = torch.zeros(2, dtype=torch.float64, device=self.device)
+        if self.rank == 0:
+            measured += torch.tensor(self.validate(self.model), dtype=torch.float64).to(self.device)
+        if self.world > 1:
+            dist.broadcast(measured, src=0)
+        perplexity, bleu = measured.tolist()
+        return perplexity, bleu
 
     @torch.no_grad()
     def _choose_weights(self) -> None:

@@ -4,7 +4,8 @@ The entry (--config) says what is trained and how; the files say on what. With -
 goes on from that model's weights. Word-KD takes --soft-targets (stored top-k distributions) or
 --teacher (run alongside). A run that is killed goes on where it last saved; SIGTERM saves first.
 
-Under `torchrun`, processes share each update's batches (see training.accumulate).
+With --processes, or under `torchrun` on several machines, processes share each update's batches
+(training.accumulate of them), one GPU each; their number changes the result by rounding alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -62,13 +64,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--manifest", type=Path, required=True, help="output: inputs, versions, cost")
     add("--state", type=Path, required=True, help="folder for what a killed run goes on from")
     add("--licence", default="", help="licence of the training data, kept in the model file")
-    add("--threads", type=int, default=1)
+    add("--threads", type=int, default=1, help="of each process (default: 1)")
+    add("--processes", type=int, default=1, help="on this machine (default: 1)")
     add("--device", default="auto", help="auto, cpu or cuda")
 
 
 def run(args: argparse.Namespace) -> None:
     """Train and write the model, its curve and its manifest."""
     started = time.time()
+    if args.processes > 1 and "WORLD_SIZE" not in os.environ:
+        _become_several(args.processes)
     device = _distributed(set_up(args.threads, args.device))
     entry = load_entry(args.config)
     src_vocab, tgt_vocab = load_vocabulary(args.src_vocab), load_vocabulary(args.tgt_vocab)
@@ -116,6 +121,12 @@ def _deciding(entry: ModelEntry) -> dict[str, object]:
     settings = dataclasses.asdict(entry.training)
     del settings["save_minutes"]
     return settings
+
+
+def _become_several(processes: int) -> None:
+    """Replace this process by PyTorch's launcher, which starts the same command several times."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    os.execv(sys.executable, [sys.executable, *launcher, "-m", "seqkd", *sys.argv[1:]])
 
 
 def _distributed(device: torch.device) -> torch.device:
@@ -203,6 +214,7 @@ def _hold_masks(trainer: Trainer, config: PruneConfig) -> None:
 
 def _train(trainer: Trainer, saved: ResumableState, entry: ModelEntry) -> None:
     note = saved.restore(trainer)
+    trainer.check_alike()
     if entry.prune is not None:
         _hold_masks(trainer, entry.prune)
     per_epoch = trainer.batches_per_epoch()
