@@ -47,6 +47,7 @@ rule train:
         runtime=growing(1440),
         gpu=GPU,
         device=CONFIG.device,
+        processes=1,
     params:
         languages=[CONFIG.source, CONFIG.target],
         optional=lambda wildcards, input: options(input, "init", "teacher", "soft_targets"),
@@ -71,6 +72,7 @@ rule train:
             --manifest {output.manifest:q} \
             --state {params.folder:q}/state \
             --threads {threads} \
+            --processes {resources.processes} \
             --device {resources.device:q} \
             2>{log:q}
         """
