@@ -293,7 +293,7 @@ class Synthetic:
 
     def _funnel(self) -> None:
         steps = [
-            ("read", 41200, 41200),
+            ("read: invented words", 41200, 41200),
             ("length", 41200, 39100),
             ("ratio", 39100, 38020),
             ("duplicates", 38020, 29400),

@@ -86,7 +86,7 @@ def test_every_part_is_there(page: str) -> None:
     ):
         assert f'id="{name}"' in page, name
     for text in (
-        "Seq&#8209;KD",
+        *("Seq&#8209;KD", "trained on 20,000 pairs"),
         "2 seeds",
         "noise",
         "abc1234",
@@ -95,6 +95,7 @@ def test_every_part_is_there(page: str) -> None:
     ):
         assert text in page, text
     assert page.count("<caption>") >= 7
+    assert "so not here" not in page
 
 
 def test_text_of_the_corpus_is_escaped(page: str) -> None:
@@ -137,6 +138,7 @@ def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
     for name in ("corpus", "learning", "graph", "quality-speed", "pruning", "diagnostics"):
         assert f'id="{name}"' not in page
     assert "words/s" not in page
+    assert "so not here: speed, learning curves and provenance, corpus funnel, diag" in page
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_results_table_says_what_was_measured(one_seed: Synthetic, tmp_path: Pat
     assert float(seq_kd["greedy_vs_baseline_delta"]) == pytest.approx(delta, abs=1e-3)
     assert seq_kd["greedy_bleu_sd"] == ""
     assert "One seed each" in texts["md"]
+    assert "trained on 20,000 pairs of invented words; code " in texts["md"]
     assert "signature: BLEU nrefs:1" in texts["md"]
     assert max(map(len, texts["md"].splitlines())) <= 120
     assert r"\toprule" in texts["tex"]

@@ -5,7 +5,8 @@ One column of a two-column page is 3.3 inches wide; text stays text, so a journa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -37,6 +38,9 @@ _STYLE = mpl.RcParams(
 )
 
 
+_CHARACTER, _LINE = 4.2, 8.0  # of a label of 7 points, in points
+
+
 def save_figures(charts: Sequence[Chart], folder: Path) -> None:
     """Write each chart as `{name}.svg` and `{name}.pdf`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +66,8 @@ def draw(chart: Chart) -> Figure:
         across(reference.value, color="#777", lw=0.9, ls=dashes, label=reference.label)
     _set_axis(axes, chart, chart.x, "x")
     _set_axis(axes, chart, chart.y, "y")
+    figure.draw_without_rendering()  # settles the limits, and so where points are
+    _labels(axes, chart, 72 / figure.dpi)
     named = [series for series in chart.series if series.legend and series.name]
     ends = all(series.line and series.points and series.points[-1].label for series in named)
     if (len(named) > 1 and not ends) or chart.references:
@@ -91,17 +97,48 @@ def _draw_series(axes: Axes, chart: Chart, series: Series) -> None:
             if not across:
                 place = [point.x, point.x], [point.low, point.high]
             axes.plot(*place, color=colour, linewidth=0.8, alpha=0.5, zorder=2)
-        if point.label and not (point.minor and not series.line):
+
+
+def _labels(axes: Axes, chart: Chart, scale: float) -> None:
+    """Write labels right of their points, moved up or down where one would cover another.
+
+    Args:
+        axes: drawn, with their limits settled.
+        chart: the points.
+        scale: points a pixel.
+    """
+    taken: list[tuple[float, float, float]] = []  # left, right and middle, in points
+    for series in chart.series:
+        for point in series.points:
+            if not point.label or (point.minor and not series.line):
+                continue
+            x, y = axes.transData.transform((point.x, point.y)) * scale
+            right = x + _CHARACTER * len(point.label)
+            shift = next(
+                shift
+                for shift in _shifts()
+                if not any(
+                    x < stop and start < right and abs(y + shift - middle) < _LINE
+                    for start, stop, middle in taken
+                )
+            )
+            taken.append((x, right, y + shift))
             axes.annotate(
                 point.label,
                 (point.x, point.y),
-                xytext=(5, 0),
+                xytext=(6, shift),
                 textcoords="offset points",
                 va="center",
-                color=colour,
+                color=COLOURS[series.colour % len(COLOURS)],
                 fontsize=7,
                 annotation_clip=False,
             )
+
+
+def _shifts() -> Iterator[float]:
+    yield 0.0
+    for step in itertools.count(1):
+        yield from (-step * _LINE / 2, step * _LINE / 2)
 
 
 def _set_axis(axes: Axes, chart: Chart, axis: Axis, which: str) -> None:

@@ -117,7 +117,7 @@ def _delta(comparison: Comparison | None, noise: bool = True) -> str:
 
 def percent(share: float) -> str:
     """Return a share as percent with one digit, as the paper does."""
-    return f"{100 * share:.1f}%"
+    return "<0.1%" if 0 < share < 0.0005 else f"{100 * share:.1f}%"
 
 
 def _notes(analyses: Sequence[Results]) -> list[str]:

@@ -186,6 +186,20 @@ def load_test_set(folder: str | Path, name: str, source: str, target: str) -> Te
     return TestSet(name, sources, references, frozenset(map(int, found)))
 
 
+def corpus_summary(path: str | Path) -> str:
+    """Return how many pairs were trained on and where they are from, out of the corpus's funnel.
+
+    Empty where there is no funnel.
+    """
+    stages = read_json(path) if Path(path).is_file() else None
+    if not isinstance(stages, list) or not stages:
+        return ""
+    names = [text(stage, "filter") for stage in stages]
+    sources = [name.removeprefix("read: ") for name in names if name.startswith("read: ")]
+    pairs = f"{number(stages[-1], 'lines_out') or 0:,.0f} pairs"
+    return f"{pairs} of {', '.join(dict.fromkeys(sources))}" if sources else pairs
+
+
 def index_evaluations(paths: Sequence[str | Path]) -> dict[tuple[str, int, str], Evaluation]:
     """Read scores files by (model, seed, test set)."""
     loaded = map(load_evaluation, paths)

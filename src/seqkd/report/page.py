@@ -21,6 +21,7 @@ from seqkd.report.learning_plots import charts
 from seqkd.report.material import Material
 from seqkd.report.samples import samples
 from seqkd.report.svg import HALF, WIDE, figure
+from seqkd.scores import corpus_summary
 
 
 def page(material: Material) -> str:
@@ -33,9 +34,11 @@ def page(material: Material) -> str:
     links = "".join(
         f'<a href="#{name}">{escape(heading)}</a>' for name, heading in _headings(sections)
     )
+    corpus = corpus_summary(material.root / "corpus" / "funnel.json")
+    trained = f"trained on {corpus}, " if corpus else ""
     about = (
-        f"{len(config.rows)} models, {results.sentences:,} test sentences, "
-        f"{_seeds(material)}. seqkd {__version__}, code {code_commit() or 'unknown'}, "
+        f"{len(config.rows)} models, {_seeds(material)}, {trained}{results.sentences:,} test "
+        f"sentences. seqkd {__version__}, code {code_commit() or 'unknown'}, "
         f"{time.strftime('%d %B %Y', time.gmtime())}."
     )
     return _template().format(
@@ -46,7 +49,22 @@ def page(material: Material) -> str:
         links=links,
         tiles=headline.tiles(material),
         sections="".join(sections),
+        missing=escape(_missing(material)),
     )
+
+
+def _missing(material: Material) -> str:
+    """Say which parts were left out because the results folder does not hold them."""
+    parts = {
+        "speed": material.speeds,
+        "learning curves and provenance": material.trained,
+        "corpus funnel": material.funnel,
+        "diagnostics": material.diagnostics,
+        "times": material.costs,
+        "pruned, quantised and timed models": material.further,
+    }
+    left = [name for name, found in parts.items() if not found]
+    return f"Not in the results folder, so not here: {', '.join(left)}." if left else ""
 
 
 def _seeds(material: Material) -> str:

@@ -18,7 +18,7 @@ from seqkd.files import atomic_text
 from seqkd.manifest import code_commit
 from seqkd.results import Index, Results, analyse, count_outputs
 from seqkd.results_table import results_tables
-from seqkd.scores import TestSet, index_evaluations, load_test_set
+from seqkd.scores import TestSet, corpus_summary, index_evaluations, load_test_set
 from seqkd.speed_scores import load_speed
 from seqkd.statistics import RESAMPLES
 from seqkd.table_config import TableConfig, load_table_config
@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> None:
 def _tables(
     args: argparse.Namespace, config: TableConfig, evaluations: Index, tests: Sequence[TestSet]
 ) -> Sequence[Table]:
-    setting = f"Experiment {config.experiment}; code {code_commit() or 'unknown'}."
+    corpus = corpus_summary(args.tests.parent / "funnel.json")
+    trained = f"; trained on {corpus}" if corpus else ""
+    setting = f"Experiment {config.experiment}{trained}; code {code_commit() or 'unknown'}."
     if args.kind == "results":
         return results_tables(_analyses(config, evaluations, tests, args.resamples), setting)
     results = analyse(count_outputs(config, evaluations, tests[0]), resamples=args.resamples)
