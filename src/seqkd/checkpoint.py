@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,6 +105,25 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], object]:
     if header is None:
         raise SeqkdError(f"{path}: not written by seqkd (no header)")
     return tensors, json.loads(header)
+
+
+def load_ensemble(paths: Sequence[Path], device: torch.device) -> tuple[LoadedModel, ...]:
+    """Read a model file, or several that work together.
+
+    Raises:
+        SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
+    """
+    models = tuple(load_model(path, device) for path in paths)
+    first = models[0]
+    for path, other in zip(paths, models, strict=True):
+        if (other.src_vocab.digest, other.tgt_vocab.digest) != (
+            first.src_vocab.digest,
+            first.tgt_vocab.digest,
+        ):
+            raise SeqkdError(
+                f"{path} has other vocabularies than {paths[0]}: an ensemble must share them"
+            )
+    return models
 
 
 def _header(path: str | Path) -> str | None:

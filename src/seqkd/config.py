@@ -271,6 +271,8 @@ class ExperimentConfig:
             objective = self.objective_of(stage)
             if objective.temperature != 1 and objective.soft_targets != "alongside":
                 raise SeqkdError(f"{here}.temperature: other than 1 needs soft_targets: alongside")
+            if objective.divergence == "reverse-kl" and objective.soft_targets != "alongside":
+                raise SeqkdError(f"{here}.divergence: reverse-kl needs soft_targets: alongside")
 
     def _check_entry(self, entry: ModelsConfig, where: str) -> None:
         _check_known(entry.architecture, self.architectures, f"{where}.architecture")

@@ -5,51 +5,51 @@ The objective of one target position is
     (1 - kd_weight) * [(1 - smoothing) * -log p(y) + smoothing * mean over v of -log p(v)]
     + kd_weight * -sum over v of q(v) log p(v)
 
-with q the teacher's distribution: either its k best words (`TopK`) or all of it (`Alongside`).
+with q the teacher's distribution: its k best words (`TopK`), all of it (`Alongside`), or the mean
+of several teachers' (`Together`). `divergences` has other soft parts. With `select` below 1 only
+that share of a batch's positions, those of the highest NLL, has a soft part; the others are NLL.
 Projection, softmax, loss and gradient are computed together for a few hundred positions at a
 time; gradients are ready when the forward pass is.
 
 Shapes: N target positions (no padding), D state width, V vocabulary, K stored words.
 
-Source: Kim & Rush (2016), sec. 3.1; label smoothing: Szegedy et al. (2016), sec. 7.
+Sources: Kim & Rush (2016), sec. 3.1; label smoothing: Szegedy et al. (2016), sec. 7; selection:
+Wang et al. (2021), sec. 4.1 (batch-level).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seqkd.divergences import (
+    Alongside,
+    Objective,
+    Soft,
+    Together,
+    TopK,
+    logits_of,
+    mean_log_probs,
+    rows_of,
+    soft_loss,
+)
+
+__all__ = [
+    "Alongside",
+    "Losses",
+    "Objective",
+    "Together",
+    "TopK",
+    "projected_loss",
+    "top_k_distribution",
+]
+
 CHUNK = 512  # positions projected at a time: large enough for matrix products at full speed
 _CACHED_ENTRIES = 1 << 18  # logits that softmax and loss work on at a time, 1 MiB in fp32
 _TINY = torch.finfo(torch.float32).tiny
-
-
-class TopK(NamedTuple):
-    """A teacher's k most probable words for each position; probabilities sum to 1."""
-
-    ids_NK: Tensor
-    probs_NK: Tensor
-
-
-class Alongside(NamedTuple):
-    """The teacher's states and projection: its full distribution, made chunk by chunk."""
-
-    hidden_ND: Tensor
-    weight_VD: Tensor
-    bias_V: Tensor
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Objective:
-    """What is minimised at each target position; see the module's formula."""
-
-    kd_weight: float = 0.0
-    label_smoothing: float = 0.0
-    temperature: float = 1.0
 
 
 class Losses(NamedTuple):
@@ -69,7 +69,7 @@ class _ProjectedLoss(torch.autograd.Function):
         weight_VD: Tensor,
         bias_V: Tensor,
         target_N: Tensor,
-        soft: TopK | Alongside | None,
+        soft: Soft | None,
         objective: Objective,
     ) -> tuple[Tensor, Tensor]:
         dtype = hidden_ND.dtype
@@ -78,6 +78,10 @@ class _ProjectedLoss(torch.autograd.Function):
         dweight = torch.zeros_like(weight_VD, dtype=torch.float32)
         dbias = torch.zeros_like(bias_V)
         sums = torch.zeros(2, dtype=torch.float64, device=hidden_ND.device)
+        kd_N1 = None
+        if soft is not None and objective.select < 1.0:
+            chosen_N = _hardest(hidden_ND, weight, bias, target_N, objective.select)
+            kd_N1 = objective.kd_weight * chosen_N.float()[:, None]
         for start in range(0, len(target_N), CHUNK):
             chunk = slice(start, start + CHUNK)
             logits = torch.addmm(bias, hidden_ND[chunk], weight.t())
@@ -85,7 +89,10 @@ class _ProjectedLoss(torch.autograd.Function):
                 part = logits[rows]
                 where = slice(start + rows.start, start + rows.start + len(part))
                 scores = part.float() if dtype != torch.float32 else part.clone()
-                sums += _loss_and_gradient_(scores, target_N[where], _slice(soft, where), objective)
+                kd = objective.kd_weight if kd_N1 is None else kd_N1[where]
+                sums += _loss_and_gradient_(
+                    scores, target_N[where], rows_of(soft, where), objective, kd
+                )
                 dbias += scores.sum(0)
                 part.copy_(scores)  # the logits' gradient takes the place of the logits
             torch.mm(logits, weight, out=dhidden[chunk])
@@ -111,60 +118,63 @@ def _cached_rows(logits: Tensor) -> list[slice]:
     return [slice(k, min(k + rows, len(logits))) for k in range(0, len(logits), rows)]
 
 
-def _slice(soft: TopK | Alongside | None, rows: slice) -> TopK | Alongside | None:
-    if isinstance(soft, TopK):
-        return TopK(soft.ids_NK[rows].long(), soft.probs_NK[rows].float())
-    return soft if soft is None else soft._replace(hidden_ND=soft.hidden_ND[rows])
+def _hardest(
+    hidden_ND: Tensor, weight: Tensor, bias: Tensor, target_N: Tensor, share: float
+) -> Tensor:
+    """Return which positions are among the share of highest NLL, (N,) bool.
+
+    It takes a projection of its own: what is hard is known only when all positions are.
+    """
+    nll = []
+    for start in range(0, len(target_N), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        logits = torch.addmm(bias, hidden_ND[chunk], weight.t()).float()
+        gold = logits.gather(1, target_N[chunk, None]).squeeze(1)
+        nll.append(logits.logsumexp(1) - gold)
+    order = torch.cat(nll).sort(descending=True, stable=True).indices
+    chosen = torch.zeros(len(order), dtype=torch.bool, device=order.device)
+    return chosen.index_fill_(0, order[: round(share * len(order))], True)
 
 
 def _loss_and_gradient_(
-    scores_NV: Tensor, target_N: Tensor, soft: TopK | Alongside | None, objective: Objective
+    scores_NV: Tensor,
+    target_N: Tensor,
+    soft: Soft | None,
+    objective: Objective,
+    kd: Tensor | float,
 ) -> Tensor:
-    """Turn logits into the objective's gradient, in place; return objective and NLL (2,)."""
+    """Turn logits into the objective's gradient, in place; return objective and NLL (2,).
+
+    `kd` is the weight of the soft part: one number, or one for each position (N, 1).
+    """
     gold_N1, smoothing = target_N[:, None], objective.label_smoothing
-    gold_weight = 1.0 - objective.kd_weight if soft is not None else 1.0
+    gold_weight = 1.0 if soft is None else 1.0 - kd
     gold_score_N1 = scores_NV.gather(1, gold_N1)
-    mean_score_N = scores_NV.mean(1) if smoothing else None
+    mean_score_N1 = scores_NV.mean(1, keepdim=True) if smoothing else None
     dense = None
-    if isinstance(soft, Alongside):
-        dense = _full_word_kd(scores_NV, soft, objective)
+    if soft is not None and not (isinstance(soft, TopK) and objective.is_cross_entropy):
+        dense = soft_loss(scores_NV, soft, objective)
     torch.softmax(scores_NV, 1, out=scores_NV)
     # A probability that fp32 cannot hold counts as its smallest normal number, 87 nats.
     gold_log_p_N1 = scores_NV.gather(1, gold_N1).clamp_min_(_TINY).log_()
-    nll = -gold_log_p_N1.double().sum()
-    total = gold_weight * (1.0 - smoothing) * nll
-    if mean_score_N is not None:
-        log_z_N = (gold_score_N1 - gold_log_p_N1).squeeze(1)
-        total = total + gold_weight * smoothing * (log_z_N - mean_score_N).double().sum()
-    if isinstance(soft, TopK):
+    nll_N1 = -gold_log_p_N1.double()
+    total = (gold_weight * (1.0 - smoothing) * nll_N1).sum()
+    if mean_score_N1 is not None:
+        log_z_N1 = gold_score_N1 - gold_log_p_N1
+        total = total + (gold_weight * smoothing * (log_z_N1 - mean_score_N1).double()).sum()
+    if dense is not None:
+        total = total + (kd * dense[0][:, None].double()).sum()
+        scores_NV.mul_(gold_weight).add_(dense[1].mul_(kd))
+    elif isinstance(soft, TopK):
         # Probabilities sum to 1, so the one softmax serves the gold and the soft part alike.
         log_p_NK = scores_NV.gather(1, soft.ids_NK).clamp_min_(_TINY).log_()
-        total = total - objective.kd_weight * (soft.probs_NK * log_p_NK).double().sum()
-        scores_NV.scatter_add_(1, soft.ids_NK, soft.probs_NK * -objective.kd_weight)
-    elif dense is not None:
-        total = total + objective.kd_weight * dense[0]
-        scores_NV.mul_(gold_weight).add_(dense[1])
-    scores_NV.scatter_add_(
-        1, gold_N1, torch.full_like(gold_score_N1, -gold_weight * (1.0 - smoothing))
-    )
+        total = total - (kd * (soft.probs_NK * log_p_NK).double()).sum()
+        scores_NV.scatter_add_(1, soft.ids_NK, soft.probs_NK * -kd)
+    gold_N1_gradient = torch.zeros_like(gold_score_N1).sub_(gold_weight * (1.0 - smoothing))
+    scores_NV.scatter_add_(1, gold_N1, gold_N1_gradient)
     if smoothing:
         scores_NV.sub_(gold_weight * smoothing / scores_NV.shape[1])
-    return torch.stack([total, nll])
-
-
-def _full_word_kd(
-    scores_NV: Tensor, teacher: Alongside, objective: Objective
-) -> tuple[Tensor, Tensor]:
-    """Return the cross entropy against the teacher's full distribution, and its gradient."""
-    tau = objective.temperature
-    weight = teacher.weight_VD.to(teacher.hidden_ND.dtype)
-    teacher_NV = torch.mm(teacher.hidden_ND, weight.t()).float() + teacher.bias_V.float()
-    probs_NV = torch.softmax(teacher_NV / tau, 1)
-    log_p_NV = torch.log_softmax(scores_NV / tau, 1)
-    loss = -(probs_NV * log_p_NV).double().sum()
-    # Gradients of softened logits shrink with tau; Hinton et al. (2015) multiply the loss by
-    # tau squared so that its weight does not depend on it.
-    return loss * tau * tau, log_p_NV.exp_().sub_(probs_NV).mul_(objective.kd_weight * tau)
+    return torch.stack([total, nll_N1.sum()])
 
 
 def projected_loss(
@@ -172,7 +182,7 @@ def projected_loss(
     weight_VD: Tensor,
     bias_V: Tensor,
     target_N: Tensor,
-    soft: TopK | Alongside | None = None,
+    soft: Soft | None = None,
     objective: Objective | None = None,
 ) -> Losses:
     """Project states onto the vocabulary and sum the loss over positions.
@@ -189,7 +199,7 @@ def projected_loss(
         `Losses`; gradients flow through `objective` only.
 
     Raises:
-        ValueError: if `TopK` comes with a temperature other than 1, which needs all words.
+        ValueError: if `TopK` comes with a temperature or divergence that needs all words.
     """
     objective = objective or Objective()
     if isinstance(soft, TopK) and objective.temperature != 1.0:
@@ -201,17 +211,18 @@ def projected_loss(
 
 
 @torch.no_grad()
-def top_k_distribution(
-    hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor, k: int
-) -> tuple[TopK, Tensor]:
+def top_k_distribution(teacher: Alongside | Together, k: int) -> tuple[TopK, Tensor]:
     """Return the k most probable words with probabilities made to sum to 1, and the kept mass (N).
 
     Equal to the full distribution when k is the vocabulary's size.
     """
-    weight, bias = weight_VD.to(hidden_ND.dtype), bias_V.float()
+    members = teacher.members if isinstance(teacher, Together) else (teacher,)
     ids, probs, mass = [], [], []
-    for start in range(0, len(hidden_ND), CHUNK):
-        logits = torch.mm(hidden_ND[start : start + CHUNK], weight.t()).float().add_(bias)
+    for start in range(0, len(members[0].hidden_ND), CHUNK):
+        rows = slice(start, start + CHUNK)
+        logits = mean_log_probs(
+            [logits_of(m._replace(hidden_ND=m.hidden_ND[rows])) for m in members]
+        )
         top, index = logits.topk(min(k, logits.shape[1]), dim=1)
         kept = (top - logits.logsumexp(1, keepdim=True)).exp_()
         mass.append(kept.sum(1))

@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqkd.files import digest, write_json
@@ -44,6 +44,13 @@ def write_manifest(
             "commit": code_commit(),
         },
     )
+
+
+def roles(role: str, paths: Sequence[Path]) -> dict[str, str | Path | None]:
+    """Return the inputs of one role: its name for a single file, numbered names for several."""
+    if len(paths) == 1:
+        return {role: paths[0]}
+    return {f"{role}_{number}": path for number, path in enumerate(paths, start=1)}
 
 
 def _versions() -> dict[str, str]:

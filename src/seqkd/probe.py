@@ -74,7 +74,7 @@ class Probe:
     ) -> float:
         """Return the seconds that training takes for each pair and epoch."""
         beside = teacher if objective.soft_targets == "alongside" else None
-        kind = (objective.kd_weight > 0, beside)
+        kind = (objective, beside) if objective.kd_weight else None
         key = (architecture, training.batch_sentences, training.batch_tokens, kind)
         if key not in self._updates:
             self._updates[key] = self._train(architecture, training, objective, teacher)
@@ -126,7 +126,12 @@ class Probe:
             data=ParallelTokens(src, tgt),
             validate=lambda model: (1.0, 0.0),
             config=replace(training, epochs=8, validations_per_epoch=1, accumulate=1),
-            objective=Objective(kd_weight=objective.kd_weight),
+            objective=Objective(
+                kd_weight=objective.kd_weight,
+                divergence=objective.divergence,
+                select=objective.select,
+                top_1_weight=objective.top_1_weight,
+            ),
             seed=1,
             device=self.device,
             soft=soft,

@@ -8,6 +8,7 @@ probabilities two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from seqkd.errors import SeqkdError
 from seqkd.losses import TopK, top_k_distribution
 from seqkd.models.build import Model
 from seqkd.progress import Progress
-from seqkd.training import flat_rows
+from seqkd.training import TeacherAlongside
 
 _BATCH_TOKENS = 4096
 
@@ -59,10 +60,11 @@ class StoredTopK:
 
 @torch.no_grad()
 def distributions(
-    teacher: Model, data: ParallelTokens, k: int, device: torch.device
+    teachers: Sequence[Model], data: ParallelTokens, k: int, device: torch.device
 ) -> tuple[Tensor, Tensor, float]:
     """Return ids (P, k), probabilities (P, k) and the mean mass the k words held.
 
+    Several teachers are an ensemble: the mean of their distributions (Freitag et al. 2017).
     Positions of sentences with an empty side stay all zero; no batch asks for them.
     """
     positions = int(data.tgt.offsets[-1]) + len(data.tgt)
@@ -70,17 +72,12 @@ def distributions(
     probs = torch.zeros(positions, k, dtype=torch.float16)
     indices = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
     plan = plan_batches(data, indices, sentences=0, tokens=_BATCH_TOKENS, seed=0, epoch=0)
+    ensemble = TeacherAlongside(*teachers)
     mass_sum, count = 0.0, 0
     with Progress("soft targets", len(plan), "tokens") as progress:
         for cpu_batch in batches_of(data, plan):
             batch = cpu_batch.to(device)
-            hidden = teacher.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
-            top, mass = top_k_distribution(
-                flat_rows(hidden, batch.position_N),
-                teacher.output_weight_VD,
-                teacher.output_bias_V,
-                k,
-            )
+            top, mass = top_k_distribution(ensemble.of(batch), k)
             ids[cpu_batch.soft_N] = top.ids_NK.int().cpu()
             probs[cpu_batch.soft_N] = top.probs_NK.half().cpu()
             mass_sum += float(mass.double().sum())

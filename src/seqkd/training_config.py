@@ -86,7 +86,9 @@ class TrainingConfig:
 class ObjectiveConfig:
     """The loss of one stage: (1 - kd_weight) NLL + kd_weight Word-KD.
 
-    Source: Kim & Rush (2016), sec. 3.1.
+    Two stages that differ in more than `kd_weight` need a `label` to have different names.
+
+    Sources: Kim & Rush (2016), sec. 3.1; the other keys: `divergences`.
     """
 
     kd_weight: float = 0.0
@@ -95,6 +97,15 @@ class ObjectiveConfig:
     """Teacher distributions stored once (top-k), or from the teacher run beside the student."""
     temperature: float = 1.0
     """Softens both distributions of Word-KD; the paper found 1 best. Other than 1: alongside."""
+    divergence: Literal["forward-kl", "reverse-kl", "js"] = "forward-kl"
+    """Of the student from the teacher: cross entropy (the paper), its reverse, or Jensen-Shannon
+    (Wen et al. 2023). reverse-kl: alongside only."""
+    select: float = 1.0
+    """Share of each batch's tokens that have Word-KD: those of the highest NLL (Wang et al. 2021:
+    0.5). The others are trained by NLL alone."""
+    top_1_weight: float = 0.0
+    """Weight, inside Word-KD, of a loss on what the student ranks otherwise than the teacher,
+    whose best word should be first (Zhang et al. 2023: 1)."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -102,3 +113,7 @@ class ObjectiveConfig:
             raise SeqkdError(f"kd_weight must be in [0, 1], got {self.kd_weight}")
         if self.temperature <= 0:
             raise SeqkdError(f"temperature must be above 0, got {self.temperature}")
+        if not 0.0 < self.select <= 1.0:
+            raise SeqkdError(f"select must be above 0 and at most 1, got {self.select}")
+        if self.top_1_weight < 0:
+            raise SeqkdError(f"top_1_weight must be 0 or more, got {self.top_1_weight}")

@@ -10,8 +10,7 @@ from typing import Literal
 import torch
 
 from seqkd.batching import source_rows
-from seqkd.checkpoint import LoadedModel, load_model
-from seqkd.errors import SeqkdError
+from seqkd.checkpoint import LoadedModel, load_ensemble
 from seqkd.models.protocol import Decoder
 from seqkd.quantization import decoder_of
 from seqkd.runtime import compute_dtype
@@ -92,16 +91,7 @@ def load_translator(
     Raises:
         SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
     """
-    models = tuple(load_model(path, device) for path in paths)
-    first = models[0]
-    for path, other in zip(paths, models, strict=True):
-        if (other.src_vocab.digest, other.tgt_vocab.digest) != (
-            first.src_vocab.digest,
-            first.tgt_vocab.digest,
-        ):
-            raise SeqkdError(
-                f"{path} has other vocabularies than {paths[0]}: an ensemble must share them"
-            )
+    models = load_ensemble(paths, device)
     dtype = compute_dtype(precision, device)
     for loaded in models:
         loaded.model.compute_dtype = dtype

@@ -1,7 +1,8 @@
 """Store a teacher's top-k word distributions over a target text, for Word-KD.
 
-The file says which text and which teacher it belongs to; the manifest says how much of the
-probability mass the k words hold.
+Several models are an ensemble: the k best words are those of their mean distribution. The file
+says which text and which teacher it belongs to; the manifest says how much of the probability mass
+the k words hold.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import time
 from pathlib import Path
 
 from seqkd.batching import ParallelTokens, encode_lines
-from seqkd.checkpoint import load_model
+from seqkd.checkpoint import load_ensemble
 from seqkd.errors import SeqkdError
 from seqkd.files import digest, read_lines
-from seqkd.manifest import write_manifest
+from seqkd.manifest import roles, write_manifest
 from seqkd.runtime import compute_dtype, set_up
 from seqkd.soft_targets import distributions, save
 
@@ -22,7 +23,7 @@ from seqkd.soft_targets import distributions, save
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="the teacher's model file")
+    add("--model", type=Path, nargs="+", required=True, help="model file; several: an ensemble")
     add("--src", type=Path, required=True, help="training sources")
     add("--tgt", type=Path, required=True, help="training targets, gold or distilled")
     add("--top-k", type=int, required=True, help="words kept for each position")
@@ -36,8 +37,10 @@ def run(args: argparse.Namespace) -> None:
     """Write the distributions and their manifest."""
     started = time.time()
     device = set_up(args.threads, args.device)
-    teacher = load_model(args.model, device)
-    teacher.model.compute_dtype = compute_dtype("auto", device)
+    teachers = load_ensemble(args.model, device)
+    teacher = teachers[0]
+    for member in teachers:
+        member.model.compute_dtype = compute_dtype("auto", device)
     if not 1 <= args.top_k <= teacher.tgt_vocab.size:
         raise SeqkdError(f"--top-k must be in 1 to {teacher.tgt_vocab.size}, got {args.top_k}")
     data = ParallelTokens(
@@ -48,12 +51,15 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError(
             f"not parallel: {args.src} has {len(data.src):,} lines, {args.tgt} {len(data.tgt):,}"
         )
-    ids, probs, mass = distributions(teacher.model, data, args.top_k, device)
-    header = {"tgt": digest(args.tgt), "teacher": digest(args.model), "k": args.top_k}
+    ids, probs, mass = distributions(
+        [member.model for member in teachers], data, args.top_k, device
+    )
+    names = "+".join(map(digest, args.model))
+    header = {"tgt": digest(args.tgt), "teacher": names, "k": args.top_k}
     save(args.output, ids, probs, header)
     write_manifest(
         args.manifest,
-        inputs={"model": args.model, "src": args.src, "tgt": args.tgt},
+        inputs={**roles("model", args.model), "src": args.src, "tgt": args.tgt},
         facts={"k": args.top_k, "kept_mass": mass, "positions": len(ids)},
         started=started,
     )
