@@ -42,6 +42,7 @@ from seqkd.word_alignment import Dictionary, align, complexity, faithfulness
 
 ALIGNED_PAIRS = 20_000
 ORACLE_SENTENCES = 1_000
+PARSED_RECORDS = 50_000  # of an n-best list: parsing millions of them would take hours
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,11 +164,14 @@ FirstBest = Mapping[Path, tuple[Mapping[str, str], NbestReport]]
 
 
 def _nbest(path: Path, train: Train) -> tuple[dict[str, str], NbestReport]:
-    """Read one list: the first hypothesis of each source line, and the oracle on a sample."""
+    """Read an even sample of one list: first hypotheses, and the oracle on a part of those."""
     by_digest = {source_digest(line): place for place, line in enumerate(train[0])}
-    step = max(1, len(train[0]) // ORACLE_SENTENCES)
+    every = -(-len(train[0]) // PARSED_RECORDS) or 1
+    step = every * max(1, len(train[0]) // every // ORACLE_SENTENCES)
     best, lists, references = {}, [], []
     for index, line in enumerate(read_lines(path)):
+        if index % every:
+            continue
         record = from_line(line, f"{path}, line {index + 1}")
         place = by_digest.get(record.source, record.id)
         if place >= len(train[0]):
@@ -240,9 +244,8 @@ def _text(
     pairs = _pairs(*text)
     references = dict(zip(*train, strict=True))
     best, _ = first.get(_list_behind(path), ({}, None))
-    differs = None
-    if all(source in best for source in text[0]):
-        differs = share(target != best[source] for source, target in zip(*text, strict=True))
+    known = [(s, t) for s, t in zip(*text, strict=True) if s in best]
+    differs = share(target != best[source] for source, target in known) if known else None
     return _report(
         path.parent.name,
         path.parent.parent.parent.name,
