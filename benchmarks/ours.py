@@ -1,0 +1,104 @@
+"""Our training and decoding, timed: what a real run drives, without files."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from seqkd.batching import ParallelTokens, Tokens
+from seqkd.losses import Objective
+from seqkd.models.architecture import LstmConfig
+from seqkd.models.lstm import Lstm
+from seqkd.models.protocol import EOS
+from seqkd.search import Hypothesis, SearchConfig, translate_ids
+from seqkd.training import Trainer
+from seqkd.training_config import TrainingConfig
+
+
+class Timed(NamedTuple):
+    """Tokens made, CPU seconds of the process, and seconds by the clock."""
+
+    tokens: int
+    cpu: float
+    wall: float
+
+
+class _Enough(Exception):
+    """Ends training once all updates have been timed."""
+
+
+def new_model(layers: int, width: int, vocab_size: int) -> Lstm:
+    """Return the model of all comparisons, with random weights that are the same each time."""
+    torch.manual_seed(1)
+    return Lstm(LstmConfig(layers=layers, width=width, dropout=0.2), vocab_size, vocab_size)
+
+
+def made_pairs(count: int, vocab_size: int) -> ParallelTokens:
+    """Return Zipfian sentences with lengths like Multi30k's, source and target alike long."""
+    rng = np.random.default_rng(1)
+    lengths = np.clip(np.rint(rng.normal(14, 5, count)), 3, 40).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ids = np.minimum(rng.zipf(1.3, (2, offsets[-1])) + 3, vocab_size - 1).astype(np.uint32)
+    return ParallelTokens(Tokens(ids[0], offsets), Tokens(ids[1], offsets))
+
+
+def train(
+    model: Lstm, data: ParallelTokens, dtype: torch.dtype, batch: int, updates: int, warm_up: int
+) -> Timed:
+    """Time updates, in the order of a real run, after those that warm up."""
+    marks: list[tuple[int, float, float]] = []
+
+    def mark(_batches: int, tokens: int, _loss: float) -> None:
+        marks.append((tokens, time.process_time(), time.perf_counter()))
+        if len(marks) == updates:
+            raise _Enough
+
+    trainer = Trainer(
+        model=model,
+        data=data,
+        validate=lambda model: (1.0, 0.0),
+        config=TrainingConfig(
+            batch_sentences=batch, batch_tokens=0, learning_rate=1e-3, epochs=10_000
+        ),
+        objective=Objective(),
+        seed=1,
+        device=torch.device("cpu"),
+        compute_dtype=dtype,
+        report=mark,
+    )
+    with contextlib.suppress(_Enough):
+        trainer.run()
+    first, last = marks[warm_up - 1], marks[-1]
+    tokens = sum(count for count, _, _ in marks[warm_up:])
+    return Timed(tokens, last[1] - first[1], last[2] - first[2])
+
+
+@torch.no_grad()
+def decode(
+    model: Lstm, sources: Sequence[Sequence[int]], dtype: torch.dtype, beam: int, length: int = 0
+) -> tuple[Timed, list[list[Hypothesis]]]:
+    """Time a search, after one of an eighth of the sentences.
+
+    Args:
+        model: with weights.
+        sources: word ids, `eos` at the end of each.
+        dtype: of matrix products.
+        beam: hypotheses a sentence.
+        length: tokens that every hypothesis is made to have; 0 lets the model end them.
+    """
+    model.compute_dtype = dtype
+    config = SearchConfig(beam=beam)
+    if length:
+        model.output_bias_V[EOS] = -1e4  # so that only the length limit ends a hypothesis
+        config = SearchConfig(beam=beam, length_factor=0.0, length_extra=length + 1)
+    decoder = model.decoder()
+    translate_ids(decoder, sources[::8], config)
+    cpu, wall = time.process_time(), time.perf_counter()
+    found = translate_ids(decoder, sources, config)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return Timed(sum(len(best.tokens) for best, *_ in found), cpu, wall), found
