@@ -36,9 +36,9 @@ _SUBWORDS_A_WORD = 1.4  # German and English with 4,000 joint subwords: 1.3 to 1
 _SAMPLE = 2_000  # lines
 _WEIGHT_BYTES = 4
 _TOP_K_BYTES = 6  # a four-byte id and a two-byte probability
-_NBEST_TOKEN_BYTES = 2.5  # compressed text and ids, for each token of each hypothesis; measured
+_NBEST_TOKEN_BYTES = 1.5  # of text and ids, for each token; 1.2 in smoke, whose few words pack well
 _TEXT_TOKEN_BYTES = 4.5
-_STATES = 4  # weights, the best so far, and Adam's two moments
+_STATES = {"adam": 4, "sgd": 2}  # weights, the best so far, and Adam's two moments
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,11 +165,13 @@ class Estimator:
 
     def state_gigabytes(self, jobs: Sequence[Job], cores: int) -> float:
         """Return what trainings side by side need while they run, for what they resume from."""
-        sizes = sorted(
-            (self._weights(job.wildcards["trained"]) for job in jobs if job.rule == "train"),
-            reverse=True,
-        )
-        return _STATES * sum(sizes[:cores]) / 1e9
+        sizes = []
+        for job in jobs:
+            if job.rule == "train":
+                name = job.wildcards["trained"]
+                entry = self.experiment.models[name, int(job.wildcards["seed"])]
+                sizes.append(_STATES[entry.training.optimizer] * self._weights(name))
+        return sum(sorted(sizes, reverse=True)[:cores]) / 1e9
 
     def _training(self, job: Job) -> float:
         entry = self.experiment.models[job.wildcards["trained"], int(job.wildcards["seed"])]
@@ -213,7 +215,7 @@ class Estimator:
 
     def _share(self, targets: str) -> float:
         known = self.experiment.config.targets
-        return known[targets].share if targets in known else 1.0
+        return known[targets].pairs_a_line if targets in known else 1.0
 
     def _architecture(self, model: str) -> Architecture:
         """Return the architecture behind a model's name, whatever was done to it later."""
@@ -251,9 +253,10 @@ class Estimator:
 
 
 def _nbest(name: str) -> tuple[int, float]:
-    """Return beam and share from the name of a folder such as `beam-35-share-50`."""
-    numbers = [int(number) for number in re.findall(r"[0-9]+", name)]
-    return numbers[0], numbers[1] / 100 if len(numbers) > 1 else 1.0
+    """Return length and share from the name of a folder such as `beam-35-share-50`."""
+    length, share = re.search(r"[0-9]+", name), re.search(r"-share-([0-9]+)", name)
+    assert length is not None, name
+    return int(length[0]), int(share[1]) / 100 if share else 1.0
 
 
 def _benchmarked(job: Job) -> float | None:

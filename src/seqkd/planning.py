@@ -96,17 +96,28 @@ def find_config(name: str | None) -> Path:
         if Path(name).is_file():
             return Path(name)
         raise SeqkdError(f"file not found: {name}")
-    known = {}
-    for folder in (snakefile().parent, Path()):
-        for path in sorted((folder / "config" / "experiments").glob("*.yaml")):
-            data = load_yaml(path)
-            known[str(data.get("experiment")) if isinstance(data, Mapping) else path.stem] = path
+    known: dict[str, Path] = {}
+    shipped = Path("config", "experiments")
+    for folder in (Path(), shipped, snakefile().parent / shipped):
+        # Of several files for one experiment, the one of its name is meant.
+        for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem != name):
+            known.setdefault(_experiment_of(path), path)
     if name in known:
         return known[name]
+    known.pop("", None)
     raise SeqkdError(
-        f"no experiment '{name}' in config/experiments{nearest(name, known)}; "
+        f"no experiment '{name}' here or in config/experiments{nearest(name, known)}; "
         "give its YAML file if it lies elsewhere"
     )
+
+
+def _experiment_of(path: Path) -> str:
+    """Return the experiment that a YAML file says it is; empty if it is none."""
+    try:
+        data = load_yaml(path)
+    except SeqkdError:
+        return ""
+    return str(data.get("experiment", "")) if isinstance(data, Mapping) else ""
 
 
 def load(config: Path) -> Experiment:
@@ -163,6 +174,8 @@ def plain_error(message: str) -> str:
         return found[1]
     if found := re.search(r"No rule to produce (\S+)", message):
         return f"nothing in this experiment makes {found[1]}"
+    if found := re.search(r"affected files:\s+(.*)", message, re.DOTALL):
+        return f"file not found: {', '.join(found[1].split())}"
     lines = message.splitlines()
     if len(lines) > 1 and re.match(r"\w+(Error|Exception) in ", lines[0]):
         lines = lines[1:]

@@ -24,7 +24,7 @@ from seqkd.soft_targets import StoredTopK
 from seqkd.training import SoftTargets, TeacherAlongside, Trainer
 from seqkd.training_config import ObjectiveConfig, TrainingConfig
 
-_SECONDS = 1.5  # of measuring, for each kind of work
+_SECONDS = 1.0  # of measuring, for each kind of work
 _PAIRS = 256
 _SEARCHED = 4  # sentences of the first search; more follow while there is time
 _MOST_SEARCHED = 512
