@@ -31,7 +31,7 @@ wildcard_constraints:
     teacher=naming.TRAINED,
     targets=naming.WORD,
     seed=r"[0-9]+",
-    nbest=r"beam-[0-9]+(-share-[0-9]+)?",
+    nbest=naming.NBEST,
     test_set=any_of(CONFIG.corpus.test_sets),
 
 

@@ -252,6 +252,61 @@ def test_select_reports_similarity_and_its_oracle(work):
     assert inter["mean_similarity"] > one_best["mean_similarity"]
 
 
+def pairs(work: Path, name: str) -> list[tuple[str, str]]:
+    sides = (read_lines(work / f"{name}.{side}") for side in ("de", "en"))
+    return list(zip(*sides, strict=True))
+
+
+def test_select_writes_several_targets_a_source_beside_each_other(work):
+    nbest = merged(work, 1)
+    manifest = select(work, nbest, rule="n-best", beam=4, keep=3)
+    expected = []
+    for source, record in read_nbest(nbest, read_lines(work / "train.de")):
+        texts = dict.fromkeys(h.text for h in record.hypotheses if h.text.strip())
+        expected += [(source, text) for text in list(texts)[:3]]
+    assert pairs(work, "out") == expected
+    assert manifest["pairs"] == manifest["pairs_written"] == len(expected)
+
+
+def test_select_adds_references_beside_the_targets(work):
+    nbest = merged(work, 1)
+    select(work, nbest, "one", rule="one-best", beam=4)
+    manifest = select(work, nbest, "both", rule="one-best", beam=4, gold=1.0)
+    texts = [list(read_lines(work / f"train.{side}")) for side in ("de", "en")]
+    gold = list(zip(*texts, strict=True))
+    assert sorted(pairs(work, "both")) == sorted(pairs(work, "one") + gold)
+    assert manifest["added_gold"] == len(gold)
+    manifest = select(work, nbest, "some", rule="one-best", beam=4, gold=0.25)
+    assert manifest["added_gold"] == len(gold) // 4
+
+
+@pytest.mark.parametrize("drop_by", ["log-prob", "similarity"])
+def test_select_drops_the_worst_and_counts_them(work, drop_by):
+    nbest = merged(work, 1)
+    whole = select(work, nbest, "whole", rule="most-similar", beam=4)
+    cut = select(work, nbest, "cut", rule="most-similar", beam=4, drop=0.25, drop_by=drop_by)
+    assert cut["dropped_worst"] == int(0.25 * whole["pairs"])
+    assert cut["pairs_written"] == whole["pairs"] - cut["dropped_worst"]
+    scored = {}
+    for source, record in read_nbest(nbest, read_lines(work / "train.de")):
+        for h in record.hypotheses:
+            scored[source, h.text] = max(
+                scored.get((source, h.text), -1e9), h.log_prob / (len(h.tokens) + 1)
+            )
+    left, gone = set(pairs(work, "cut")), set(pairs(work, "whole")) - set(pairs(work, "cut"))
+    if drop_by == "log-prob":
+        assert max(scored[pair] for pair in gone) <= min(scored[pair] for pair in left)
+
+
+def test_sampled_lists_do_not_depend_on_the_shards_and_can_be_selected_from(work):
+    drawn = ("--sample", "--n-best", 3, "--seed", 7, "--top-p", 0.9, "--temperature", 0.8)
+    one, two = (merged(work, shards, *drawn) for shards in (1, 2))
+    assert list(read_lines(one)) == list(read_lines(two))
+    manifest = select(work, one, rule="n-best", keep=3, sample={"draws": 3, "seed": 7})
+    assert manifest["mean_hypotheses"] <= 3
+    assert manifest["pairs"] >= manifest["kept"]
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

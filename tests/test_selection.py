@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqkd.errors import SeqkdError
+from seqkd.naming import NBEST
 from seqkd.nbest import Record, Scored
-from seqkd.selection import SelectionStatistics, expected_utilities, select
+from seqkd.selection import SelectionStatistics, expected_utilities, is_taken, select, worst
 from seqkd.similarity import Segment, similarity
-from seqkd.target_config import TargetConfig
+from seqkd.target_config import SampleConfig, TargetConfig
 
 REFERENCE = Segment("turn on the lamp", (10, 11, 12, 13))
 FAR = Scored(-0.1, "switch it", (20, 21))
@@ -22,7 +26,7 @@ def choose(rule: str, *hypotheses: Scored, **settings) -> tuple[int | None, Sele
     statistics = SelectionStatistics()
     config = TargetConfig(rule=rule, **settings)
     (found,) = select(config, [(Record(0, hypotheses), REFERENCE)], statistics)
-    return (None if found is None else found.place), statistics
+    return (found[0].place if found else None), statistics
 
 
 def test_one_best_takes_the_most_probable():
@@ -71,19 +75,94 @@ def test_mbr_takes_the_centre_of_the_list():
     assert expected_utilities(measure, hypotheses) == pytest.approx(expected)
 
 
+def targets(rule: str, *hypotheses: Scored, **settings) -> list[str]:
+    config = TargetConfig(rule=rule, **settings)
+    records = [(Record(0, hypotheses), REFERENCE)]
+    (found,) = select(config, records, SelectionStatistics())
+    return [selected.target for selected in found]
+
+
+def test_several_hypotheses_come_in_the_order_of_the_rule():
+    assert targets("n-best", FAR, NEAR, EQUAL, keep=2) == [FAR.text, NEAR.text]
+    assert targets("most-similar", FAR, NEAR, EQUAL, keep=2) == [EQUAL.text, NEAR.text]
+    assert targets("mbr", FAR, NEAR, EQUAL, keep=3) == [NEAR.text, EQUAL.text, FAR.text]
+
+
+@pytest.mark.parametrize("rule", ["n-best", "most-similar", "mbr"])
+def test_keeping_one_is_the_rule_itself_and_keeping_all_is_the_list(rule):
+    one = "one-best" if rule == "n-best" else rule
+    assert targets(rule, FAR, NEAR, EQUAL, keep=1) == targets(one, FAR, NEAR, EQUAL)
+    assert sorted(targets(rule, FAR, NEAR, EQUAL, keep=3)) == sorted(
+        x.text for x in (FAR, NEAR, EQUAL)
+    )
+
+
+def test_targets_of_one_sentence_differ_and_none_is_empty():
+    again = NEAR._replace(tokens=(10, 11, 15, 16), log_prob=-0.9)
+    assert targets("n-best", NEAR, again, EMPTY, FAR, keep=3) == [NEAR.text, FAR.text]
+
+
+def test_the_score_of_a_target_is_per_token_with_eos():
+    (found,) = select(
+        TargetConfig(rule="one-best"), [(Record(0, (NEAR,)), REFERENCE)], SelectionStatistics()
+    )
+    assert found[0].token_log_prob == pytest.approx(-0.7 / 5)
+
+
+def test_worst_is_a_share_of_the_lowest():
+    scores = [3.0, 1.0, 2.0, 1.0, 5.0]
+    assert worst(scores, 0.0) == frozenset()
+    assert worst(scores, 0.2) == {1}
+    assert worst(scores, 0.59) == {1, 3}
+    assert worst(scores, 0.6) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.07, 0.29, 0.5, 1.0])
+def test_a_share_is_spread_evenly(share):
+    taken = [is_taken(number, share) for number in range(1000)]
+    assert sum(taken) == round(1000 * share)
+    for start in range(0, 1000, 100):
+        assert sum(taken[start : start + 100]) == round(100 * share)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rule": "one-best", "keep": 2}, "one-best has one"),
+        ({"rule": "n-best", "keep": 6}, "keep must be in 1 to the 5"),
+        ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "1 to the 2"),
+        ({"rule": "one-best", "drop": 1.0}, "below 1"),
+        ({"rule": "one-best", "gold": 0.125}, "whole hundredths"),
+    ],
+)
+def test_impossible_targets_are_refused(settings, message):
+    with pytest.raises(SeqkdError, match=message):
+        TargetConfig(**settings)
+
+
+def test_lists_are_named_after_what_makes_them():
+    assert TargetConfig(rule="one-best").list_name == "beam-5"
+    drawn = SampleConfig(draws=8, top_p=0.95, seed=3)
+    config = TargetConfig(rule="n-best", sample=drawn, share=0.5)
+    assert config.list_name == "sample-8-top-p-95-seed-3-share-50"
+    for made in (config, TargetConfig(rule="one-best", share=0.5)):
+        assert re.fullmatch(NBEST, made.list_name)
+
+
 def test_statistics_by_hand():
     statistics = SelectionStatistics()
     config = TargetConfig(rule="most-similar")
     lists = [(FAR, EQUAL), (EQUAL, FAR), (EMPTY,)]
     records = [(Record(i, hypotheses), REFERENCE) for i, hypotheses in enumerate(lists)]
     found = list(select(config, records, statistics))
-    assert [None if x is None else x.target for x in found] == [EQUAL.text, EQUAL.text, None]
+    assert [[x.target for x in line] for line in found] == [[EQUAL.text], [EQUAL.text], []]
     measure = similarity("kim-rush")
     far = measure.score(measure.hypothesis(Segment(*FAR[1:])), measure.reference(REFERENCE))
     assert statistics.facts() == {
         "sentences": 3,
         "kept": 2,
         "dropped_empty": 1,
+        "pairs": 2,
         "mean_hypotheses": 2.0,
         "share_not_one_best": 0.5,
         "mean_similarity": 1.0,
@@ -110,6 +189,5 @@ def test_oracle_similarity_never_falls_as_the_list_grows(hypotheses, reference):
         (found,) = select(
             TargetConfig(rule="most-similar"), [(record, segment)], SelectionStatistics()
         )
-        assert found is not None
-        assert found.similarity >= before
-        before = found.similarity
+        assert found[0].similarity >= before
+        before = found[0].similarity

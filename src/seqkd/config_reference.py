@@ -21,7 +21,7 @@ from seqkd.corpus_config import CleaningConfig, CorpusConfig, HeldOut
 from seqkd.files import atomic_text
 from seqkd.models.architecture import Architecture
 from seqkd.sources import RemoteFile, Source
-from seqkd.target_config import TargetConfig
+from seqkd.target_config import SampleConfig, TargetConfig
 from seqkd.training_config import ObjectiveConfig, TrainingConfig
 from seqkd.vocab_config import VocabConfig
 
@@ -70,6 +70,7 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
     ),
     ("`training`", TrainingConfig, "Of all models; an architecture and a stage may override it."),
     ("`targets.NAME`", TargetConfig, ""),
+    ("`targets.NAME.sample`", SampleConfig, ""),
     ("`soft_targets`", config.SoftTargetsConfig, ""),
     ("`methods.NAME[]`: a stage", config.StageConfig, "Beside these, the keys of the loss:"),
     ("`methods.NAME[]`: the loss of a stage", ObjectiveConfig, ""),

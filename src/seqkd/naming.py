@@ -20,6 +20,7 @@ WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 ARCH = rf"{WORD}(?:\+[0-9]+x[0-9]+)?(?:-{WORD})?"  # the second part: transformer-6+2x256
 STAGE = rf"{WORD}(?:\+word-kd)?"
 OBJECTIVE = rf"{STAGE}(?:_{STAGE})*"
+NBEST = rf"(?:beam|sample)-[0-9]+(?:-{WORD})?"
 TRAINED = (
     rf"{ARCH}\.{OBJECTIVE}(?:\.from-{ARCH}(?:-{OBJECTIVE})?)?(?:\.pruned-[0-9]+(?:-stage-[0-9]+)?)?"
 )
@@ -97,6 +98,11 @@ def pruned_name(parent: str, percentage: int, stage: int | None = None) -> str:
 def nbest_name(beam: int, share: float) -> str:
     """Return the folder of an n-best list: `beam-35`, or `beam-35-share-50` over half the text."""
     return f"beam-{beam}" if share == 1 else f"beam-{beam}-share-{round(100 * share)}"
+
+
+def sample_name(label: str, share: float) -> str:
+    """Return the folder of a list of draws: `sample-8-top-p-95-seed-1`."""
+    return nbest_name(0, share).replace("beam-0", f"sample-{label}")
 
 
 def split_name(share: float) -> str:

@@ -56,15 +56,14 @@ rule decode:
         gpu=GPU,
         device=CONFIG.device,
     params:
-        beam=lambda wildcards: int(wildcards.nbest.split("-")[1]),
+        search=search_of,
         code=code("decode"),
     shell:
         """
         seqkd decode \
             --model {input.model:q} \
             --src {input.src:q} \
-            --beam {params.beam} \
-            --n-best {params.beam} \
+            {params.search:q} \
             --shard {wildcards.shard:q} \
             --shards {wildcards.shards:q} \
             --output {output:q} \

@@ -38,9 +38,14 @@ def soft_target_inputs(wildcards):
 
 def nbest_of(targets, teacher, seed):
     """Return the n-best list that targets are chosen from."""
-    target = CONFIG.targets[targets]
-    folder = naming.nbest_name(target.beam, target.share)
+    folder = CONFIG.targets[targets].list_name
     return f"<run>/distilled/{teacher}/seed-{seed}/{folder}/nbest.jsonl.zst"
+
+
+def search_of(wildcards):
+    """Return how an n-best list is searched for, or drawn: the same for all targets of it."""
+    targets = CONFIG.targets.values()
+    return next(x.decode_options for x in targets if x.list_name == wildcards.nbest)
 
 
 def selection_inputs(wildcards):

@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=1, help="of the draws (default: 1)")
     add("--top-k", type=int, default=0, help="draw among so many words; 0: all (default)")
     add("--top-p", type=float, default=1.0, help="draw among the words of this mass (default: 1)")
+    add("--temperature", type=float, default=1.0, help="of the draws (default: 1)")
     add("--shard", type=int, default=1, help="which shard, from 1 (default: 1)")
     add("--shards", type=int, default=1, help="of how many (default: 1)")
     add("--output", type=Path, required=True, help="output: .jsonl.zst")
@@ -99,11 +100,13 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _search_config(args: argparse.Namespace, device: str) -> SearchConfig:
-    sampling = Sampling(seed=args.seed, top_k=args.top_k, top_p=args.top_p) if args.sample else None
+    sampling = Sampling(
+        seed=args.seed, top_k=args.top_k, top_p=args.top_p, temperature=args.temperature
+    )
     return SearchConfig(
         beam=1 if args.sample else args.beam,
         n_best=args.n_best or (1 if args.sample else args.beam),
-        sampling=sampling,
+        sampling=sampling if args.sample else None,
         batch_tokens=_CPU_BATCH_TOKENS if device == "cpu" else _GPU_BATCH_TOKENS,
     )
 

@@ -30,13 +30,13 @@ from seqkd.diagnostics import (
 )
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines, write_json
-from seqkd.naming import nbest_name
 from seqkd.nbest import from_line, source_digest
 from seqkd.progress import Progress
 from seqkd.results import teacher_of
-from seqkd.schema import load_yaml, to_dict
-from seqkd.scores import Evaluation, TestSet, index_evaluations, load_test_set, number
+from seqkd.schema import from_dict, load_yaml, to_dict
+from seqkd.scores import Evaluation, TestSet, index_evaluations, load_test_set
 from seqkd.table_config import TableConfig, load_table_config
+from seqkd.target_config import TargetConfig
 from seqkd.text import tokenise
 from seqkd.word_alignment import Dictionary, align, complexity, faithfulness
 
@@ -261,9 +261,9 @@ def _text(
 def _list_behind(path: Path) -> Path:
     """Return the folder of the n-best list that targets were chosen from, by their own config."""
     config = path.with_name("config.yaml")
-    chosen = load_yaml(config) if config.is_file() else {}
-    beam, part = number(chosen, "beam") or 1, number(chosen, "share") or 1.0
-    return path.parent.parent / nbest_name(int(beam), part)
+    if not config.is_file():
+        return path.parent.parent
+    return path.parent.parent / from_dict(TargetConfig, load_yaml(config), str(config)).list_name
 
 
 def _models(

@@ -1,7 +1,8 @@
-"""Choose one training target for each source sentence from its n-best list.
+"""Choose training targets for each source sentence from its n-best list.
 
 Seq-KD takes the most probable hypothesis, Seq-Inter the most similar to the reference. A sentence
-without a non-empty hypothesis loses its pair; the manifest counts them.
+without a non-empty hypothesis loses its pair. The config may ask for several targets a sentence,
+for the worst pairs to be dropped and for references beside; the manifest counts all of them.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import argparse
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
 from seqkd.manifest import write_manifest
 from seqkd.nbest import Record, read_nbest
 from seqkd.schema import from_dict, load_yaml
-from seqkd.selection import SelectionStatistics, select
+from seqkd.selection import Selected, SelectionStatistics, is_taken, select, worst
 from seqkd.similarity import Segment
 from seqkd.target_config import TargetConfig
 from seqkd.vocabulary import Vocabulary, load_vocabulary
@@ -43,23 +46,73 @@ def run(args: argparse.Namespace) -> None:
     """Write the pairs and the manifest."""
     started = time.time()
     config = from_dict(TargetConfig, load_yaml(args.config), str(args.config))
+    vocabulary = load_vocabulary(args.tgt_vocab)
+    dropped = _worst(args, config, vocabulary)
     statistics = SelectionStatistics()
-    kept, sources = itertools.tee(_lists(args, load_vocabulary(args.tgt_vocab)))
-    targets = select(config, ((record, reference) for _, record, reference in kept), statistics)
+    gold = written = 0
     with atomic_text(args.output_src) as src, atomic_text(args.output_tgt) as tgt:
-        for (source, _, _), target in zip(sources, targets, strict=True):
-            if target is not None:
-                src.write(source + "\n")
-                tgt.write(target.target + "\n")
+        for number, line in enumerate(_selected(args, config, vocabulary, statistics)):
+            places = range(statistics.pairs - len(line.targets), statistics.pairs)
+            pairs = [
+                target.target
+                for place, target in zip(places, line.targets, strict=True)
+                if place not in dropped
+            ]
+            if line.reference.strip() and is_taken(number, config.gold):
+                pairs.append(line.reference)
+                gold += 1
+            written += len(pairs)
+            src.writelines(f"{line.source}\n" for _ in pairs)
+            tgt.writelines(f"{target}\n" for target in pairs)
         if not statistics.kept:
             raise SeqkdError(f"{args.nbest}: no sentence has a non-empty hypothesis")
     inputs = ("config", "nbest", "src", "reference", "tgt_vocab")
     write_manifest(
         args.manifest,
         inputs={name: getattr(args, name) for name in inputs},
-        facts={**dataclasses.asdict(config), **statistics.facts()},
+        facts={
+            **dataclasses.asdict(config),
+            **statistics.facts(),
+            "dropped_worst": len(dropped),
+            "added_gold": gold,
+            "pairs_written": written,
+        },
         started=started,
     )
+
+
+def _worst(
+    args: argparse.Namespace, config: TargetConfig, vocabulary: Vocabulary
+) -> frozenset[int]:
+    """Return which pairs are to be dropped, counted over all; what is worst shows at the end."""
+    if not config.drop:
+        return frozenset()
+    scores = array("d")
+    for line in _selected(args, config, vocabulary, SelectionStatistics()):
+        scores.extend(
+            target.similarity if config.drop_by == "similarity" else target.token_log_prob
+            for target in line.targets
+        )
+    return worst(scores, config.drop)
+
+
+class _Line(NamedTuple):
+    source: str
+    reference: str
+    targets: Sequence[Selected]
+
+
+def _selected(
+    args: argparse.Namespace,
+    config: TargetConfig,
+    vocabulary: Vocabulary,
+    statistics: SelectionStatistics,
+) -> Iterator[_Line]:
+    """Yield each source line with its reference and its targets."""
+    kept, lists = itertools.tee(_lists(args, vocabulary))
+    targets = select(config, ((record, reference) for _, record, reference in kept), statistics)
+    for (source, _, reference), chosen in zip(lists, targets, strict=True):
+        yield _Line(source, reference.text, chosen)
 
 
 def _lists(
