@@ -1,4 +1,4 @@
-"""The command line: `seqkd VERB`. Each verb is one thin module in `seqkd.steps`, imported on use."""
+"""The command line: `seqkd VERB`. Each verb is one module in `seqkd.steps`, imported on use."""
 
 from __future__ import annotations
 
