@@ -36,8 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, required=True, help="output: JSON")
     add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
     add("--repeats", type=int, default=5, help="of each setting (default: 5)")
-    add("--sentences", type=int, default=512, help="translated in batches (default: 512)")
-    add("--single", type=int, default=64, help="translated one at a time (default: 64)")
+    add("--sentences", type=int, default=256, help="translated in batches (default: 256)")
+    add("--single", type=int, default=32, help="translated one at a time (default: 32)")
     add("--threads", type=int, default=1, help="most threads; one is always measured (default: 1)")
     add("--device", default="auto", help="cpu, cuda, or auto: both where there is a GPU")
 
