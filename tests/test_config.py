@@ -326,3 +326,56 @@ def test_the_schema_accepts_every_shipped_file(path: Path):
 def test_every_key_has_a_meaning():
     empty = [line for line in config_reference.reference().splitlines() if line.endswith("|  |")]
     assert not empty
+
+
+@pytest.fixture
+def ensemble(smoke: dict) -> dict:
+    """Smoke with a second seed of the teacher, and one student that both teach."""
+    smoke["models"][0]["seeds"] = [1, 2]
+    entry = {"architecture": "student", "teacher": "teacher", "teacher_seeds": [1, 2]}
+    smoke["models"].append({**entry, "methods": ["seq-kd", "word-kd"]})
+    return smoke
+
+
+def test_an_ensemble_teaches_beside_its_first_member(ensemble: dict):
+    experiment = Experiment(parse_experiment(ensemble))
+    both = experiment.models["lstm-1x16.seq-kd.from-lstm-1x32-ensemble-2", 1]
+    one = experiment.models["lstm-1x16.seq-kd.from-lstm-1x32", 1]
+    assert (both.teacher, both.teacher_seeds) == ("lstm-1x32.nll", (1, 2))
+    assert (one.teacher, one.teacher_seeds) == ("lstm-1x32.nll", (1,))
+    assert list(experiment.models).index(("lstm-1x32.nll", 2)) < list(experiment.models).index(
+        (both.model, 1)
+    )
+
+
+def test_a_member_that_is_not_trained_is_told(ensemble: dict):
+    ensemble["models"][2]["teacher_seeds"] = [1, 3]
+    with pytest.raises(
+        SeqkdError, match="taught by seed 3 of 'teacher', which is trained with 1, 2"
+    ):
+        Experiment(parse_experiment(ensemble))
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"divergence": "kl"}, "divergence: 'kl' is not one of forward-kl, reverse-kl, js"),
+        ({"divergence": "reverse-kl"}, "reverse-kl needs soft_targets: alongside"),
+        ({"select": 0}, "select must be above 0"),
+        ({"top_1_weight": -1}, "top_1_weight must be 0 or more"),
+    ],
+)
+def test_impossible_losses_are_refused(smoke: dict, stage: dict, message: str):
+    smoke["methods"]["word-kd"] = [{"targets": "gold", "kd_weight": 0.5, **stage}]
+    with pytest.raises(SeqkdError, match=message):
+        parse_experiment(smoke)
+
+
+def test_losses_that_differ_need_names_that_differ(smoke: dict):
+    stage = {"targets": "gold", "kd_weight": 0.5, "divergence": "js"}
+    smoke["models"][1]["methods"].append("js")
+    smoke["methods"]["js"] = [stage]
+    with pytest.raises(SeqkdError, match="'label'"):
+        Experiment(parse_experiment(smoke))
+    smoke["methods"]["js"] = [{**stage, "label": "js-kd"}]
+    assert ("lstm-1x16.js-kd.from-lstm-1x32", 1) in Experiment(parse_experiment(smoke)).models

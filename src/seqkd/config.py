@@ -94,14 +94,17 @@ class ModelsConfig:
     """Key of `architectures`: who teaches; itself for self-distillation. None: nobody."""
     teacher_method: str = BASELINE
     """Method of that teacher; it must be among the methods of the teacher's own entry."""
+    teacher_seeds: tuple[int, ...] | None = None
+    """Seeds of the teacher that teach together, as an ensemble; none: its first alone."""
     seeds: tuple[int, ...] | None = None
-    """Seeds of this entry; none: the general ones. A teacher teaches with its first."""
+    """Seeds of this entry; none: the general ones."""
 
     def __post_init__(self) -> None:
         """Refuse empty and repeated lists."""
         _check_list(self.methods, "methods")
-        if self.seeds is not None:
-            check_seeds(self.seeds)
+        for seeds in (self.seeds, self.teacher_seeds):
+            if seeds is not None:
+                check_seeds(seeds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

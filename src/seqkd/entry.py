@@ -34,7 +34,14 @@ class ModelEntry:
     """Model that made the targets or gives the soft targets."""
     teacher_seed: int | None = None
     """Which seed of the teacher that was."""
+    ensemble: tuple[int, ...] = ()
+    """Further seeds of the teacher, if several taught together."""
     prune: PruneConfig | None = None
+
+    @property
+    def teacher_seeds(self) -> tuple[int, ...]:
+        """All seeds of the teacher; none without a teacher."""
+        return () if self.teacher_seed is None else (self.teacher_seed, *self.ensemble)
 
     @property
     def wants_top_k(self) -> bool:

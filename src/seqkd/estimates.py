@@ -143,9 +143,10 @@ class Estimator:
             case "decode":
                 work = self._decoding(job)
             case "soft_targets":
-                entry = self.experiment.models[job.wildcards["teacher"], int(job.wildcards["seed"])]
+                seeds = job.wildcards["seed"].split("+")
+                entry = self.experiment.models[job.wildcards["teacher"], int(seeds[0])]
                 # Forward only, and no more than a third of training.
-                work = self.text.pairs * self._pair_seconds(entry) / 3
+                work = self.text.pairs * self._pair_seconds(entry) * len(seeds) / 3
             case "evaluate" | "speed":
                 work = self._evaluation(job)
             case _:
@@ -193,7 +194,8 @@ class Estimator:
         beam, share = _nbest(job.wildcards["nbest"])
         sentences = self.text.pairs * share / int(job.wildcards["shards"])
         teacher = self._architecture(job.wildcards["teacher"])
-        return sentences * self.probe.seconds_a_sentence(teacher, beam)
+        members = len(job.wildcards["seed"].split("+"))
+        return sentences * self.probe.seconds_a_sentence(teacher, beam) * members
 
     def _evaluation(self, job: Job) -> float:
         config = self.experiment.config

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from seqkd.config import ExperimentConfig, ModelsConfig, RowConfig, StageConfig
 from seqkd.entry import ModelEntry
@@ -25,6 +25,12 @@ from seqkd.pruning_config import PruneConfig
 from seqkd.table_config import TableRow
 
 Key: TypeAlias = tuple[str, int]  # a model's name and seed
+
+
+class _Teacher(NamedTuple):
+    model: str
+    seeds: tuple[int, ...]
+    """Several are an ensemble."""
 
 
 class Experiment:
@@ -125,7 +131,9 @@ class Experiment:
                 teacher = self._teacher(entry)
             weight = self.config.objective_of(stage).kd_weight
             labels.append(stage_label(stage.targets, weight, stage.label))
-            name = model_name(own.label, labels, teacher[0] if teacher else None)
+            name = model_name(
+                own.label, labels, *((teacher[0], len(teacher[1])) if teacher else ())
+            )
             for seed in seeds:
                 self._add(self._entry(entry.architecture, stage, (name, seed), parent, teacher))
             parent = name
@@ -138,10 +146,10 @@ class Experiment:
         stage: StageConfig,
         key: Key,
         parent: str | None,
-        teacher: Key | None,
+        teacher: _Teacher | None,
     ) -> ModelEntry:
         """Return the resolved entry of one stage; only a stage that is taught has a teacher."""
-        taught = teacher is not None and self.config.needs_teacher(stage)
+        taught = teacher if self.config.needs_teacher(stage) else None
         return ModelEntry(
             model=key[0],
             seed=key[1],
@@ -150,8 +158,9 @@ class Experiment:
             targets=stage.targets,
             objective=self.config.objective_of(stage),
             parent=parent,
-            teacher=teacher[0] if teacher and taught else None,
-            teacher_seed=teacher[1] if teacher and taught else None,
+            teacher=taught.model if taught else None,
+            teacher_seed=taught.seeds[0] if taught else None,
+            ensemble=taught.seeds[1:] if taught else (),
         )
 
     def _add(self, entry: ModelEntry) -> None:
@@ -161,8 +170,8 @@ class Experiment:
                 "one of the architectures a 'tag', or one of the stages a 'label'"
             )
 
-    def _teacher(self, entry: ModelsConfig) -> Key:
-        """Return name and seed of an entry's teacher, adding its models first."""
+    def _teacher(self, entry: ModelsConfig) -> _Teacher:
+        """Return name and seeds of an entry's teacher, adding its models first."""
         method = entry.teacher_method
         if entry.teacher is None:
             raise SeqkdError(f"models: '{entry.architecture}' needs a teacher; add 'teacher: NAME'")
@@ -181,7 +190,14 @@ class Experiment:
         seeds = other.seeds or self.config.seeds
         name = self._train(other, method, seeds)
         self._busy.pop()
-        return name, seeds[0]
+        for seed in entry.teacher_seeds or ():
+            if seed not in seeds:
+                raise SeqkdError(
+                    f"models: '{entry.architecture}' is taught by seed {seed} of "
+                    f"'{other.architecture}', which is trained with {', '.join(map(str, seeds))}; "
+                    "add the seed there"
+                )
+        return _Teacher(name, entry.teacher_seeds or seeds[:1])
 
     def _pruned(self, row: TableRow) -> Iterator[TableRow]:
         """Add the pruned models of one row: each cut, then retrained stage by stage."""
@@ -220,5 +236,5 @@ def _sources(entry: ModelEntry) -> Iterator[Key]:
     """Yield the models that one is trained from: its parent and its teacher."""
     if entry.parent is not None:
         yield entry.parent, entry.seed
-    if entry.teacher is not None and entry.teacher_seed is not None:
-        yield entry.teacher, entry.teacher_seed
+    if entry.teacher is not None:
+        yield from ((entry.teacher, seed) for seed in entry.teacher_seeds)

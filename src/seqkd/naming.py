@@ -16,6 +16,7 @@ GOLD = "gold"
 BASELINE = "baseline"
 FORMATS = ("int8", "bf16", "fp16", "sparse")
 
+SEEDS = r"[0-9]+(?:\+[0-9]+)*"
 WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 ARCH = rf"{WORD}(?:\+[0-9]+x[0-9]+)?(?:-{WORD})?"  # the second part: transformer-6+2x256
 STAGE = rf"{WORD}(?:\+word-kd)?"
@@ -55,26 +56,38 @@ def stage_label(targets: str, kd_weight: float, label: str = "") -> str:
     return f"{targets}+word-kd" if kd_weight else targets
 
 
-def teacher_label(teacher: str) -> str:
-    """Return how a teacher is called in its students' names: its ARCH, and OBJECTIVE if not nll."""
+def teacher_label(teacher: str, members: int = 1) -> str:
+    """Return how a teacher is called in its students' names: its ARCH, and OBJECTIVE if not nll.
+
+    Several seeds of it that teach together add `-ensemble-N`.
+    """
     arch, objective, *_ = teacher.split(".")
-    return arch if objective == "nll" else f"{arch}-{objective}"
+    name = arch if objective == "nll" else f"{arch}-{objective}"
+    return name if members == 1 else f"{name}-ensemble-{members}"
 
 
-def model_name(arch: str, stages: Sequence[str], teacher: str | None = None) -> str:
+def seeds_label(seeds: Sequence[int]) -> str:
+    """Return the seeds of a teacher as they stand in paths: `1`, or `1+2` for an ensemble."""
+    return "+".join(map(str, seeds))
+
+
+def model_name(
+    arch: str, stages: Sequence[str], teacher: str | None = None, members: int = 1
+) -> str:
     """Return the name of a model.
 
     Args:
         arch: label of its architecture.
         stages: labels of its stages, in order.
         teacher: full name of the model that taught it, if one did.
+        members: how many seeds of the teacher taught together.
 
     Raises:
         SeqkdError: if the name does not follow the grammar.
     """
     name = f"{arch}.{'_'.join(stages)}"
     if teacher:
-        name += f".from-{teacher_label(teacher)}"
+        name += f".from-{teacher_label(teacher, members)}"
     check_model(name)
     return name
 

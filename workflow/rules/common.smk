@@ -69,9 +69,13 @@ def as_yaml(value):
 
 
 def options(files, *names):
-    """Return `--name file` for those of the named inputs that a job has."""
-    words = [(f"--{name.replace('_', '-')}", files.get(name)) for name in names]
-    return [word for option, path in words if path for word in (option, path)]
+    """Return `--name file...` for those of the named inputs that a job has."""
+    words = []
+    for name in names:
+        paths = files.get(name) or []
+        paths = [paths] if isinstance(paths, str) else paths
+        words += [f"--{name.replace('_', '-')}", *paths] if paths else []
+    return words
 
 
 def tables():

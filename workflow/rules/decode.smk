@@ -35,7 +35,7 @@ rule cut:
 rule decode:
     """Translate one shard of the training text into n-best lists."""
     input:
-        model="<run>/models/{teacher}/seed-{seed}/model.safetensors",
+        model=teachers_of,
         src=lambda wildcards: f"{split_of(wildcards)}.<src>",
     output:
         temp("<run>/distilled/{teacher}/seed-{seed}/{nbest}/shards/{shard}-of-{shards}.jsonl.zst"),
@@ -44,6 +44,7 @@ rule decode:
     benchmark:
         "<benchmarks>/decode/{teacher}/seed-{seed}/{nbest}/{shard}-of-{shards}.jsonl"
     wildcard_constraints:
+        seed=naming.SEEDS,
         shard="[0-9]+",
         shards="[0-9]+",
     priority: 500
@@ -84,6 +85,8 @@ rule merge:
         ensure("<run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst", non_empty=True),
     log:
         "<logs>/merge/{teacher}/seed-{seed}/{nbest}.log",
+    wildcard_constraints:
+        seed=naming.SEEDS,
     priority: 500
     conda:
         "../../envs/seqkd.yaml"

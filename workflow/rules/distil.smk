@@ -20,6 +20,8 @@ rule select:
         "<logs>/select/{teacher}/seed-{seed}/{targets}.log",
     benchmark:
         "<benchmarks>/select/{teacher}/seed-{seed}/{targets}.jsonl"
+    wildcard_constraints:
+        seed=naming.SEEDS,
     priority: 500
     conda:
         "../../envs/seqkd.yaml"
@@ -47,7 +49,7 @@ rule soft_targets:
     """Store a teacher's word distributions along a text, for Word-KD."""
     input:
         unpack(soft_target_inputs),
-        model="<run>/models/{teacher}/seed-{seed}/model.safetensors",
+        model=teachers_of,
     output:
         top_k="<run>/distilled/{teacher}/seed-{seed}/{targets}/top-k.safetensors",
         manifest="<run>/distilled/{teacher}/seed-{seed}/{targets}/top-k.json",
@@ -55,6 +57,8 @@ rule soft_targets:
         "<logs>/soft_targets/{teacher}/seed-{seed}/{targets}.log",
     benchmark:
         "<benchmarks>/soft_targets/{teacher}/seed-{seed}/{targets}.jsonl"
+    wildcard_constraints:
+        seed=naming.SEEDS,
     priority: 400
     conda:
         "../../envs/seqkd.yaml"

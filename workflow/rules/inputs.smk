@@ -30,6 +30,21 @@ def text_of(targets, teacher, seed):
     return f"<run>/distilled/{teacher}/seed-{seed}/{targets}/train"
 
 
+def source_of(entry):
+    """Return what tells a model's text apart: its targets, its teacher and the teacher's seeds."""
+    return entry.targets, entry.teacher, naming.seeds_label(entry.teacher_seeds)
+
+
+def models_of(teacher, seeds):
+    """Return the model files of a teacher, several for an ensemble."""
+    return [f"<run>/models/{teacher}/seed-{seed}/model.safetensors" for seed in seeds]
+
+
+def teachers_of(wildcards):
+    """Return the model files of the teacher that a distilled text is named after."""
+    return models_of(wildcards.teacher, wildcards.seed.split("+"))
+
+
 def soft_target_inputs(wildcards):
     """Return the text along which a teacher's distributions are stored."""
     text = text_of(wildcards.targets, wildcards.teacher, wildcards.seed)
@@ -61,13 +76,13 @@ def selection_inputs(wildcards):
 def training_inputs(wildcards):
     """Return what sets one model apart: its text, its parent, and what it has of its teacher."""
     entry = EXPERIMENT.models[wildcards.trained, int(wildcards.seed)]
-    text = text_of(entry.targets, entry.teacher, entry.teacher_seed)
-    teacher = f"{entry.teacher}/seed-{entry.teacher_seed}"
+    text = text_of(*source_of(entry))
+    teacher = f"{entry.teacher}/seed-{naming.seeds_label(entry.teacher_seeds)}"
     files = {"train_src": f"{text}.<src>", "train_tgt": f"{text}.<tgt>"}
     if entry.parent:
         files["init"] = f"<run>/models/{entry.parent}/seed-{entry.seed}/model.safetensors"
     if entry.wants_teacher:
-        files["teacher"] = f"<run>/models/{teacher}/model.safetensors"
+        files["teacher"] = models_of(entry.teacher, entry.teacher_seeds)
     if entry.wants_top_k:
         files["soft_targets"] = f"<run>/distilled/{teacher}/{entry.targets}/top-k.safetensors"
     return files
@@ -108,7 +123,7 @@ def table_inputs(wildcards):
 def distilled_texts():
     """Return the targets of every distilled text that a model learns from."""
     texts = [
-        text_of(entry.targets, entry.teacher, entry.teacher_seed)
+        text_of(*source_of(entry))
         for entry in EXPERIMENT.models.values()
         if entry.targets != naming.GOLD
     ]
@@ -118,7 +133,7 @@ def distilled_texts():
 def nbest_lists():
     """Return the n-best lists that those texts were chosen from."""
     lists = [
-        nbest_of(entry.targets, entry.teacher, entry.teacher_seed)
+        nbest_of(*source_of(entry))
         for entry in EXPERIMENT.models.values()
         if entry.targets != naming.GOLD
     ]

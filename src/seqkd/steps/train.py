@@ -23,13 +23,13 @@ import torch
 import torch.distributed as dist
 
 from seqkd.batching import ParallelTokens, encode_lines
-from seqkd.checkpoint import ModelInfo, load_model, save_model
+from seqkd.checkpoint import ModelInfo, load_ensemble, load_model, save_model
 from seqkd.code_hash import code_hash
 from seqkd.entry import ModelEntry, load_entry
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, digest, read_lines
 from seqkd.losses import Objective
-from seqkd.manifest import write_manifest
+from seqkd.manifest import roles, write_manifest
 from seqkd.models.build import Model, build
 from seqkd.progress import Progress
 from seqkd.pruning import Pruner
@@ -57,7 +57,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--dev-src", type=Path, required=True)
     add("--dev-tgt", type=Path, required=True)
     add("--init", type=Path, help="model file to start from")
-    add("--teacher", type=Path, help="model file run alongside for Word-KD")
+    add(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="model file, or several as an ensemble, run alongside for Word-KD",
+    )
     add("--soft-targets", type=Path, help="stored distributions for Word-KD")
     add("--model", type=Path, required=True, help="output: the model file")
     add("--curve", type=Path, required=True, help="output: one JSON line a validation")
@@ -194,12 +200,14 @@ def _soft_targets(
     if args.soft_targets is not None:
         positions = int(data.tgt.offsets[-1]) + len(data.tgt)
         return StoredTopK.load(args.soft_targets, digest(args.train_tgt), positions)
-    if args.teacher is None:
+    if not args.teacher:
         raise SeqkdError("Word-KD needs --soft-targets or --teacher")
-    loaded = load_model(args.teacher, device)
-    _same_vocabularies(args.teacher, (loaded.src_vocab, loaded.tgt_vocab), (src_vocab, tgt_vocab))
-    loaded.model.compute_dtype = compute_dtype(entry.training.precision, device)
-    return TeacherAlongside(loaded.model)
+    teachers = load_ensemble(args.teacher, device)
+    theirs = (teachers[0].src_vocab, teachers[0].tgt_vocab)
+    _same_vocabularies(args.teacher[0], theirs, (src_vocab, tgt_vocab))
+    for loaded in teachers:
+        loaded.model.compute_dtype = compute_dtype(entry.training.precision, device)
+    return TeacherAlongside(*(loaded.model for loaded in teachers))
 
 
 def _hold_masks(trainer: Trainer, config: PruneConfig) -> None:
@@ -246,11 +254,11 @@ def _train(trainer: Trainer, saved: ResumableState, entry: ModelEntry) -> None:
 
 
 def _inputs(args: argparse.Namespace) -> dict[str, Path | None]:
-    roles = (
+    given = (
         "config", "src_vocab", "tgt_vocab", "train_src", "train_tgt", "dev_src", "dev_tgt",
-        "init", "teacher", "soft_targets",
+        "init", "soft_targets",
     )  # fmt: skip
-    return {role: getattr(args, role) for role in roles}
+    return {**{role: getattr(args, role) for role in given}, **roles("teacher", args.teacher)}
 
 
 def _write(
@@ -277,7 +285,7 @@ def _write(
         architecture=dataclasses.asdict(entry.architecture),
         data=digest(args.train_src) + digest(args.train_tgt),
         parent=digest(args.init) if args.init else "",
-        teacher=digest(args.teacher) if args.teacher else "",
+        teacher="+".join(map(digest, args.teacher)),
         precision=str(trainer.compute_dtype).removeprefix("torch."),
         pruned=zeros / total,
         licence=args.licence,
