@@ -12,6 +12,8 @@ rule settings:
         "<run>/{part}.yaml",
     log:
         "<logs>/settings/{part}.log",
+    # Before any training: what a job waits for does not inherit its priority.
+    priority: 1000
     localrule: True
     conda:
         "../../envs/seqkd.yaml"
