@@ -219,7 +219,7 @@ def _soft_targets(
         return None
     if args.soft_targets is not None:
         positions = int(data.tgt.offsets[-1]) + len(data.tgt)
-        return StoredTopK.load(args.soft_targets, digest(args.train_tgt), positions)
+        return StoredTopK.open(args.soft_targets, digest(args.train_tgt), positions)
     if not args.teacher:
         raise SeqkdError("Word-KD needs --soft-targets or --teacher")
     teachers = load_ensemble(args.teacher, device)
