@@ -1,6 +1,6 @@
 """What each step takes for millions of pairs: peak memory and seconds, on synthetic text.
 
-    python benchmarks/scale.py --pairs 2000000 --folder /tmp/scale
+  python benchmarks/scale.py --pairs 2000000 --folder scale
 
 Makes parallel text of invented words with the frequencies of a language (Zipf's law), then runs
 the steps that see the whole corpus, each as a process of its own: corpus, test-set, vocab, decode
@@ -50,7 +50,9 @@ class Cost:
 
 def main() -> None:
     """Make the text, run the steps, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=2_000_000)
     parser.add_argument("--folder", type=Path, required=True, help="for text and results")
     parser.add_argument("--limit-mb", type=float, default=2048.0)
@@ -120,7 +122,7 @@ def _train(text: list[str]) -> Iterator[Cost]:
     entry = {
         "model": "lstm-1x16.nll", "seed": 1,
         "architecture": {"family": "lstm", "layers": 1, "width": 16, "embedding": 16},
-        "training": {"epochs": 1, "save_minutes": 1e-6}, "targets": "gold", "objective": {},
+        "training": {"epochs": 1}, "targets": "gold", "objective": {},
     }  # fmt: skip
     _write("model.yaml", entry)
     with atomic_text("dev.de") as de, atomic_text("dev.en") as en:
@@ -131,7 +133,7 @@ def _train(text: list[str]) -> Iterator[Cost]:
         "train", "--config", "model.yaml", "--source", "de", "--target", "en", "--device", "cpu",
         "--src-vocab", "src.vocab", "--tgt-vocab", "tgt.vocab", "--dev-src", "dev.de",
         "--dev-tgt", "dev.en", "--model", "model.safetensors", "--curve", "curve.jsonl",
-        "--manifest", "model.json", "--state", "state",
+        "--manifest", "model.json", "--state", "state", "--save-seconds", "0",
     ]  # fmt: skip
     yield measure(*common, *text, until=lambda: Path("state/state.safetensors").exists())
     # A model for decoding: of the dev text, so that it is finished in no time.
