@@ -76,7 +76,7 @@ def test_on_sigterm_both_processes_save_and_stop_at_the_same_update(
     two: TrainingFolder, tmp_path: Path
 ):
     # Saves only when told to stop.
-    folder = TrainingFolder.make(tmp_path / "run", accumulate=4, save_minutes=60.0)
+    folder = TrainingFolder.make(tmp_path / "run", accumulate=4, save_seconds=3600)
     job = folder.start(2)
     children: list[str] = []
     while len(children) < 2:

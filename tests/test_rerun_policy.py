@@ -129,6 +129,7 @@ def test_removing_a_student_makes_only_the_tables_again(finished: Workspace):
         pytest.param({"decoding": {"shards": 1}}, id="fewer shards"),
         pytest.param({"device": "cpu"}, id="device"),
         pytest.param({"device": "cuda"}, id="device of a cluster"),
+        pytest.param({"save_minutes": 0}, id="how often state is saved"),
     ],
 )
 def test_the_way_of_running_never_triggers(finished: Workspace, change: dict[str, object]):
@@ -141,7 +142,9 @@ def test_the_way_of_running_never_triggers(finished: Workspace, change: dict[str
     [
         pytest.param(["--set-threads", "train=2", "evaluate=2"], id="threads"),
         pytest.param(["--set-resources", "train:mem_mb=9000"], id="memory"),
+        pytest.param(["--set-resources", "train:runtime=9"], id="time"),
         pytest.param(["--set-resources", "train:device=cuda", "train:gpu=1"], id="gpu"),
+        pytest.param(["--set-resources", "train:processes=2"], id="processes"),
         pytest.param(["--set-scatter", "decode=5"], id="scatter"),
         pytest.param(["--cores", "1"], id="cores"),
     ],

@@ -53,7 +53,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
 
     for stop_after in (1, 6, 8, 13):  # in an epoch, before, at and after a validation
         first = trainer(average_checkpoints=2)
-        saved = ResumableState(tmp_path / str(stop_after), "same", every_minutes=0.0)
+        saved = ResumableState(tmp_path / str(stop_after), "same", every_s=0.0)
 
         def save(run, saved=saved, stop_after=stop_after):
             saved.save(run)

@@ -25,9 +25,12 @@ class TrainingFolder:
     """Inputs of one training in a folder, and what came of it."""
 
     path: Path
+    save_seconds: int = 0
 
     @classmethod
-    def make(cls, path: Path, pairs: int = 160, **training: object) -> TrainingFolder:
+    def make(
+        cls, path: Path, pairs: int = 160, save_seconds: int = 0, **training: object
+    ) -> TrainingFolder:
         """Write text, vocabulary and entry; `training` lies over settings that suit tests."""
         path.mkdir()
         texts = {
@@ -45,29 +48,31 @@ class TrainingFolder:
             "architecture": {"family": "lstm", "layers": 1, "width": 24, "dropout": 0.3},
             "training": {
                 "epochs": 2, "batch_sentences": 8, "warmup_updates": 10, "precision": "fp32",
-                "save_minutes": 1e-6, "validations_per_epoch": 2, **training,
+                "validations_per_epoch": 2, **training,
             },
             "targets": "gold",
             "objective": {},
         }  # fmt: skip
         (path / "config.yaml").write_text(yaml.safe_dump(entry), encoding="utf-8")
-        return cls(path)
+        return cls(path, save_seconds)
 
-    def start(self, processes: int = 1) -> subprocess.Popen[str]:
-        """Start the training in a group of processes of its own."""
+    def command(self, processes: int = 1) -> list[str]:
+        """Return the words of the command line, to be called in the folder."""
         words = {
             "config": "config.yaml", "source": "de", "target": "en", "src-vocab": "vocab",
             "tgt-vocab": "vocab", "train-src": "train.de", "train-tgt": "train.en",
             "dev-src": "dev.de", "dev-tgt": "dev.en", "model": "model.safetensors",
             "curve": "curve.jsonl", "manifest": "manifest.json", "state": "state",
-            "device": "cpu", "processes": str(processes),
+            "save-seconds": str(self.save_seconds), "device": "cpu", "processes": str(processes),
         }  # fmt: skip
-        command = [sys.executable, "-m", "seqkd", "train"]
-        for name, value in words.items():
-            command += [f"--{name}", value]
+        return ["train", *(word for name, value in words.items() for word in (f"--{name}", value))]
+
+    def start(self, processes: int = 1) -> subprocess.Popen[str]:
+        """Start the training in a group of processes of its own."""
         return subprocess.Popen(
-            command, cwd=self.path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-            start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            [sys.executable, "-m", "seqkd", *self.command(processes)], cwd=self.path,
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
     def finish(self, processes: int = 1) -> TrainingFolder:

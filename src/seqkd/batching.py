@@ -22,6 +22,7 @@ from torch import Tensor
 from seqkd.models.protocol import BOS, EOS, PAD
 
 Ints = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.uint16 | np.uint32]
 _LINES = 20_000  # lines encoded at a time
 
 
@@ -42,7 +43,7 @@ class Tokens:
         offsets: start of each sentence, and the end of the last (sentences + 1,).
     """
 
-    ids: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+    ids: Ids
     offsets: Ints
 
     def __len__(self) -> int:
@@ -62,15 +63,18 @@ class Tokens:
 
 def encode_lines(lines: Iterable[str], vocabulary: Encoder) -> Tokens:
     """Encode lines of text, a block at a time."""
-    blocks, lengths = [np.empty(0, np.uint32)], [np.empty(0, np.int64)]
+    blocks, lengths = [_small(np.empty(0, np.uint32))], [np.empty(0, np.int64)]
     stream = iter(lines)
     while block := list(itertools.islice(stream, _LINES)):
         encoded = vocabulary.encode(block)
-        blocks.append(np.fromiter(itertools.chain.from_iterable(encoded), np.uint32))
+        blocks.append(_small(np.fromiter(itertools.chain.from_iterable(encoded), np.uint32)))
         lengths.append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-    ids = np.concatenate(blocks)
-    small = ids.astype(np.uint16) if ids.max(initial=0) < 1 << 16 else ids
-    return Tokens(small, np.concatenate([[0], np.cumsum(np.concatenate(lengths))]))
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return Tokens(np.concatenate(blocks), offsets)
+
+
+def _small(ids: Ids) -> Ids:
+    return ids.astype(np.uint16) if ids.max(initial=0) < 1 << 16 else ids
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _usage() -> str:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """Turn SIGTERM into an exception, so that temporary files are removed on the way out."""
+    """Turn a signal into an exception, so that temporary files are removed on the way out."""
     raise SystemExit(EXIT_SAVED)
 
 
@@ -86,7 +86,9 @@ def main(argv: list[str] | None = None) -> None:
     module.configure(parser)
     # Intermixed: files may stand before, between or after options.
     arguments = parser.parse_intermixed_args(words[1:])
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _terminate)
     try:
         module.run(arguments)
     except SeqkdError as error:
@@ -99,6 +101,11 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOENT, errno.EROFS):
             raise SystemExit(f"seqkd {verb}: {error}") from None
+        raise
+    except RuntimeError as error:
+        # Python 3.11 wraps whatever is raised while a class is made, as in a late import.
+        if isinstance(error.__cause__, SystemExit):
+            raise error.__cause__ from None
         raise
     except KeyboardInterrupt:
         raise SystemExit(130) from None

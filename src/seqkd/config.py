@@ -210,6 +210,8 @@ class ExperimentConfig:
     """Each model is trained once for each seed."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU where the job sees one; cuda: ask the scheduler for one. Never a rerun."""
+    save_minutes: float = 5.0
+    """Minutes between saves of a training's state; 0: after each update. Never a rerun."""
     corpus: CorpusConfig
     """Parallel text."""
     vocab: VocabConfig = field(default_factory=VocabConfig)
@@ -244,6 +246,8 @@ class ExperimentConfig:
             if not _LANGUAGE.fullmatch(language):
                 raise SeqkdError(f"'{language}' is not a language code such as de or pt-BR")
         check_seeds(self.seeds)
+        if self.save_minutes < 0:
+            raise SeqkdError(f"save_minutes: {self.save_minutes} is out of range (0 or more)")
         self._check_test_sets()
         for name in self.targets:
             check_word(name, f"targets.{name}")

@@ -7,6 +7,8 @@ under a temporary name, flushed to disk and renamed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import gzip
 import hashlib
 import io
@@ -25,24 +27,57 @@ from seqkd.errors import SeqkdError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+_PART = ".part"
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, else remove it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with temporary_path(path) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
+
+
+@contextlib.contextmanager
+def temporary_path(path: str | Path) -> Iterator[Path]:
+    """Yield a new file beside `path` that is removed in the end.
+
+    What killed processes left for the same `path` is removed first. A living one's file is told by
+    its lock, which the kernel frees when a process dies.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
+    handle, temporary = _locked_file(path)
+    try:
+        yield temporary
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+        os.close(handle)
+
+
+def _locked_file(path: Path) -> tuple[int, Path]:
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent)
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is removed there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # taken for abandoned before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
+        with contextlib.suppress(OSError):
+            handle = os.open(old, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                old.unlink()
+            finally:
+                os.close(handle)
 
 
 def _umask() -> int:
@@ -154,7 +189,13 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def digest(path: str | Path) -> str:
-    """Return the sha256 of a file's bytes, in hexadecimal."""
+    """Return the sha256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        SeqkdError: if the file does not exist.
+    """
+    if not Path(path).is_file():
+        raise SeqkdError(f"file not found: {path}")
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -39,17 +39,21 @@ def fingerprint(settings: object, inputs: Mapping[str, str | Path | None], code:
 
 
 class ResumableState:
-    """Saves a trainer's state now and then, and on SIGTERM or SIGUSR1, which stop the run."""
+    """Saves a trainer's state now and then, and when told to stop.
 
-    def __init__(self, folder: Path, fingerprint: str, every_minutes: float) -> None:
+    That is by SIGTERM or SIGUSR1 (schedulers), SIGINT (Ctrl-C) or SIGHUP (a closed terminal).
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, every_s: float) -> None:
         self._path = folder / _FILE
         self._fingerprint = fingerprint
-        self._every_s = 60.0 * every_minutes
+        self._every_s = every_s
         self._last = time.monotonic()
         self._asked_to_stop = False
         self.resumed_from = 0
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._ask_to_stop)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._ask_to_stop)
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_stop = True

@@ -52,7 +52,7 @@ def fill_spool(
     """
     tally = Tally()
     digests, lengths = array("Q"), array("i")
-    with files.atomic_text(path) as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         for src, tgt in clean(raw, cleaning, tally):
             file.write(f"{src}\t{tgt}\n")
             digests.append(split_digest(src))

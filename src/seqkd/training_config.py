@@ -55,8 +55,6 @@ class TrainingConfig:
     """The weights kept are the mean of those at this many last validations (1: no averaging)."""
     patience: int = 0
     """Validations without a new best after which training stops; 0: never."""
-    save_minutes: float = 5.0
-    """Minutes between saves of the resumable state; never changes a result."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -75,7 +73,6 @@ class TrainingConfig:
             "validations_per_epoch": self.validations_per_epoch >= 1,
             "average_checkpoints": self.average_checkpoints >= 1,
             "patience": self.patience >= 0,
-            "save_minutes": self.save_minutes > 0,
         }
         for key, fine in checks.items():
             if not fine:

@@ -70,7 +70,7 @@ JobCompLoc=$base/log/jobcomp.txt
 NodeName=c1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16821 CPUs=4 RealMemory=16000
 NodeName=c2 NodeHostname=$host NodeAddr=127.0.0.1 Port=16822 CPUs=4 RealMemory=16000
 NodeName=g1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16823 CPUs=4 RealMemory=16000 Gres=gpu:2
-PartitionName=all Nodes=c1,c2,g1 Default=YES MaxTime=2:00:00 DefaultTime=5 State=UP
+PartitionName=all Nodes=c1,c2,g1 Default=YES MaxTime=7-0 DefaultTime=5 State=UP
 CONF
     echo "NodeName=g1 Name=gpu File=$base/dev/nvidia[0-1]" >"$base/etc/gres.conf"
     # Jobs find the configuration only here: the plugin takes SLURM_CONF out of their environment.

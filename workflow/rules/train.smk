@@ -50,6 +50,7 @@ rule train:
         gpu=GPU,
         device=CONFIG.device,
         processes=1,
+        save_seconds=round(60 * CONFIG.save_minutes),
     params:
         languages=[CONFIG.source, CONFIG.target],
         optional=lambda wildcards, input: options(input, "init", "teacher", "soft_targets"),
@@ -73,6 +74,7 @@ rule train:
             --curve {output.curve:q} \
             --manifest {output.manifest:q} \
             --state {params.folder:q}/state \
+            --save-seconds {resources.save_seconds} \
             --threads {threads} \
             --processes {resources.processes} \
             --device {resources.device:q} \

@@ -7,7 +7,6 @@ in and out of each filter, with a few of those it dropped.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,14 +39,14 @@ def run(args: argparse.Namespace) -> None:
     """Make the training and dev text."""
     config = read_corpus_config(args.config)
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pairs-", dir=args.output_dir) as folder:
+    with files.temporary_path(args.output_dir / "pairs.tsv") as waiting:
         stages: list[Stage] = []
         raw = (
             pair
             for source in config.train
             for pair in read_pairs(source, config.languages, args.resources, stages)
         )
-        spool = fill_spool(raw, config.cleaning, Path(folder) / "pairs.tsv", stages)
+        spool = fill_spool(raw, config.cleaning, waiting, stages)
         held_out = split_off(config, spool)
         given = given_splits(config, args.resources)
         blocked = [pair for pairs in (*held_out.values(), *given.values()) for pair in pairs]

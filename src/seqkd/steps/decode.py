@@ -3,8 +3,8 @@
 The text is cut into fixed blocks of 1,000 lines; shard i of n takes every n-th block, and batches
 never cross a block, so the merged result is the same, bit for bit, for any number of shards.
 Finished blocks wait in OUTPUT.blocks beside the output: a run that was killed goes on after the
-last of them, provided that model, source, settings and code are still the same. Several models are
-an ensemble.
+last of them, provided that model, source, settings and code are still the same. Of two processes
+that decode one shard into the same place one waits for the other. Several models are an ensemble.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import functools
 import itertools
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seqkd.code_hash import code_hash
@@ -35,6 +37,7 @@ from seqkd.progress import Progress
 from seqkd.runtime import set_up
 from seqkd.search import Hypothesis, Sampling, SearchConfig
 from seqkd.translation import MAX_SOURCE, Translator, load_translator
+from seqkd.work_lock import sole_worker
 
 _EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request, finished blocks are kept
 _CPU_BATCH_TOKENS = 8192  # source positions times the beam; measured
@@ -66,20 +69,38 @@ def run(args: argparse.Namespace) -> None:
     if not 1 <= args.shard <= args.shards:
         raise SeqkdError(f"--shard must be in 1 to {args.shards}, got {args.shard}")
     signal.signal(signal.SIGUSR1, _stop)
-    device = set_up(args.threads, args.device)
-    config = _search_config(args, device.type)
-    translator = load_translator(args.model, device)
     header = ShardHeader(
         models=tuple(digest(path) for path in args.model),
         source=digest(args.src),
-        search=_settings(config),
+        search=_settings(args),
         block=BLOCK,
         shard=args.shard,
         shards=args.shards,
-        precision=translator.precision,
+        precision="",  # the device decides it
         code=code_hash("seqkd.steps.decode"),
     )
     folder = args.output.with_name(args.output.name + ".blocks")
+    # Before the model is loaded, and before a GPU is taken: whoever waits needs neither.
+    with sole_worker(folder, header.to_line()) as waited:
+        if waited and _is_made(args.output, header):
+            print("it decoded this shard to its end: nothing is left to do", file=sys.stderr)
+            return
+        _make(args, header, folder)
+
+
+def _is_made(output: Path, header: ShardHeader) -> bool:
+    """Say whether the shard is there, made by this very work."""
+    if not output.exists():
+        return False
+    found = ShardHeader.from_line(next(read_lines(output), ""))
+    return found is not None and replace(found, precision="").to_line() == header.to_line()
+
+
+def _make(args: argparse.Namespace, header: ShardHeader, folder: Path) -> None:
+    device = set_up(args.threads, args.device)
+    config = _search_config(args, device.type)
+    translator = load_translator(args.model, device)
+    header = replace(header, precision=translator.precision)
     todo = {
         number for number, lines in _blocks(args) if not _is_there(folder, header, number, lines)
     }
@@ -111,9 +132,9 @@ def _search_config(args: argparse.Namespace, device: str) -> SearchConfig:
     )
 
 
-def _settings(config: SearchConfig) -> dict[str, object]:
+def _settings(args: argparse.Namespace) -> dict[str, object]:
     """Return the settings that decide the result: all but the size of batches."""
-    settings = dataclasses.asdict(config)
+    settings = dataclasses.asdict(_search_config(args, "cpu"))
     del settings["batch_tokens"]
     return settings
 

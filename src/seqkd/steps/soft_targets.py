@@ -17,7 +17,7 @@ from seqkd.errors import SeqkdError
 from seqkd.files import digest, read_lines
 from seqkd.manifest import roles, write_manifest
 from seqkd.runtime import compute_dtype, set_up
-from seqkd.soft_targets import distributions, save
+from seqkd.soft_targets import store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,15 +51,18 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError(
             f"not parallel: {args.src} has {len(data.src):,} lines, {args.tgt} {len(data.tgt):,}"
         )
-    ids, probs, mass = distributions(
-        [member.model for member in teachers], data, args.top_k, device
-    )
     names = "+".join(map(digest, args.model))
-    header = {"tgt": digest(args.tgt), "teacher": names, "k": args.top_k}
-    save(args.output, ids, probs, header)
+    mass = store(
+        args.output,
+        [member.model for member in teachers],
+        data,
+        k=args.top_k,
+        device=device,
+        header={"tgt": digest(args.tgt), "teacher": names, "k": args.top_k},
+    )
     write_manifest(
         args.manifest,
         inputs={**roles("model", args.model), "src": args.src, "tgt": args.tgt},
-        facts={"k": args.top_k, "kept_mass": mass, "positions": len(ids)},
+        facts={"k": args.top_k, "kept_mass": mass, "positions": len(data.tgt) + len(data.tgt.ids)},
         started=started,
     )

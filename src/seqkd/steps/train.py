@@ -2,7 +2,8 @@
 
 The entry (--config) says what is trained and how; the files say on what. With --init, training
 goes on from that model's weights. Word-KD takes --soft-targets (stored top-k distributions) or
---teacher (run alongside). A run that is killed goes on where it last saved; SIGTERM saves first.
+--teacher (run alongside). A run that is killed goes on where it last saved; SIGTERM and Ctrl-C save
+first. Of two processes that train the same model into the same place one waits for the other.
 
 With --processes, or under `torchrun` on several machines, processes share each update's batches
 (training.accumulate of them), one GPU each; their number changes the result by rounding alone.
@@ -42,6 +43,7 @@ from seqkd.soft_targets import StoredTopK
 from seqkd.training import SoftTargets, TeacherAlongside, Trainer, Validation
 from seqkd.validation import greedy_bleu, perplexity
 from seqkd.vocabulary import Vocabulary, load_vocabulary
+from seqkd.work_lock import sole_worker
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--curve", type=Path, required=True, help="output: one JSON line a validation")
     add("--manifest", type=Path, required=True, help="output: inputs, versions, cost")
     add("--state", type=Path, required=True, help="folder for what a killed run goes on from")
+    add("--save-seconds", type=float, default=300.0, help="between two saves of it (default: 300)")
     add("--licence", default="", help="licence of the training data, kept in the model file")
     add("--threads", type=int, default=1, help="of each process (default: 1)")
     add("--processes", type=int, default=1, help="on this machine (default: 1)")
@@ -77,11 +80,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and write the model, its curve and its manifest."""
-    started = time.time()
     if args.processes > 1 and "WORLD_SIZE" not in os.environ:
         _become_several(args.processes)
-    device = _distributed(set_up(args.threads, args.device))
     entry = load_entry(args.config)
+    inputs = _inputs(args)
+    work = fingerprint(
+        to_dict(entry),
+        {role: path for role, path in inputs.items() if role != "config"},
+        code_hash("seqkd.steps.train"),
+    )
+    if int(os.environ.get("RANK", "0")) > 0:  # the first process holds the lock for all
+        _make(args, entry, inputs, work)
+        return
+    # Before anything is loaded, and before a GPU is taken: whoever waits needs neither.
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    with sole_worker(args.state, work, wait=alone) as waited:
+        if waited and _is_made(args, work):
+            print("it trained this model to its end: nothing is left to do", file=sys.stderr)
+            return
+        _make(args, entry, inputs, work)
+
+
+def _is_made(args: argparse.Namespace, work: str) -> bool:
+    """Say whether all outputs are there, made by this very work."""
+    try:
+        manifest = json.loads(args.manifest.read_text(encoding="utf-8"))
+        model = digest(args.model)
+    except (OSError, SeqkdError):
+        return False
+    return args.curve.exists() and (manifest["work"], manifest["output"]) == (work, model)
+
+
+def _make(
+    args: argparse.Namespace, entry: ModelEntry, inputs: dict[str, Path | None], work: str
+) -> None:
+    started = time.time()
+    device = _distributed(set_up(args.threads, args.device))
     src_vocab, tgt_vocab = load_vocabulary(args.src_vocab), load_vocabulary(args.tgt_vocab)
     data = _parallel(args.train_src, args.train_tgt, src_vocab, tgt_vocab)
     dev = _parallel(args.dev_src, args.dev_tgt, src_vocab, tgt_vocab)
@@ -109,27 +143,13 @@ def run(args: argparse.Namespace) -> None:
     )  # fmt: skip
     if not len(trainer.indices):
         raise SeqkdError(f"no pair of {args.train_src} has 1 to {entry.training.max_length} tokens")
-    inputs = _inputs(args)
-    settings = [{**to_dict(entry), "training": _deciding(entry)}, str(trainer.compute_dtype)]
-    saved = ResumableState(
-        args.state,
-        fingerprint(settings, {k: v for k, v in inputs.items() if k != "config"},
-                    code_hash("seqkd.steps.train")),
-        entry.training.save_minutes,
-    )  # fmt: skip
+    saved = ResumableState(args.state, f"{work} {trainer.compute_dtype}", args.save_seconds)
     _train(trainer, saved, entry)
     if trainer.rank == 0:
-        _write(args, entry, trainer, saved, inputs, src_vocab, tgt_vocab, started)
+        _write(args, entry, trainer, saved, inputs, work, src_vocab, tgt_vocab, started)
         saved.clear()
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def _deciding(entry: ModelEntry) -> dict[str, object]:
-    """Return the training settings that decide the result: all but how often state is saved."""
-    settings = dataclasses.asdict(entry.training)
-    del settings["save_minutes"]
-    return settings
 
 
 def _become_several(processes: int) -> None:
@@ -199,7 +219,7 @@ def _soft_targets(
         return None
     if args.soft_targets is not None:
         positions = int(data.tgt.offsets[-1]) + len(data.tgt)
-        return StoredTopK.load(args.soft_targets, digest(args.train_tgt), positions)
+        return StoredTopK.open(args.soft_targets, digest(args.train_tgt), positions)
     if not args.teacher:
         raise SeqkdError("Word-KD needs --soft-targets or --teacher")
     teachers = load_ensemble(args.teacher, device)
@@ -267,6 +287,7 @@ def _write(
     trainer: Trainer,
     saved: ResumableState,
     inputs: dict[str, Path | None],
+    work: str,
     src_vocab: Vocabulary,
     tgt_vocab: Vocabulary,
     started: float,
@@ -308,6 +329,7 @@ def _write(
             "precision": info.precision,
             "processes": trainer.world,
             "hardware": hardware(trainer.device),
+            "work": work,
             "output": digest(args.model),
         },
         started=started,

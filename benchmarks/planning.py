@@ -1,0 +1,64 @@
+"""How long Snakemake takes before any work: a plan of 2,000 jobs, and a finished experiment.
+
+  python benchmarks/planning.py
+
+The plan is the smoke experiment with many seeds, of which nothing is built: `snakemake -n`. The
+finished experiment is the default one, its steps replaced by stand-ins that write files in no time:
+`snakemake` finds nothing to do. The exit status is 1 if either takes longer than it may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from seqkd.runtime import hardware
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "tests"))
+from workflow_harness import make_workspace  # noqa: E402
+
+SEEDS = 55
+PLAN_SECONDS, FINISHED_SECONDS = 15.0, 6.0
+
+
+def main() -> None:
+    """Measure both; print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="of each; the median counts")
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        many = make_workspace(Path(folder, "many"))
+        many.edit_config(seeds=list(range(1, SEEDS + 1)))
+        jobs = len(many.plan())
+        planned = median(rounds, many.plan)
+        default = REPOSITORY / "config" / "experiments" / "home-assistant.yaml"
+        finished = make_workspace(Path(folder, "finished"), default)
+        finished.run()
+        idle = median(rounds, finished.run)
+    print(f"| what | seconds, median of {rounds} | at most |", "|---|---|---|", sep="\n")
+    print(f"| `snakemake -n`, {jobs:,} jobs, nothing built | {planned:.1f} | {PLAN_SECONDS:.0f} |")
+    print(f"| `snakemake`, default experiment finished | {idle:.1f} | {FINISHED_SECONDS:.0f} |")
+    print("", *(f"- {key}: {value}" for key, value in hardware().items()), sep="\n")
+    raise SystemExit(int(planned > PLAN_SECONDS or idle > FINISHED_SECONDS))
+
+
+def median(rounds: int, work: Callable[[], object]) -> float:
+    """Return the median of the seconds that some work takes."""
+    seconds = []
+    for _ in range(rounds):
+        started = time.monotonic()
+        work()
+        seconds.append(time.monotonic() - started)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()
