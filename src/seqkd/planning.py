@@ -177,6 +177,8 @@ def plain_error(message: str) -> str:
     if found := re.search(r"affected files:\s+(.*)", message, re.DOTALL):
         return f"file not found: {', '.join(found[1].split())}"
     lines = message.splitlines()
+    if lines[:1] == ["Traceback (most recent call last):"]:
+        return lines[-1]
     if len(lines) > 1 and re.match(r"\w+(Error|Exception) in ", lines[0]):
         lines = lines[1:]
     return " ".join(line.strip() for line in lines if not line.startswith("  File "))

@@ -26,7 +26,7 @@ from seqkd.statistics import (
     bootstrap_scores,
     chrf_metric,
     corpus_scores,
-    holm,
+    corrected,
     interval,
     noise_floor,
     paired_bootstrap,
@@ -305,17 +305,17 @@ def _correct(
     searches: dict[str, dict[str, SearchResult]],
 ) -> None:
     """Correct all p values of the table together and put the comparisons into their rows."""
-    bootstrap = holm([comparison.p_bootstrap for *_, comparison in raw])
-    randomised = holm([comparison.p_randomisation for *_, comparison in raw])
-    for (model, search, role, comparison), first, second in zip(
-        raw, bootstrap, randomised, strict=True
-    ):
-        corrected = replace(comparison, p_corrected=max(first, second))
+    p_values = corrected(
+        [comparison.p_bootstrap for *_, comparison in raw],
+        [comparison.p_randomisation for *_, comparison in raw],
+    )
+    for (model, search, role, comparison), p_value in zip(raw, p_values, strict=True):
+        known = replace(comparison, p_corrected=p_value)
         result = searches[model][search]
         searches[model][search] = (
-            replace(result, baseline=corrected)
+            replace(result, baseline=known)
             if role == "baseline"
-            else replace(result, teacher=corrected)
+            else replace(result, teacher=known)
         )
 
 

@@ -219,6 +219,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def corrected(*tests: Sequence[float]) -> list[float]:
+    """Return for each comparison the largest of its p values, each test corrected after Holm."""
+    return [max(p_values) for p_values in zip(*map(holm, tests), strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Mean over seeds, and standard deviation where there is more than one."""

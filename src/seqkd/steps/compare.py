@@ -6,8 +6,9 @@
     seqkd compare home-assistant mine                            two experiments, row by row
 
 Scores are means over seeds. p is two-sided: paired bootstrap (10,000 resamples) and approximate
-randomisation over the same test sentences; between experiments it is corrected for the number of
-rows (Holm). A difference on other test sentences has no p.
+randomisation over the same test sentences. Between experiments it is the larger of the two, each
+corrected for the number of rows (Holm), as in the results table. A difference on other test
+sentences has no p. Whether other seeds would show the same is not in p: see the noise floor.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from seqkd.comparison import (
     test_sets_of,
 )
 from seqkd.errors import SeqkdError
-from seqkd.statistics import RESAMPLES, holm
+from seqkd.statistics import RESAMPLES, corrected
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -135,9 +136,11 @@ def _experiments(console: Console, first: Path, second: Path, args: argparse.Nam
 def _rows(title: str, pairs: list[tuple[str, list[Difference]]]) -> Table:
     """Return the table of all models that two experiments share, on one test set."""
     tested = [each for _, differences in pairs for each in differences if each.p_bootstrap]
-    corrected = dict(
-        zip(map(id, tested), holm([each.p_bootstrap or 1.0 for each in tested]), strict=True)
+    p_values = corrected(
+        [each.p_bootstrap or 1.0 for each in tested],
+        [each.p_randomisation or 1.0 for each in tested],
     )
+    surest = dict(zip(map(id, tested), p_values, strict=True))
     table = Table(title=title, title_justify="left")
     for heading in ("model", "search", "A", "B", "B - A", "p, Holm"):
         side: Literal["left", "right"] = "left" if heading in ("model", "search") else "right"
@@ -145,7 +148,7 @@ def _rows(title: str, pairs: list[tuple[str, list[Difference]]]) -> Table:
     for model, differences in pairs:
         for each in differences:
             scores = [f"{value:.1f}" for value in each.bleu]
-            p_value = _p(corrected.get(id(each)))
+            p_value = _p(surest.get(id(each)))
             table.add_row(escape(model), each.search, *scores, f"{each.delta:+.1f}", p_value)
     return table
 
