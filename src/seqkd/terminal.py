@@ -47,6 +47,7 @@ class Terminal:
         self._failed: set[int] = set()
         self._done = self._total = 0
         self._stopped = False
+        self._errors: list[str] = []
         self._start = time.monotonic()
         # What others print meanwhile, such as the table at the end, comes out above the display.
         self._live = Live(
@@ -91,9 +92,8 @@ class Terminal:
         self._console.print(escape(words), soft_wrap=True)
 
     def error(self, words: str) -> None:
-        """Print what went wrong apart from jobs; what they said was printed when they failed."""
-        if words and not self._failed:
-            self._console.print(f"[bold red]error:[/] {escape(words)}", soft_wrap=True)
+        """Keep what went wrong for the end: it matters if no job has told of it by then."""
+        self._errors.append(words)
 
     def close(self) -> None:
         """Take the display away and say how the run ended."""
@@ -107,6 +107,9 @@ class Terminal:
                 "Mend the cause and give the same command again.",
                 soft_wrap=True,
             )
+        elif self._errors:
+            for words in dict.fromkeys(filter(None, self._errors)):
+                self._console.print(f"[bold red]error:[/] {escape(words)}", soft_wrap=True)
         elif self._stopped:
             self._console.print(
                 f"Stopped at {self._done} of {self._total} steps. The same command goes on here.",
