@@ -101,6 +101,17 @@ def test_a_failure_is_told_once_with_the_end_of_its_log(
     assert told.count("1 job failed, 3 of 9 steps are done and kept.") == 1
 
 
+def test_what_is_stopped_has_not_failed(terminal: Terminal, shown: io.StringIO):
+    terminal.steps(3, 9)
+    terminal.started(4, "train", "")
+    terminal.stopped()
+    terminal.failed(4, "train", "")
+    terminal.error("Exiting because a job execution failed.")
+    terminal.close()
+    assert "failed" not in plain(shown)
+    assert "The same command goes on here." in plain(shown)
+
+
 def test_a_run_that_was_stopped_says_how_to_go_on(terminal: Terminal, shown: io.StringIO):
     terminal.steps(3, 9)
     terminal.stopped()

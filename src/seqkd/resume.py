@@ -39,7 +39,7 @@ def fingerprint(settings: object, inputs: Mapping[str, str | Path | None], code:
 
 
 class ResumableState:
-    """Saves a trainer's state now and then, and on SIGTERM or SIGUSR1, which stop the run."""
+    """Saves a trainer's state now and then, and on SIGTERM, SIGUSR1 or Ctrl-C, which stop the run."""
 
     def __init__(self, folder: Path, fingerprint: str, every_minutes: float) -> None:
         self._path = folder / _FILE
@@ -48,7 +48,7 @@ class ResumableState:
         self._last = time.monotonic()
         self._asked_to_stop = False
         self.resumed_from = 0
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:

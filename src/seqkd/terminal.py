@@ -78,10 +78,11 @@ class Terminal:
 
     def failed(self, number: int, title: str, log: str) -> None:
         """Say that a job failed, and why."""
-        self._running.pop(number, None)
-        if number not in self._failed:
-            self._failed.add(number)
-            show_failure(self._console, title, log, _FAILED_LINES)
+        known = self._running.pop(number, None)
+        if self._stopped or number in self._failed:
+            return  # what is stopped has not failed
+        self._failed.add(number)
+        show_failure(self._console, known.title if known else title, log, _FAILED_LINES)
 
     def stopped(self) -> None:
         """Say that the run ends before its time because somebody asked it to."""
@@ -107,7 +108,7 @@ class Terminal:
                 "Mend the cause and give the same command again.",
                 soft_wrap=True,
             )
-        elif self._errors:
+        elif self._errors and not self._stopped:
             for words in dict.fromkeys(filter(None, self._errors)):
                 self._console.print(f"[bold red]error:[/] {escape(words)}", soft_wrap=True)
         elif self._stopped:

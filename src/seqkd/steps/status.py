@@ -94,6 +94,8 @@ def _headline(planned: Plan, states: dict[str, str], last: Run | None, going_on:
         return "Stopped, with failures. Mend the cause and give the same command again."
     if last is None:
         return "Never started."
+    if last.stopped:
+        return "Stopped on request. The same command goes on where it stopped."
     if not last.ended:
         return "The last run was killed. The same command goes on where it stopped."
     return "Nothing is running; some jobs are to be done."
