@@ -17,7 +17,6 @@ from seqkd.schedule import halving_start, learning_rate
 from seqkd.training import TeacherAlongside, Trainer, TrainingState
 from seqkd.training_config import TrainingConfig
 
-
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 

@@ -39,7 +39,7 @@ def fingerprint(settings: object, inputs: Mapping[str, str | Path | None], code:
 
 
 class ResumableState:
-    """Saves a trainer's state now and then, and on SIGTERM, SIGUSR1 or Ctrl-C, which stop the run."""
+    """Saves a trainer's state now and then, and when SIGTERM, SIGUSR1 or Ctrl-C stops the run."""
 
     def __init__(self, folder: Path, fingerprint: str, every_minutes: float) -> None:
         self._path = folder / _FILE
