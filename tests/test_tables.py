@@ -99,8 +99,10 @@ def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Pat
     record = next(csv.DictReader(io.StringIO(texts["csv"])))
     assert record["seeds"] == "1 2 3"
     assert float(record["greedy_bleu_sd"]) > 0
-    assert "noise floor; pooled sd" in " ".join(texts["md"].split())
-    assert "20 degrees of freedom" in " ".join(texts["md"].split())
+    words = " ".join(texts["md"].split())
+    assert "noise floor, from the sd of one training pooled by architecture: teacher" in words
+    assert "4 degrees of freedom; student" in words
+    assert "16 degrees of freedom)" in words
     assert max(map(len, texts["md"].splitlines())) <= 120
     assert "|  sd |" in texts["md"]
 

@@ -67,7 +67,8 @@ def main(arguments: list[str]) -> None:
         for name in without_history(FOLDER):
             _say(f"{name}: finished after that and kept; later changes of its code go unseen")
         unlock = [*snakemake, *arguments, "--unlock", "--quiet", "all"]
-        subprocess.run(unlock, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(unlock, check=False, stdout=subprocess.DEVNULL).returncode:
+            raise SystemExit(1)  # Snakemake has said why, such as a mistake in the config
     display = _DISPLAY if sys.stderr.isatty() and not _asks_otherwise(arguments) else ()
     os.execv(sys.executable, [*snakemake, *arguments, *display])
 

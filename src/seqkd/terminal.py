@@ -46,7 +46,7 @@ class Terminal:
         self._running: dict[int, _Running] = {}
         self._failed: set[int] = set()
         self._done = self._total = 0
-        self._stopped = False
+        self._stopped = self._closed = False
         self._errors: list[str] = []
         self._start = time.monotonic()
         # What others print meanwhile, such as the table at the end, comes out above the display.
@@ -62,6 +62,8 @@ class Terminal:
     def steps(self, done: int, total: int) -> None:
         """Say how many jobs of how many are done."""
         self._done, self._total = done, total
+        if 0 < total == done:
+            self._live.stop()  # the table that follows has the terminal to itself
 
     def started(self, number: int, title: str, log: str) -> None:
         """Add a job; its log tells how far it is."""
@@ -98,8 +100,9 @@ class Terminal:
 
     def close(self) -> None:
         """Take the display away and say how the run ended."""
-        if not self._live.is_started:
+        if self._closed:
             return
+        self._closed = True
         self._live.stop()
         if self._failed:
             count = f"{len(self._failed)} job{'s' if len(self._failed) > 1 else ''} failed"

@@ -195,7 +195,7 @@ def _delta(comparison: Comparison | None) -> Cell:
     p = comparison.p_corrected
     error = comparison.standard_error
     noise = f"{PLUS_MINUS}{error:.1f} noise" if error is not None else f"p {_p(p)}"
-    kind = "sure" if p < 0.05 else "unsure"
+    kind = "sure" if p < 0.05 and not comparison.within_noise else "unsure"
     title = (
         f"against {comparison.other}: paired bootstrap p {_p(comparison.p_bootstrap)}, approximate "
         f"randomisation p {_p(comparison.p_randomisation)}, corrected p {_p(p)}"

@@ -33,6 +33,7 @@ from seqkd.comparison import (
     test_sets_of,
 )
 from seqkd.errors import SeqkdError
+from seqkd.planning import results_folder
 from seqkd.statistics import RESAMPLES, corrected
 
 
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resamples < 100:
         raise SeqkdError(f"--resamples must be at least 100, got {args.resamples}")
     console = Console(highlight=False)
+    results_folder(args.results)
     folders = [_experiment(args.results, word) for word in (args.one, args.two)]
     if folders[0] and folders[1]:
         _experiments(console, folders[0], folders[1], args)

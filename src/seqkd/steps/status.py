@@ -93,7 +93,7 @@ def _headline(planned: Plan, states: dict[str, str], last: Run | None, going_on:
     if "failed" in states.values():
         return "Stopped, with failures. Mend the cause and give the same command again."
     if last is None:
-        return "Never started."
+        return f"Never started, in {Path.cwd()}."
     if last.stopped:
         return "Stopped on request. The same command goes on where it stopped."
     if not last.ended:
