@@ -69,9 +69,19 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv: the words after `seqkd`; those of the process when left out.
     """
-    words = sys.argv[1:] if argv is None else argv
+    try:
+        _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong. Python would complain
+        # once more while flushing at exit, so standard output is pointed elsewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+def _main(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_usage())
+        print(_usage(), flush=True)
         raise SystemExit(0 if words else 2)
     if words[0] == "--version":
         print(f"seqkd {__version__}")
@@ -96,11 +106,6 @@ def main(argv: list[str] | None = None) -> None:
         module.run(arguments)
     except SeqkdError as error:
         raise SystemExit(f"seqkd {verb}: {error}") from None
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong. Python would complain
-        # once more while flushing at exit, so standard output is pointed elsewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOENT, errno.EROFS):
             raise SystemExit(f"seqkd {verb}: {error}") from None

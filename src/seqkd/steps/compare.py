@@ -35,6 +35,7 @@ from seqkd.comparison import (
 from seqkd.errors import SeqkdError
 from seqkd.planning import results_folder
 from seqkd.statistics import RESAMPLES, corrected
+from seqkd.tables import signed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +64,10 @@ def run(args: argparse.Namespace) -> None:
         one, two = (load_side(folder, model, test_set, seed) for folder, model, seed in found)
         if one is None or two is None:
             raise SeqkdError("no scores of that seed; see the folder evaluations/")
+        for side, letter in ((one, "A"), (two, "B")):
+            seeds = ", ".join(str(each.seed) for each in side.evaluations)
+            name = f"{letter}: {side.model} of {side.results.name}, seed {seeds}"
+            console.print(escape(name), soft_wrap=True)
         console.print(_models(one, two, compare(one, two, target_of(one), args.resamples)))
 
 
@@ -87,20 +92,18 @@ def _models(one: Side, two: Side, differences: list[Difference]) -> Table:
     title = f"{one.first.test_set}: {one.first.sentences:,} sentences"
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for side, letter in ((one, "A"), (two, "B")):
-        seeds = ", ".join(str(each.seed) for each in side.evaluations)
-        name = f"{letter}: {escape(side.model)}\n{side.results.name}, seed {seeds}"
-        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("A", justify="right")
+    table.add_column("B", justify="right")
     table.add_column("B - A", justify="right")
     table.add_column("p boot.", justify="right")
     table.add_column("p rand.", justify="right")
     for each in differences:
         p_values = [_p(each.p_bootstrap), _p(each.p_randomisation)]
         scores = [f"{value:.1f}" for value in each.bleu]
-        table.add_row(f"BLEU {each.search}", *scores, f"{each.delta:+.1f}", *p_values)
+        table.add_row(f"BLEU {each.search}", *scores, signed(each.delta), *p_values)
     for each in differences:
         scores = [f"{value:.1f}" for value in each.chrf]
-        table.add_row(f"chrF {each.search}", *scores, f"{each.chrf[1] - each.chrf[0]:+.1f}")
+        table.add_row(f"chrF {each.search}", *scores, signed(each.chrf[1] - each.chrf[0]))
     rows: list[tuple[str, str, Callable[[float], str]]] = [
         ("perplexity", "perplexity", lambda x: f"{x:.2f}"),
         ("p(t = y^)", "mode_mean", lambda x: f"{x:.1%}"),
@@ -151,7 +154,7 @@ def _rows(title: str, pairs: list[tuple[str, list[Difference]]]) -> Table:
         for each in differences:
             scores = [f"{value:.1f}" for value in each.bleu]
             p_value = _p(surest.get(id(each)))
-            table.add_row(escape(model), each.search, *scores, f"{each.delta:+.1f}", p_value)
+            table.add_row(escape(model), each.search, *scores, signed(each.delta), p_value)
     return table
 
 
