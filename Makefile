@@ -14,7 +14,7 @@ ARGS ?=
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test test-slurm environment docs
+.PHONY: run test test-slurm environment docs screenshot
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
@@ -31,6 +31,10 @@ environment: $(VENV)/.ready
 # What is generated from the code: the config schema and the reference of its keys.
 docs: $(VENV)/.ready
 	@python -m seqkd.config_reference
+
+# The picture of a report in the README; needs a Chromium.
+screenshot: $(VENV)/.ready
+	@python docs/screenshot.py results/$(EXPERIMENT)/report.html docs/report.png
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -75,8 +75,8 @@ def test_two_models_side_by_side(place: Path):
 
 def test_two_seeds_of_a_model(place: Path):
     told = seqkd("compare", f"first/{SEQ_KD}/seed-1", f"first/{SEQ_KD}/seed-2", folder=place)
-    assert "seed 1 " in told.stdout
-    assert "seed 2 " in told.stdout
+    assert f"A: {SEQ_KD} of first, seed 1\n" in told.stdout
+    assert f"B: {SEQ_KD} of first, seed 2\n" in told.stdout
 
 
 def test_two_experiments_row_by_row(place: Path):
@@ -102,3 +102,19 @@ def test_mistakes_are_one_line(words: tuple[str, ...], message: str, place: Path
     assert told.returncode == 1
     assert message in told.stderr
     assert len(told.stderr.splitlines()) == 1
+
+
+def test_p_between_experiments_is_corrected_in_both_tests(
+    place: Path, capsys: pytest.CaptureFixture[str]
+):
+    from rich.console import Console
+
+    from seqkd.comparison import Difference
+    from seqkd.steps.compare import _rows
+
+    sure = Difference("greedy", (1.0, 2.0), (1.0, 2.0), 0.001, 0.004)
+    doubtful = Difference("beam-5", (1.0, 2.0), (1.0, 2.0), 0.01, 0.2)
+    Console(width=100).print(_rows("t", [("m", [sure, doubtful])]))
+    told = capsys.readouterr().out
+    assert "0.008" in told  # the larger of 2 * 0.001 and 2 * 0.004
+    assert "0.200" in told

@@ -11,6 +11,8 @@ import pytest
 
 from browser import CHROMIUM, Browser
 from seqkd import cli
+from seqkd.report.plots import _front
+from seqkd.report.svg import apart
 from synthetic_results import Synthetic
 from test_diagnostics import run_diagnose
 
@@ -149,6 +151,27 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     ):
         write_report(made)
     assert not (made.root / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ([], []),
+        ([50.0], [50.0]),
+        ([10.0, 90.0], [10.0, 90.0]),
+        ([50.0, 50.0], [45.0, 55.0]),
+        ([50.0, 52.0, 54.0], [42.0, 52.0, 62.0]),
+        ([0.0, 0.0], [0.0, 10.0]),
+        ([100.0, 100.0], [90.0, 100.0]),
+    ],
+)
+def test_labels_stand_apart_and_near_their_lines(wanted: list[float], places: list[float]) -> None:
+    assert apart(wanted, 10.0, 0.0, 100.0) == pytest.approx(places)
+
+
+def test_files_of_nearly_one_size_are_one_cost() -> None:
+    points = [(3.770, 30.0), (3.771, 33.0), (3.769, 29.0), (22.0, 40.0), (22.1, 39.0)]
+    assert _front(points, smaller=True) == [(3.771, 33.0), (22.0, 40.0)]
 
 
 needs_browser = pytest.mark.skipif(

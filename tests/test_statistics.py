@@ -168,5 +168,5 @@ def test_noise_floor_pools_variances_by_degrees_of_freedom() -> None:
     assert floor is not None
     assert floor.degrees == 3
     assert floor.sd == pytest.approx(((2.0 * 1 + 1.0 * 2) / 3) ** 0.5)
-    assert floor.standard_error(3, 1) == pytest.approx(floor.sd * (4 / 3) ** 0.5)
+    assert floor.variance(4) == pytest.approx(floor.sd**2 / 4)
     assert noise_floor([spread([1.0])]) is None

@@ -54,6 +54,14 @@ def test_a_job_that_is_tried_again_is_running():
     assert read_run((LOG + again).splitlines()).jobs["8"].state == "running"
 
 
+def test_a_job_that_was_stopped_has_not_failed():
+    words = "Terminating processes on user request, this might take some time.\n"
+    run = read_run(LOG.replace("Error in rule", f"{words}Error in rule").splitlines())
+    assert run.stopped
+    assert run.jobs["8"].state == "stopped"
+    assert not read_run(LOG.splitlines()).stopped
+
+
 def test_the_last_progress_counts(tmp_path: Path):
     log = tmp_path / "train.log"
     log.write_text(

@@ -11,7 +11,7 @@ import pytest
 
 from seqkd import cli
 from seqkd.compression_tables import speed_table
-from seqkd.results import analyse, count_outputs, teacher_of
+from seqkd.results import Comparison, analyse, count_outputs, teacher_of
 from seqkd.results_table import method_name, results_tables
 from seqkd.scores import index_evaluations, load_test_set
 from seqkd.speed_scores import load_speed
@@ -99,10 +99,49 @@ def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Pat
     record = next(csv.DictReader(io.StringIO(texts["csv"])))
     assert record["seeds"] == "1 2 3"
     assert float(record["greedy_bleu_sd"]) > 0
-    assert "noise floor; pooled sd" in " ".join(texts["md"].split())
-    assert "20 degrees of freedom" in " ".join(texts["md"].split())
+    words = " ".join(texts["md"].split())
+    assert "noise floor, from the sd of one training pooled by architecture: teacher" in words
+    assert "4 degrees of freedom; student" in words
+    assert "16 degrees of freedom)" in words
     assert max(map(len, texts["md"].splitlines())) <= 120
     assert "|  sd |" in texts["md"]
+
+
+def test_the_noise_floor_of_students_knows_nothing_of_their_teacher(three_seeds: Synthetic) -> None:
+    config = load_table_config(three_seeds.root / "tables" / "results.yaml")
+    counted = count_outputs(
+        config,
+        index_evaluations(three_seeds.scores()),
+        load_test_set(three_seeds.root / "corpus/tests", "test", "de", "en"),
+    )
+    results = analyse(counted, resamples=100)
+    squares: dict[str, list[float]] = {"teacher": [], "student": []}
+    for row in results.rows:
+        sd = row.searches["greedy"].bleu.spread.sd
+        assert sd is not None
+        squares[row.row.architecture].append(sd**2)
+    variances = {name: sum(each) / len(each) for name, each in squares.items()}
+    floors = results.noise["greedy"]
+    assert {name: floor.sd**2 for name, floor in floors.items()} == pytest.approx(variances)
+    student = results.rows[-1].searches["greedy"]
+    assert student.baseline is not None
+    assert student.teacher is not None
+    assert student.baseline.standard_error == pytest.approx((2 * variances["student"] / 3) ** 0.5)
+    assert student.teacher.standard_error == pytest.approx((sum(variances.values()) / 3) ** 0.5)
+
+
+def test_stars_within_the_noise_of_seeds_stand_in_brackets() -> None:
+    def stars(delta: float, error: float | None, p: float) -> str:
+        return Comparison(
+            other="", delta=delta, standard_error=error, p_bootstrap=p, p_randomisation=p,
+            p_corrected=p,
+        ).stars  # fmt: skip
+
+    assert stars(-1.0, 0.4, 0.001) == "**"
+    assert stars(-1.0, 0.6, 0.001) == "(**)"
+    assert stars(1.0, 0.6, 0.03) == "(*)"
+    assert stars(1.0, 0.6, 0.3) == ""
+    assert stars(0.1, None, 0.03) == "*"
 
 
 def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> None:

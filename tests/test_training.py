@@ -1,6 +1,8 @@
 """Training: it learns, it resumes to the bit, and the number of processes changes nothing."""
 
 import dataclasses
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +16,17 @@ from seqkd.resume import ResumableState
 from seqkd.schedule import halving_start, learning_rate
 from seqkd.training import TeacherAlongside, Trainer, TrainingState
 from seqkd.training_config import TrainingConfig
+
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Give back the handlers that training takes over."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def tokens(sentences):
@@ -42,6 +55,18 @@ def trainer(data=None, *, soft=None, validate=None, model=None, **options):
 
 def weights(run):
     return {name: p.detach().clone() for name, p in run.model.named_parameters()}
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_that_stops_saves_first(number, tmp_path):
+    saved, run = ResumableState(tmp_path, "same", every_minutes=60.0), trainer()
+    saved.save(run)
+    assert not list(tmp_path.iterdir())  # it was not time
+    os.kill(os.getpid(), number)
+    with pytest.raises(SystemExit) as stopped:
+        saved.save(run)
+    assert stopped.value.code == 143
+    assert "resumed after" in ResumableState(tmp_path, "same", 60.0).restore(trainer())
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):

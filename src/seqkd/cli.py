@@ -15,13 +15,16 @@ from seqkd.errors import SeqkdError
 
 EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request with everything saved.
 
-# Verb -> (module in seqkd.steps, help line). The order is the order of the work.
+# Verb -> (module in seqkd.steps, help line). First what people call, then the steps of the
+# workflow in the order of the work.
 VERBS = {
     "plan": ("plan", "what a run would do: jobs, reuse, estimated hours and disk"),
     "status": ("status", "what is done, running (rate, ETA) and failed in a results folder"),
     "compare": ("compare", "compare two experiments or two models, with significance"),
     "why": ("why", "say why a file would be made again"),
     "clean": ("clean", "delete results, sizes shown first"),
+    "export": ("export", "write one self-contained folder for deployment"),
+    "translate": ("translate", "translate lines from standard input or files"),
     "fetch": ("fetch", "download one pinned source of parallel text"),
     "corpus": ("corpus", "read, clean, split and decontaminate parallel text"),
     "test-set": ("test_set", "prepare one test set and flag its near duplicates in training"),
@@ -37,19 +40,21 @@ VERBS = {
     "diagnose": ("diagnose", "diagnostics of distilled text"),
     "table": ("table", "results tables from all scores"),
     "report": ("report", "one self-contained HTML report"),
-    "export": ("export", "write one self-contained folder for deployment"),
-    "translate": ("translate", "translate lines from standard input or files"),
 }
 
 
 def _usage() -> str:
     width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items())
+    lines = [f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items()]
+    steps = list(VERBS).index("fetch")
     return (
         "usage: seqkd VERB [options]\n\n"
-        "Sequence-level knowledge distillation for neural machine translation.\n"
-        "Most verbs are steps that the workflow calls; run the whole with `snakemake`.\n\n"
-        f"verbs:\n{verbs}\n\n`seqkd VERB --help` explains one verb; `seqkd --version` the version."
+        "Sequence-level knowledge distillation for neural machine translation. `make run` runs an\n"
+        "experiment, in the folder that you cloned; these are for before, meanwhile and after:\n\n"
+        + "\n".join(lines[:steps])
+        + "\n\nsteps that a run calls:\n\n"
+        + "\n".join(lines[steps:])
+        + "\n\n`seqkd VERB --help` explains one verb; `seqkd --version` the version."
     )
 
 
@@ -64,9 +69,19 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv: the words after `seqkd`; those of the process when left out.
     """
-    words = sys.argv[1:] if argv is None else argv
+    try:
+        _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong. Python would complain
+        # once more while flushing at exit, so standard output is pointed elsewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+def _main(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_usage())
+        print(_usage(), flush=True)
         raise SystemExit(0 if words else 2)
     if words[0] == "--version":
         print(f"seqkd {__version__}")
@@ -93,11 +108,6 @@ def main(argv: list[str] | None = None) -> None:
         module.run(arguments)
     except SeqkdError as error:
         raise SystemExit(f"seqkd {verb}: {error}") from None
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong. Python would complain
-        # once more while flushing at exit, so standard output is pointed elsewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOENT, errno.EROFS):
             raise SystemExit(f"seqkd {verb}: {error}") from None

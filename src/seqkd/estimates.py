@@ -86,16 +86,15 @@ def _first_guess(experiment: Experiment) -> tuple[int, float, str]:
     corpus = experiment.config.corpus
     if all(isinstance(source, HomeAssistantSource) for source in corpus.train):
         return _HOME_ASSISTANT_PAIRS, _HOME_ASSISTANT_TOKENS, "what this source usually has"
-    if found := _count_sources(experiment):
-        return found, _ASSUMED_TOKENS, "lines of the local files"
+    if path := _local_source(experiment):
+        return _count_lines(path), _mean_subwords(path), f"lines of {path}"
     return ASSUMED_PAIRS, _ASSUMED_TOKENS, "assumed: --pairs tells better"
 
 
-def _count_sources(experiment: Experiment) -> int | None:
-    """Return the lines of the first local source file; None if all are still to be fetched."""
+def _local_source(experiment: Experiment) -> Path | None:
+    """Return the first local source file; None if all are still to be fetched."""
     files = required_files(experiment.config.corpus, Path("resources"))
-    path = next((path for path in files if path.is_file() and _is_text(path)), None)
-    return _count_lines(path) if path else None
+    return next((path for path in files if path.is_file() and _is_text(path)), None)
 
 
 def _is_text(path: Path) -> bool:
@@ -105,6 +104,15 @@ def _is_text(path: Path) -> bool:
 def _count_lines(path: Path) -> int:
     with open_bytes(path) as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def _mean_subwords(path: Path) -> float:
+    """Return about how many subwords a line has, in each column if it has several."""
+    with open_bytes(path) as file:
+        lines = list(itertools.islice(file, _SAMPLE))
+    columns = 1 + max((line.count(b"\t") for line in lines), default=0)
+    words = sum(len(line.split()) for line in lines)
+    return _SUBWORDS_A_WORD * words / columns / max(len(lines), 1)
 
 
 def _vocabulary(path: Path) -> Vocabulary | None:

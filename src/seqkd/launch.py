@@ -4,6 +4,9 @@ Snakemake's own lock outlives a `kill -9` or a power cut, and then the same comm
 somebody unlocks the folder by hand. Here a lock of the operating system, which dies with its
 process, says whether a run is really going on; if none is, the stale one is taken away.
 
+On a terminal the run is shown by `seqkd.terminal`: what is going on, and a line for each finished
+job. Elsewhere, and for dry runs and the like, Snakemake speaks for itself.
+
 On Slurm the jobs of a killed run live on. As long as there are any, nothing is started;
 `--cancel-orphans` as the first word cancels them (training saves its state) and goes on.
 """
@@ -11,7 +14,9 @@ On Slurm the jobs of a killed run live on. As long as there are any, nothing is 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +25,12 @@ from seqkd.orphans import cancel, orphans, without_history
 
 FOLDER = Path(".snakemake")
 _BUSY = 75  # EX_TEMPFAIL of sysexits.h: try again later
+_DISPLAY = ("--logger", "seqkd")
+# With these words somebody asks Snakemake for something else than a run, or for its own lines.
+_OTHERWISE = re.compile(
+    r"-[a-zA-Z]*[npqh]|--(dry-?run|quiet|verbose|logger|printshellcmds|lint|list.*|dag|rulegraph|"
+    r"(detailed-)?summary|report|help)(=.*)?"
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -28,6 +39,10 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: the words for Snakemake; before them `--cancel-orphans` if so wished.
     """
+    for name in _config_files(arguments):
+        if not Path(name).is_file():
+            _say(f"file not found: {name}")
+            raise SystemExit(1)
     FOLDER.mkdir(exist_ok=True)
     lock = os.open(FOLDER / "seqkd.lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -52,8 +67,23 @@ def main(arguments: list[str]) -> None:
         for name in without_history(FOLDER):
             _say(f"{name}: finished after that and kept; later changes of its code go unseen")
         unlock = [*snakemake, *arguments, "--unlock", "--quiet", "all"]
-        subprocess.run(unlock, check=True, stdout=subprocess.DEVNULL)
-    os.execv(sys.executable, [*snakemake, *arguments])
+        if subprocess.run(unlock, check=False, stdout=subprocess.DEVNULL).returncode:
+            raise SystemExit(1)  # Snakemake has said why, such as a mistake in the config
+    display = _DISPLAY if sys.stderr.isatty() and not _asks_otherwise(arguments) else ()
+    os.execv(sys.executable, [*snakemake, *arguments, *display])
+
+
+def _config_files(arguments: list[str]) -> list[str]:
+    """Return the words behind --configfile."""
+    for place, word in enumerate(arguments):
+        if word in ("--configfile", "--configfiles"):
+            rest = arguments[place + 1 :]
+            return list(itertools.takewhile(lambda each: not each.startswith("-"), rest))
+    return []
+
+
+def _asks_otherwise(arguments: list[str]) -> bool:
+    return any(_OTHERWISE.fullmatch(word) for word in arguments)
 
 
 def _say(text: str) -> None:

@@ -27,7 +27,9 @@ _PROGRESS = re.compile(
     r"(?P<note>.*), (?P<left>[^,]+) left$"
 )
 
-State = Literal["running", "finished", "failed"]
+_STOPPING = ("Terminating processes on user request", "Will exit after finishing")
+
+State = Literal["running", "finished", "failed", "stopped"]
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class Run:
     jobs: dict[str, Started]
     """By Snakemake's number of the job."""
     ended: bool
+    stopped: bool = False
+    """Somebody asked it to stop (Ctrl-C, SIGTERM)."""
 
     def by_output(self) -> dict[str, Started]:
         """Return the jobs by each file that they make."""
@@ -74,7 +78,7 @@ def read_run(lines: Iterable[str], log: Path = Path()) -> Run:
     """Return what a log of Snakemake says about its jobs."""
     jobs: dict[str, Started] = {}
     block: Started | None = None
-    failing = ended = False
+    failing = ended = stopped = False
     for line in lines:
         if found := _START.match(line) or _ERROR.match(line):
             block, failing = Started(found[1]), bool(_ERROR.match(line))
@@ -85,16 +89,18 @@ def read_run(lines: Iterable[str], log: Path = Path()) -> Run:
                 case "log":
                     block.log = found[2].partition(" (check ")[0]
                 case "jobid" if failing:
-                    block.state = "failed"
+                    block.state = "stopped" if stopped else "failed"
                     jobs[found[2]] = block
                 case "jobid":
                     jobs[found[2]] = block
         elif found := _FINISHED.match(line):
             jobs.setdefault(found[1], Started("")).state = "finished"
             block = None
+        elif line.startswith(_STOPPING):
+            stopped = True
         elif line.startswith("Complete log(s):"):
             ended = True
-    return Run(log, jobs, ended)
+    return Run(log, jobs, ended, stopped)
 
 
 def last_run(results: Path, folder: Path = FOLDER) -> Run | None:

@@ -84,6 +84,17 @@ def snakefile() -> Path:
     raise SeqkdError("no Snakefile here; run this from the folder that you cloned")
 
 
+def results_folder(folder: Path = Path("results")) -> Path:
+    """Return the folder of all experiments.
+
+    Raises:
+        SeqkdError: if there is none here.
+    """
+    if not folder.is_dir():
+        raise SeqkdError(f"no {folder}/ in {Path.cwd()}: go to the folder that the run was made in")
+    return folder
+
+
 def find_config(name: str | None) -> Path:
     """Return the file of an experiment, given the file itself or the experiment's name.
 
@@ -175,8 +186,10 @@ def plain_error(message: str) -> str:
     if found := re.search(r"No rule to produce (\S+)", message):
         return f"nothing in this experiment makes {found[1]}"
     if found := re.search(r"affected files:\s+(.*)", message, re.DOTALL):
-        return f"file not found: {', '.join(found[1].split())}"
+        return f"file not found: {', '.join(found[1].split())} (seen from {Path.cwd()})"
     lines = message.splitlines()
+    if lines[:1] == ["Traceback (most recent call last):"]:
+        return lines[-1]
     if len(lines) > 1 and re.match(r"\w+(Error|Exception) in ", lines[0]):
         lines = lines[1:]
     return " ".join(line.strip() for line in lines if not line.startswith("  File "))

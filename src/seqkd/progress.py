@@ -65,7 +65,7 @@ class Progress:
             self._bar.update(self._task, completed=self._done, note=text)
         elif now - self._last >= LOG_SECONDS:
             self._last = now
-            self._line(f"{text}, {_duration(self._remaining(now))} left")
+            self._line(f"{text}, {duration(self._remaining(now))} left")
 
     def _remaining(self, now: float) -> float:
         done = self._done - self._first
@@ -93,10 +93,11 @@ class Progress:
         if kind is None:
             seconds = time.monotonic() - self._start
             rate = self._count / max(seconds, 1e-9)
-            self._line(f"{rate:,.0f} {self._unit}/s, done in {_duration(seconds)}")
+            self._line(f"{rate:,.0f} {self._unit}/s, done in {duration(seconds)}")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in words: 2h 05m, or 5m 02s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"

@@ -5,6 +5,7 @@ This is what the results table, the figures and the report show; they decide not
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from seqkd.statistics import (
     bootstrap_scores,
     chrf_metric,
     corpus_scores,
-    holm,
+    corrected,
     interval,
     noise_floor,
     paired_bootstrap,
@@ -43,16 +44,22 @@ class Comparison:
     delta: float
     """Difference of the means over seeds; BLEU."""
     standard_error: float | None
-    """Of that difference by seeds alone (noise floor); None where no model has two seeds."""
+    """Of that difference by seeds alone (noise floor); None where it is not known."""
     p_bootstrap: float
     p_randomisation: float
     p_corrected: float = 1.0
     """The larger of the two, each after Holm's correction over the whole table."""
 
     @property
+    def within_noise(self) -> bool:
+        """Whether other seeds may well show no such difference: below two standard errors."""
+        return self.standard_error is not None and abs(self.delta) < 2 * self.standard_error
+
+    @property
     def stars(self) -> str:
-        """One for p below 0.05, two for p below 0.01."""
-        return "**" if self.p_corrected < 0.01 else "*" if self.p_corrected < 0.05 else ""
+        """One for p below 0.05, two for p below 0.01; in brackets within the noise of seeds."""
+        made = "**" if self.p_corrected < 0.01 else "*" if self.p_corrected < 0.05 else ""
+        return f"({made})" if made and self.within_noise else made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +120,8 @@ class Results:
     whole: bool
     """All sentences; else those without a near duplicate in training."""
     rows: Sequence[RowResult]
-    noise: Mapping[str, NoiseFloor | None]
+    noise: Mapping[str, Mapping[str, NoiseFloor]]
+    """By search and architecture, where some model of it has two seeds."""
     comparisons: int
     """Number of tests that the p values are corrected for."""
     resamples: int
@@ -194,12 +202,12 @@ def analyse(counted: Counted, *, whole: bool = True, resamples: int = RESAMPLES)
     kept = np.arange(len(test.references)) if whole else np.array(test.clean)
     reference_words = float(_words(test.references)[kept].sum())
     searches: dict[str, dict[str, SearchResult]] = {row.model: {} for row in config.rows}
-    noise: dict[str, NoiseFloor | None] = {}
+    noise: dict[str, dict[str, NoiseFloor]] = {}
     raw: list[tuple[str, str, str, Comparison]] = []
     for search, outputs in counted.searches.items():
         bleu = _Scored(config.rows, outputs.bleu, kept, bleu_metric(), resamples)
         chrf = _Scored(config.rows, outputs.chrf, kept, chrf_metric(), min(resamples, 1000))
-        noise[search] = noise_floor([bleu.spread(row) for row in config.rows])
+        noise[search] = _noise(config.rows, bleu)
         for row in config.rows:
             words = [float(outputs.words[row.model, seed][kept].sum()) for seed in row.seeds]
             searches[row.model][search] = SearchResult(
@@ -273,8 +281,18 @@ class _Scored:
         return paired
 
 
+def _noise(rows: Sequence[TableRow], bleu: _Scored) -> dict[str, NoiseFloor]:
+    """Pool the spread over seeds within each architecture: a teacher's says nothing of students."""
+    floors = {}
+    for architecture in dict.fromkeys(row.architecture for row in rows):
+        same = [bleu.spread(row) for row in rows if row.architecture == architecture]
+        if (floor := noise_floor(same)) is not None:
+            floors[architecture] = floor
+    return floors
+
+
 def _comparisons(
-    config: TableConfig, search: str, bleu: _Scored, noise: NoiseFloor | None
+    config: TableConfig, search: str, bleu: _Scored, noise: Mapping[str, NoiseFloor]
 ) -> list[tuple[str, str, str, Comparison]]:
     """Test every row against its baseline and its teacher; p values not corrected yet."""
     wanted = []
@@ -288,7 +306,13 @@ def _comparisons(
     compared = []
     for (row, role, other), p_randomisation in zip(wanted, randomised, strict=True):
         delta = bleu.spread(row).mean - bleu.spread(other).mean
-        error = noise.standard_error(len(row.seeds), len(other.seeds)) if noise else None
+        floors = [noise.get(each.architecture) for each in (row, other)]
+        variances = [
+            floor.variance(len(each.seeds))
+            for floor, each in zip(floors, (row, other), strict=True)
+            if floor is not None
+        ]
+        error = math.sqrt(sum(variances)) if len(variances) == 2 else None
         comparison = Comparison(
             other=other.model,
             delta=delta,
@@ -305,17 +329,17 @@ def _correct(
     searches: dict[str, dict[str, SearchResult]],
 ) -> None:
     """Correct all p values of the table together and put the comparisons into their rows."""
-    bootstrap = holm([comparison.p_bootstrap for *_, comparison in raw])
-    randomised = holm([comparison.p_randomisation for *_, comparison in raw])
-    for (model, search, role, comparison), first, second in zip(
-        raw, bootstrap, randomised, strict=True
-    ):
-        corrected = replace(comparison, p_corrected=max(first, second))
+    p_values = corrected(
+        [comparison.p_bootstrap for *_, comparison in raw],
+        [comparison.p_randomisation for *_, comparison in raw],
+    )
+    for (model, search, role, comparison), p_value in zip(raw, p_values, strict=True):
+        known = replace(comparison, p_corrected=p_value)
         result = searches[model][search]
         searches[model][search] = (
-            replace(result, baseline=corrected)
+            replace(result, baseline=known)
             if role == "baseline"
-            else replace(result, teacher=corrected)
+            else replace(result, teacher=known)
         )
 
 

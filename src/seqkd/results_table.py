@@ -87,15 +87,15 @@ def _blocks(results: Results) -> Iterator[Block]:
 def _cells(results: Results, row: RowResult) -> list[str]:
     seeds = max(len(other.row.seeds) for other in results.rows)
     own = len(row.row.seeds)
+    room = _room_for_stars(results)
     cells = [row_name(row) + (f" [{own}]" if own != seeds else "")]
     for search in results.searches:
         result = row.searches[search]
         cells.append(f"{result.bleu.spread.mean:.1f}{PLUS_MINUS}{result.bleu.margin:.1f}")
         if _seeded(results):
             cells.append(_sd(result.bleu))
-        cells.append(_delta(result.baseline))
-    teacher = row.searches[results.searches[1]].teacher
-    cells.append(_delta(teacher, noise=False))
+        cells.append(_delta(result.baseline, room))
+    cells.append(_delta(row.searches[results.searches[1]].teacher, room))
     if results.whole:
         cells.append("" if row.perplexity is None else f"{row.perplexity:.1f}")
         cells.append("" if row.mode_mean is None else percent(row.mode_mean))
@@ -106,13 +106,24 @@ def _sd(measured: Measured) -> str:
     return "n/a" if measured.spread.sd is None else f"{measured.spread.sd:.1f}"
 
 
-def _delta(comparison: Comparison | None, noise: bool = True) -> str:
+def _room_for_stars(results: Results) -> int:
+    compared = [
+        comparison
+        for row in results.rows
+        for result in row.searches.values()
+        for comparison in (result.baseline, result.teacher)
+        if comparison is not None
+    ]
+    return max((len(each.stars) for each in compared), default=0)
+
+
+def _delta(comparison: Comparison | None, room: int) -> str:
     if comparison is None:
         return "-"
     text = signed(comparison.delta)
-    if noise and comparison.standard_error is not None:
+    if comparison.standard_error is not None:
         text += f"{PLUS_MINUS}{comparison.standard_error:.1f}"
-    return f"{text}{comparison.stars:<2}"  # the stars have a place of their own: numbers align
+    return f"{text}{comparison.stars:<{room}}"  # stars have a place of their own: numbers align
 
 
 def percent(share: float) -> str:
@@ -145,18 +156,19 @@ def noise_note(results: Results) -> str:
             "One seed each: the spread over seeds and the noise floor are n/a, so whether another "
             "seed would show the same difference is not known, whatever its p."
         )
-    parts = [
-        f"K={width}: {floor.sd:.2f}"
-        for width, search in zip((1, results.config.beam), results.searches, strict=True)
-        if (floor := results.noise[search]) is not None
-    ]
     seeds = max(len(row.row.seeds) for row in results.rows)
-    degrees = next(floor.degrees for floor in results.noise.values() if floor is not None)
     other = any(len(row.row.seeds) != seeds for row in results.rows)
+    greedy, beam = (results.noise[search] for search in results.searches)
+    floors = "; ".join(
+        f"{name} {floor.sd:.2f} (K=1) and {beam[name].sd:.2f} (K={results.config.beam}) BLEU, "
+        f"{floor.degrees} degrees of freedom"
+        for name, floor in greedy.items()
+    )
     return (
         f"{seeds} seeds{' ([n]: n instead)' if other else ''}: means; sd: over seeds. "
-        f"{PLUS_MINUS} after {DELTA}: its standard error by seeds alone (noise floor; pooled sd of "
-        f"one training {', '.join(parts)} BLEU, {degrees} degrees of freedom)."
+        f"{PLUS_MINUS} after {DELTA}: its standard error by seeds alone (noise floor, from the sd "
+        f"of one training pooled by architecture: {floors}). Stars in brackets: {DELTA} is below "
+        "twice that, so other seeds may not show it."
     )
 
 

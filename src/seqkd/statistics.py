@@ -219,6 +219,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def corrected(*tests: Sequence[float]) -> list[float]:
+    """Return for each comparison the largest of its p values, each test corrected after Holm."""
+    return [max(p_values) for p_values in zip(*map(holm, tests), strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Mean over seeds, and standard deviation where there is more than one."""
@@ -239,20 +244,23 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """How far two trainings of one model differ by their seeds alone."""
+    """How far two trainings of one kind of model differ by their seeds alone."""
 
     sd: float
     """Standard deviation of one training, pooled over models; BLEU."""
     degrees: int
     """Degrees of freedom behind it: seeds less models."""
 
-    def standard_error(self, count_a: int, count_b: int) -> float:
-        """Return the standard error of a difference of means over so many seeds."""
-        return self.sd * math.sqrt(1 / count_a + 1 / count_b)
+    def variance(self, count: int) -> float:
+        """Return the variance of a mean over so many seeds."""
+        return self.sd**2 / count
 
 
 def noise_floor(groups: Sequence[Spread]) -> NoiseFloor | None:
-    """Pool the spread of all models with more than one seed; None if there is no such model."""
+    """Pool the spread of models with more than one seed; None if there is no such model.
+
+    Only models whose training varies alike may be pooled, such as those of one architecture.
+    """
     degrees = sum(group.count - 1 for group in groups)
     if degrees == 0:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from seqkd.report.html import Cell, Head, details, figure_cell, plain, table
+from seqkd.report.html import Cell, Head, details, figure_cell, glossary, name_of, plain, table
 from seqkd.report.material import Material
 from seqkd.report.svg import bars
 from seqkd.results_table import method_name
@@ -65,7 +65,7 @@ def texts(material: Material) -> str:
         name = method_name(text(entry, "targets"))
         rows.append(
             [
-                Cell(escape(name) + sub, name),
+                Cell(name_of(name) + sub, name),
                 figure_cell(number(entry, "pairs"), ",.0f"),
                 figure_cell(number(entry, "complexity"), ".3f"),
                 figure_cell(number(entry, "faithfulness"), ".3f"),
@@ -77,7 +77,8 @@ def texts(material: Material) -> str:
                 _share(entry, "repeated"),
             ]
         )
-    return table("What models learn from: gold and distilled targets", heads, rows)
+    made = table("What models learn from: gold and distilled targets", heads, rows)
+    return made + glossary(heads)
 
 
 def _share(entry: object, key: str, digits: int = 1) -> Cell:
@@ -111,7 +112,7 @@ def models(material: Material) -> str:
         )
         rows.append(
             [
-                Cell(escape(name) + sub, name),
+                Cell(name_of(name) + sub, name),
                 _share(entry, "same_as_teacher"),
                 figure_cell(number(entry, "bleu_to_teacher")),
                 _share(entry, "memorised"),
@@ -126,7 +127,7 @@ def models(material: Material) -> str:
         if base is not None
         else ""
     )
-    return table("How models behave on the test set, greedy", heads, rows) + note
+    return table("How models behave on the test set, greedy", heads, rows) + glossary(heads) + note
 
 
 def time_spent(material: Material) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from seqkd.report.html import Cell, Head, figure_cell, notes, plain, table
+from seqkd.report.html import Cell, Head, figure_cell, name_of, notes, plain, table
 from seqkd.report.material import Material
 from seqkd.report.plots import (
     all_rows,
@@ -156,7 +156,7 @@ def _cells(material: Material, row: RowResult) -> list[Cell]:
     greedy, beam = (row.searches[search] for search in results.searches)
     colour = colour_of(results.rows, row)
     name = (
-        f'<span class="chip c{colour}"></span>{_name(row)}'
+        f'<span class="chip c{colour}"></span>{name_of(row_name(row))}'
         f'<span class="sub">{escape(row.row.architecture)} {escape(row.row.label)}</span>'
     )
     cells = [
@@ -180,11 +180,6 @@ def _cells(material: Material, row: RowResult) -> list[Cell]:
     return cells
 
 
-def _name(row: RowResult) -> str:
-    """Return the method with breaks after `+` only."""
-    return escape(row_name(row)).replace("-", "&#8209;").replace("+", "+<wbr>")
-
-
 def _score(measured: Measured) -> Cell:
     mean, sd = measured.spread.mean, measured.spread.sd
     spread = f", sd {sd:.1f}" if sd is not None else ""
@@ -200,7 +195,7 @@ def _delta(comparison: Comparison | None) -> Cell:
     p = comparison.p_corrected
     error = comparison.standard_error
     noise = f"{PLUS_MINUS}{error:.1f} noise" if error is not None else f"p {_p(p)}"
-    kind = "sure" if p < 0.05 else "unsure"
+    kind = "sure" if p < 0.05 and not comparison.within_noise else "unsure"
     title = (
         f"against {comparison.other}: paired bootstrap p {_p(comparison.p_bootstrap)}, approximate "
         f"randomisation p {_p(comparison.p_randomisation)}, corrected p {_p(p)}"
@@ -256,7 +251,7 @@ def _compact(results: Results) -> str:
     for row in results.rows:
         greedy, searched = (row.searches[search] for search in results.searches)
         name = (
-            f'<span class="chip c{colour_of(results.rows, row)}"></span>{_name(row)}'
+            f'<span class="chip c{colour_of(results.rows, row)}"></span>{name_of(row_name(row))}'
             f'<span class="sub">{escape(row.row.architecture)} {escape(row.row.label)}</span>'
         )
         rows.append(

@@ -32,6 +32,11 @@ def plain(text: str) -> Cell:
     return Cell(escape(text), text)
 
 
+def name_of(method: str) -> str:
+    """Return a method's name as HTML that breaks after `+` only."""
+    return escape(method).replace("-", "&#8209;").replace("+", "+<wbr>")
+
+
 def figure_cell(value: float | None, form: str = ".1f", after: str = "") -> Cell:
     """Return a cell of one number, empty if there is none."""
     return Cell("", None) if value is None else Cell(f"{value:{form}}{after}", value)
@@ -113,6 +118,11 @@ def details(title: str, content: str) -> str:
     if not content:
         return ""
     return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
+def glossary(heads: Sequence[Head]) -> str:
+    """Return what headings mean, for those who cannot point at them."""
+    return notes([f"{head.title}: {head.about}" for head in heads if head.about])
 
 
 def notes(lines: Sequence[str]) -> str:

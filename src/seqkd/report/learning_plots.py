@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from seqkd.chart import Axis, Chart, Point, Series
@@ -37,10 +38,11 @@ def charts(material: Material) -> list[Chart]:
 def learning_curves(material: Material) -> Iterator[Chart]:
     """Dev BLEU against updates by architecture: first seeds, the stages of a model in a row."""
     rows = material.analyses[0].rows
+    drawn = {row.row.model for row in rows}
     for architecture in dict.fromkeys(row.row.architecture for row in rows):
         series = []
         for turn, row in enumerate(r for r in rows if r.row.architecture == architecture):
-            points = _curve(material.trained, (row.row.model, row.row.seeds[0]))
+            points = _curve(material.trained, (row.row.model, row.row.seeds[0]), drawn)
             if len(points) > 1:
                 name = method_name(row.row.method)
                 points[-1] = replace(points[-1], label=name, minor=True)
@@ -59,19 +61,22 @@ def learning_curves(material: Material) -> Iterator[Chart]:
             )
 
 
-def _curve(trained: Mapping[Key, Trained], key: Key) -> list[Point]:
-    """Return the validations of a model, after those of the model that it starts from."""
+def _curve(trained: Mapping[Key, Trained], key: Key, drawn: AbstractSet[str]) -> list[Point]:
+    """Return the validations of a model, after those of the model that it starts from.
+
+    Of a model that has a curve of its own, only the end: the curve of this one goes on from there.
+    """
     one = trained.get(key)
     if one is None:
         return []
-    before = _curve(trained, (one.parent, key[1])) if one.parent else []
+    before = _curve(trained, (one.parent, key[1]), drawn) if one.parent else []
     offset = before[-1].x if before else 0.0
     own = [
         Point(x=offset + point["update"], y=point["dev_bleu"])
         for point in one.curve
         if "update" in point and "dev_bleu" in point
     ]
-    return before + own
+    return (before[-1:] if one.parent in drawn else before) + own
 
 
 def oracle(material: Material) -> Chart | None:

@@ -64,7 +64,10 @@ def _missing(material: Material) -> str:
         "pruned, quantised and timed models": material.further,
     }
     left = [name for name, found in parts.items() if not found]
-    return f"Not in the results folder, so not here: {', '.join(left)}." if left else ""
+    told = f"Not in the results folder, so not here: {', '.join(left)}." if left else ""
+    if not material.further:
+        told += " config/overlays/compression.yaml adds speed, pruning and int8 to an experiment."
+    return told.strip()
 
 
 def _seeds(material: Material) -> str:

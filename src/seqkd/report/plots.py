@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from seqkd.chart import Axis, Chart, Point, Reference, Series
@@ -13,6 +14,7 @@ from seqkd.tables import megabytes
 
 PRUNED_COLOUR, FORMAT_COLOUR = 2, 3
 _ARCHITECTURE_COLOURS = (0, 1, 4, 5, 6, 7)
+_SAME = 0.01  # relative difference of costs that is none
 _MOST_LABELS = 12  # more points than that are not all named
 
 
@@ -127,13 +129,17 @@ def _method_point(
 
 
 def _front(points: Sequence[tuple[float, float]], smaller: bool) -> list[tuple[float, float]]:
-    """Return the points that no other beats on both axes, by cost ascending."""
+    """Return the points that no other beats on both axes, by cost ascending.
+
+    Costs within a percent count as the same: files of one architecture differ by a few bytes.
+    """
     front: list[tuple[float, float]] = []
-    best = float("-inf")
     for cost, quality in sorted(points, key=lambda p: (p[0] if smaller else -p[0], -p[1])):
-        if quality > best:
-            front.append((cost, quality))
-            best = quality
+        if front and quality <= front[-1][1]:
+            continue
+        if front and math.isclose(cost, front[-1][0], rel_tol=_SAME):
+            front.pop()
+        front.append((cost, quality))
     return sorted(front)
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from statistics import fmean
 
 from seqkd.chart import Axis, Chart, Point, Series, extent, log_ticks, number_label, ticks
 
@@ -104,7 +105,7 @@ def figure(chart: Chart, width: int = HALF) -> str:
         for series in shown
     )
     # Where each line is named at its end, a legend is needed only on a narrow screen.
-    direct = all(series.line and series.points[-1].label for series in shown)
+    direct = all(map(_named_at_end, shown))
     kind = "legend narrow" if direct else "legend"
     legend = f'<ul class="{kind}">{keys}</ul>' if len(shown) > 1 else ""
     return (
@@ -127,8 +128,11 @@ def svg(chart: Chart, width: int) -> str:
     _references(canvas)
     for series in chart.series:
         _series(canvas, series)
+    if not canvas.narrow:
+        _end_labels(canvas, [series for series in chart.series if _named_at_end(series)])
     for series in chart.series:
-        _labels(canvas, series)
+        if canvas.narrow or not _named_at_end(series):
+            _labels(canvas, series)
     return (
         f'<svg viewBox="0 0 {width} {canvas.height}" style="max-width:{width}px" role="img" '
         f'aria-label="{escape(chart.title)}. {escape(chart.caption)}">{"".join(canvas.parts)}</svg>'
@@ -240,6 +244,44 @@ def _interval(canvas: _Canvas, low: float, high: float, a: float, b: float) -> s
 def _marker(x: float, y: float, kind: str, title: str = "") -> str:
     told = f"<title>{escape(title)}</title>" if title else ""
     return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}">{told}</circle>'
+
+
+def _named_at_end(series: Series) -> bool:
+    return series.line and bool(series.points) and series.points[-1].label == series.name != ""
+
+
+def _end_labels(canvas: _Canvas, lines: Sequence[Series]) -> None:
+    """Write the names of lines in a column right of the drawing, each as near its end as can be."""
+    ordered = sorted(lines, key=lambda series: canvas.y(series.points[-1].y))
+    ends = [(canvas.x(s.points[-1].x), canvas.y(s.points[-1].y)) for s in ordered]
+    left = canvas.x.stop + 8
+    places = apart([b for _, b in ends], _LINE, canvas.y.stop, canvas.y.start)
+    for series, (a, b), place in zip(ordered, ends, places, strict=True):
+        if left - a > 3 * _RADIUS or abs(place - b) > _LINE / 2:
+            path = f"M{a:.1f} {b:.1f}L{left - 3:.1f} {place:.1f}"
+            canvas.parts.append(f'<path class="leader" d="{path}"/>')
+        canvas.text(left, place + 4.5, series.name, f"label c{series.colour}")
+
+
+def apart(wanted: Sequence[float], gap: float, first: float, last: float) -> list[float]:
+    """Return places in the order of those wanted, `gap` apart, as near to them as can be.
+
+    Args:
+        wanted: ascending.
+        gap: between neighbours, at least.
+        first: smallest place allowed.
+        last: largest place allowed; if there is no room for all, they begin at `first`.
+    """
+    # Pool adjacent violators: what is too close becomes a block around its mean.
+    blocks: list[list[float]] = []
+    for turn, value in enumerate(wanted):
+        blocks.append([value - turn * gap])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            last_block = blocks.pop()
+            blocks[-1] += last_block
+    bases = [fmean(block) for block in blocks for _ in block]
+    most = last - (len(wanted) - 1) * gap
+    return [max(first, min(base, most)) + turn * gap for turn, base in enumerate(bases)]
 
 
 def _labels(canvas: _Canvas, series: Series) -> None:

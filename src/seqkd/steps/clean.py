@@ -22,6 +22,7 @@ from rich.table import Table
 
 from seqkd.errors import SeqkdError, nearest
 from seqkd.monitor import is_going_on, last_run
+from seqkd.planning import results_folder
 
 RESULTS = Path("results")
 _KEPT = ("models", "tables", "figures", "report.html")
@@ -70,6 +71,7 @@ def experiment_folder(name: str) -> Path:
     Raises:
         SeqkdError: if it is anything else.
     """
+    results_folder(RESULTS)
     name = name.removeprefix(f"{RESULTS}/").rstrip("/")
     known = sorted(path.name for path in RESULTS.glob("*") if path.is_dir())
     if name not in known:

@@ -6,8 +6,9 @@
     seqkd compare home-assistant mine                            two experiments, row by row
 
 Scores are means over seeds. p is two-sided: paired bootstrap (10,000 resamples) and approximate
-randomisation over the same test sentences; between experiments it is corrected for the number of
-rows (Holm). A difference on other test sentences has no p.
+randomisation over the same test sentences. Between experiments it is the larger of the two, each
+corrected for the number of rows (Holm), as in the results table. A difference on other test
+sentences has no p. Whether other seeds would show the same is not in p: see the noise floor.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from seqkd.comparison import (
     test_sets_of,
 )
 from seqkd.errors import SeqkdError
-from seqkd.statistics import RESAMPLES, holm
+from seqkd.planning import results_folder
+from seqkd.statistics import RESAMPLES, corrected
+from seqkd.tables import signed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resamples < 100:
         raise SeqkdError(f"--resamples must be at least 100, got {args.resamples}")
     console = Console(highlight=False)
+    results_folder(args.results)
     folders = [_experiment(args.results, word) for word in (args.one, args.two)]
     if folders[0] and folders[1]:
         _experiments(console, folders[0], folders[1], args)
@@ -60,6 +64,10 @@ def run(args: argparse.Namespace) -> None:
         one, two = (load_side(folder, model, test_set, seed) for folder, model, seed in found)
         if one is None or two is None:
             raise SeqkdError("no scores of that seed; see the folder evaluations/")
+        for side, letter in ((one, "A"), (two, "B")):
+            seeds = ", ".join(str(each.seed) for each in side.evaluations)
+            name = f"{letter}: {side.model} of {side.results.name}, seed {seeds}"
+            console.print(escape(name), soft_wrap=True)
         console.print(_models(one, two, compare(one, two, target_of(one), args.resamples)))
 
 
@@ -84,20 +92,18 @@ def _models(one: Side, two: Side, differences: list[Difference]) -> Table:
     title = f"{one.first.test_set}: {one.first.sentences:,} sentences"
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for side, letter in ((one, "A"), (two, "B")):
-        seeds = ", ".join(str(each.seed) for each in side.evaluations)
-        name = f"{letter}: {escape(side.model)}\n{side.results.name}, seed {seeds}"
-        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("A", justify="right")
+    table.add_column("B", justify="right")
     table.add_column("B - A", justify="right")
     table.add_column("p boot.", justify="right")
     table.add_column("p rand.", justify="right")
     for each in differences:
         p_values = [_p(each.p_bootstrap), _p(each.p_randomisation)]
         scores = [f"{value:.1f}" for value in each.bleu]
-        table.add_row(f"BLEU {each.search}", *scores, f"{each.delta:+.1f}", *p_values)
+        table.add_row(f"BLEU {each.search}", *scores, signed(each.delta), *p_values)
     for each in differences:
         scores = [f"{value:.1f}" for value in each.chrf]
-        table.add_row(f"chrF {each.search}", *scores, f"{each.chrf[1] - each.chrf[0]:+.1f}")
+        table.add_row(f"chrF {each.search}", *scores, signed(each.chrf[1] - each.chrf[0]))
     rows: list[tuple[str, str, Callable[[float], str]]] = [
         ("perplexity", "perplexity", lambda x: f"{x:.2f}"),
         ("p(t = y^)", "mode_mean", lambda x: f"{x:.1%}"),
@@ -135,9 +141,11 @@ def _experiments(console: Console, first: Path, second: Path, args: argparse.Nam
 def _rows(title: str, pairs: list[tuple[str, list[Difference]]]) -> Table:
     """Return the table of all models that two experiments share, on one test set."""
     tested = [each for _, differences in pairs for each in differences if each.p_bootstrap]
-    corrected = dict(
-        zip(map(id, tested), holm([each.p_bootstrap or 1.0 for each in tested]), strict=True)
+    p_values = corrected(
+        [each.p_bootstrap or 1.0 for each in tested],
+        [each.p_randomisation or 1.0 for each in tested],
     )
+    surest = dict(zip(map(id, tested), p_values, strict=True))
     table = Table(title=title, title_justify="left")
     for heading in ("model", "search", "A", "B", "B - A", "p, Holm"):
         side: Literal["left", "right"] = "left" if heading in ("model", "search") else "right"
@@ -145,8 +153,8 @@ def _rows(title: str, pairs: list[tuple[str, list[Difference]]]) -> Table:
     for model, differences in pairs:
         for each in differences:
             scores = [f"{value:.1f}" for value in each.bleu]
-            p_value = _p(corrected.get(id(each)))
-            table.add_row(escape(model), each.search, *scores, f"{each.delta:+.1f}", p_value)
+            p_value = _p(surest.get(id(each)))
+            table.add_row(escape(model), each.search, *scores, signed(each.delta), p_value)
     return table
 
 

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from seqkd.monitor import Run, Started, is_going_on, last_lines, last_run, progress_in
 from seqkd.planning import Job, Plan, find_config, in_order, load, plan
+from seqkd.terminal import show_failure
 
 _STATES = ("done", "running", "failed", "waiting")
 
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         console.print(_running(running))
     for job in planned.needed:
         if states[_key(job)] == "failed":
-            _failed(console, job, args.lines)
+            show_failure(console, job.title, job.log[0] if job.log else "", args.lines)
 
 
 def _key(job: Job) -> str:
@@ -92,7 +93,9 @@ def _headline(planned: Plan, states: dict[str, str], last: Run | None, going_on:
     if "failed" in states.values():
         return "Stopped, with failures. Mend the cause and give the same command again."
     if last is None:
-        return "Never started."
+        return f"Never started, in {Path.cwd()}."
+    if last.stopped:
+        return "Stopped on request. The same command goes on where it stopped."
     if not last.ended:
         return "The last run was killed. The same command goes on where it stopped."
     return "Nothing is running; some jobs are to be done."
@@ -118,12 +121,3 @@ def _age(log: str) -> str:
     """Return a remark if a log has been silent for minutes: its job may be dead."""
     minutes = (time.time() - os.path.getmtime(log)) / 60
     return f" (silent for {minutes:.0f} minutes)" if minutes > 5 else ""
-
-
-def _failed(console: Console, job: Job, lines: int) -> None:
-    log = job.log[0] if job.log else ""
-    console.print(f"[bold red]failed:[/] {escape(job.title)}")
-    for line in last_lines(log, lines) or ["(its log is empty: it was killed, or never started)"]:
-        console.print(f"    {escape(line)}", soft_wrap=True)
-    if log:
-        console.print(f"    log: {escape(log)}", soft_wrap=True)
