@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from seqkd import compiled
 from seqkd.batching import ParallelTokens, encode_lines
 from seqkd.checkpoint import ModelInfo, load_ensemble, load_model, save_model
 from seqkd.code_hash import code_hash
@@ -110,7 +111,9 @@ def run(args: argparse.Namespace) -> None:
     if not len(trainer.indices):
         raise SeqkdError(f"no pair of {args.train_src} has 1 to {entry.training.max_length} tokens")
     inputs = _inputs(args)
-    settings = [{**to_dict(entry), "training": _deciding(entry)}, str(trainer.compute_dtype)]
+    pointwise = compiled.name(trainer.compute_dtype, device)
+    precision = str(trainer.compute_dtype)
+    settings = [{**to_dict(entry), "training": _deciding(entry)}, precision, pointwise]
     saved = ResumableState(
         args.state,
         fingerprint(settings, {k: v for k, v in inputs.items() if k != "config"},
@@ -306,6 +309,7 @@ def _write(
             "stopped_early": state.finished,
             "resumed_from_update": saved.resumed_from,
             "precision": info.precision,
+            "pointwise": compiled.name(trainer.compute_dtype, trainer.device),
             "processes": trainer.world,
             "hardware": hardware(trainer.device),
             "output": digest(args.model),
