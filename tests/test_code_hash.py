@@ -77,6 +77,15 @@ def test_a_real_change_moves_it(tree: Path, name: str, old: str, new: str):
     assert after(tree, name, old, new) != before
 
 
+def test_c_code_beside_a_module_is_part_of_it(tree: Path):
+    before = code_hash("pack.step", root=tree)
+    (tree / "pack" / "maths.c").write_text("int two(void) { return 2; }\n")
+    module._read.cache_clear()
+    with_c = code_hash("pack.step", root=tree)
+    assert with_c != before
+    assert after(tree, "pack/maths.c", "2", "3") not in (before, with_c)
+
+
 def test_it_follows_relative_imports_and_packages(tree: Path):
     assert set(closure("pack.deep.inner", root=tree)) == {
         "pack.deep", "pack.deep.inner", "pack.other",

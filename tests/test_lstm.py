@@ -4,10 +4,20 @@ import pytest
 import torch
 from torch import nn
 
+from seqkd import compiled
 from seqkd.models.architecture import LstmConfig
 from seqkd.models.dropout import DropoutNoise
 from seqkd.models.lstm import Lstm
 from seqkd.models.protocol import BOS
+
+
+@pytest.fixture(autouse=True, params=["compiled", "pytorch"])
+def _pointwise(request, monkeypatch):
+    """Everything holds with and without the compiled part."""
+    if request.param == "pytorch":
+        monkeypatch.setenv("SEQKD_COMPILED", "0")
+    elif compiled.library(torch.float32, torch.device("cpu")) is None:
+        pytest.skip("no C compiler here")
 
 
 def make(**options):

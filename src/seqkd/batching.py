@@ -167,15 +167,27 @@ def _fitting(lengths: Ints, tokens: int) -> int:
 
 def collate(data: ParallelTokens, indices: Ints) -> Batch:
     """Pad the chosen pairs into tensors."""
-    src, length = pad_rows([[*data.src[int(i)], EOS] for i in indices])
-    rows = [data.tgt[int(i)] for i in indices]
-    tgt_in, _ = pad_rows([[BOS, *row] for row in rows])
-    tgt_out, tgt_length = pad_rows([[*row, EOS] for row in rows])
+    src, length = _padded(data.src, indices)
+    tgt_out, tgt_length = _padded(data.tgt, indices)
+    tgt_in = tgt_out.roll(1, 1)
+    tgt_in[:, 0] = BOS
+    tgt_in[tgt_in == EOS] = PAD
     real = torch.arange(tgt_out.shape[1])[None] < tgt_length[:, None]
     # Soft targets lie end to end with one row for each word and one for `eos`.
     starts = torch.from_numpy(data.tgt.offsets[indices] + indices)
     soft = (starts[:, None] + torch.arange(tgt_out.shape[1]))[real]
     return Batch(src, length, tgt_in, tgt_out, real.reshape(-1).nonzero().squeeze(1), soft)
+
+
+def _padded(tokens: Tokens, indices: Ints) -> tuple[Tensor, Tensor]:
+    """Return ids of sentences with `eos`, padded to the longest, (B, S), and the lengths (B,)."""
+    starts_B1 = tokens.offsets[indices, None]
+    lengths_B1 = tokens.offsets[indices + 1, None] - starts_B1
+    place_1S = np.arange(lengths_B1.max() + 1)
+    ids = tokens.ids[np.minimum(starts_B1 + place_1S, len(tokens.ids) - 1)].astype(np.int64)
+    ids[place_1S == lengths_B1] = EOS
+    ids[place_1S > lengths_B1] = PAD
+    return torch.from_numpy(ids), torch.from_numpy(lengths_B1[:, 0] + 1)
 
 
 def source_rows(encoded: Iterable[list[int]]) -> list[list[int]]:

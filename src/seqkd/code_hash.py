@@ -61,10 +61,11 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         _drop_inert(node)
+    beside = path.with_suffix(".c")  # what a module has compiled is part of its code
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     parents = (name[:place] for place, letter in enumerate(name) if letter == ".")
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    return digest, (*_imports(tree, package), *parents)
+    code = ast.dump(tree).encode() + (beside.read_bytes() if beside.exists() else b"")
+    return hashlib.sha256(code).hexdigest(), (*_imports(tree, package), *parents)
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

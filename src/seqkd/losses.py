@@ -19,12 +19,15 @@ Wang et al. (2021), sec. 4.1 (batch-level).
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seqkd.compiled import library
 from seqkd.divergences import (
     Alongside,
     Objective,
@@ -48,6 +51,7 @@ __all__ = [
 ]
 
 CHUNK = 1024  # positions projected at a time: matrix products at full speed, and few of them
+ROWS = 64  # their number is a multiple of this
 _CACHED_ENTRIES = 1 << 18  # logits that softmax and loss work on at a time, 1 MiB in fp32
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -72,25 +76,34 @@ class _ProjectedLoss(torch.autograd.Function):
         soft: Soft | None,
         objective: Objective,
     ) -> tuple[Tensor, Tensor]:
-        dtype = hidden_ND.dtype
-        weight, bias = weight_VD.to(dtype), bias_V.to(dtype)
-        dhidden = torch.empty_like(hidden_ND)
+        dtype, count = hidden_ND.dtype, len(target_N)
+        weight, bias = weight_VD.to(dtype), bias_V.float()
+        chunks = _chunks(count)
+        hidden = F.pad(hidden_ND, (0, 0, 0, chunks[-1].stop - count))
+        dhidden = torch.empty_like(hidden)
         dweight = None
         dbias = torch.zeros_like(bias_V)
         sums = torch.zeros(2, dtype=torch.float64, device=hidden_ND.device)
         kd_N1 = None
         if soft is not None and objective.select < 1.0:
-            chosen_N = _hardest(hidden_ND, weight, bias, target_N, objective.select)
+            chosen_N = _hardest(hidden, weight, bias, target_N, objective.select)
             kd_N1 = objective.kd_weight * chosen_N.float()[:, None]
         plain = soft is None and not objective.label_smoothing
-        for start in range(0, len(target_N), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            logits = torch.addmm(bias, hidden_ND[chunk], weight.t())
+        lib = library(dtype, hidden_ND.device) if plain else None
+        size = chunks[0].stop
+        all_logits = hidden.new_empty(size, len(weight))
+        for chunk in chunks:
+            real = min(size, count - chunk.start)
+            logits = all_logits[:real]
+            torch.mm(hidden[chunk], weight.t(), out=all_logits)
+            all_logits[real:] = 0  # padding has no gradient
+            if lib is not None:
+                sums += _compiled_nll_gradient_(lib, logits, bias, target_N[chunk], dbias)
             gold_p = []
-            for rows in _cached_rows(logits):
+            for rows in _cached_rows(logits) if lib is None else ():
                 part = logits[rows]
-                where = slice(start + rows.start, start + rows.start + len(part))
-                scores = part.float() if dtype != torch.float32 else part
+                where = slice(chunk.start + rows.start, chunk.start + rows.stop)
+                scores = torch.add(part, bias, out=part) if dtype == torch.float32 else part + bias
                 if plain:
                     gold_p.append(_nll_gradient_(scores, target_N[where]))
                 else:
@@ -101,16 +114,16 @@ class _ProjectedLoss(torch.autograd.Function):
                 dbias += scores.sum(0)
                 if scores is not part:
                     part.copy_(scores)  # the logits' gradient takes the place of the logits
-            if plain:
+            if gold_p:
                 sums -= torch.cat(gold_p).clamp_min_(_TINY).log_().double().sum()
-            torch.mm(logits, weight, out=dhidden[chunk])
+            torch.mm(all_logits, weight, out=dhidden[chunk])
             if dweight is None:
-                dweight = torch.mm(logits.t(), hidden_ND[chunk]).float()
+                dweight = torch.mm(all_logits.t(), hidden[chunk]).float()
             elif dtype == torch.float32:
-                dweight.addmm_(logits.t(), hidden_ND[chunk])
+                dweight.addmm_(all_logits.t(), hidden[chunk])
             else:
-                dweight.add_(torch.mm(logits.t(), hidden_ND[chunk]))
-        ctx.save_for_backward(dhidden, dweight, dbias)
+                dweight.add_(torch.mm(all_logits.t(), hidden[chunk]))
+        ctx.save_for_backward(dhidden[:count], dweight, dbias)
         ctx.mark_non_differentiable(nll := sums[1].clone())
         return sums[0].float(), nll
 
@@ -118,9 +131,22 @@ class _ProjectedLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         # The gradients are this node's own, and a graph is gone through once: scale in place.
-        dhidden, dweight, dbias = ctx.saved_tensors
-        gradients = dhidden.mul_(scale), dweight.mul_(scale), dbias.mul_(scale)
+        gradients = ctx.saved_tensors
+        if scale.is_cuda or scale.item() != 1.0:  # asking a GPU costs more than multiplying
+            for gradient in gradients:
+                gradient.mul_(scale)
         return *gradients, None, None, None
+
+
+def _chunks(count: int) -> list[slice]:
+    """Split positions into chunks of one size, a multiple of `ROWS`; the last may go beyond.
+
+    A CPU library makes a program for each shape of product, which costs several times what the
+    product does. So there must be few shapes, though each batch has another number of positions.
+    """
+    parts = -(-count // CHUNK)
+    size = -(-count // (parts * ROWS)) * ROWS
+    return [slice(k * size, (k + 1) * size) for k in range(-(-count // size))]
 
 
 def _cached_rows(logits: Tensor) -> list[slice]:
@@ -137,11 +163,10 @@ def _hardest(
     It takes a projection of its own: what is hard is known only when all positions are.
     """
     nll = []
-    for start in range(0, len(target_N), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        logits = torch.addmm(bias, hidden_ND[chunk], weight.t()).float()
-        gold = logits.gather(1, target_N[chunk, None]).squeeze(1)
-        nll.append(logits.logsumexp(1) - gold)
+    for chunk in _chunks(len(target_N)):
+        gold_N1 = target_N[chunk, None]
+        logits = torch.mm(hidden_ND[chunk], weight.t())[: len(gold_N1)] + bias
+        nll.append(logits.logsumexp(1) - logits.gather(1, gold_N1).squeeze(1))
     order = torch.cat(nll).sort(descending=True, stable=True).indices
     chosen = torch.zeros(len(order), dtype=torch.bool, device=order.device)
     return chosen.index_fill_(0, order[: round(share * len(order))], True)
@@ -156,6 +181,19 @@ def _nll_gradient_(scores_NV: Tensor, target_N: Tensor) -> Tensor:
     gold_p_N1 = scores_NV.gather(1, target_N[:, None])
     scores_NV.scatter_(1, target_N[:, None], gold_p_N1 - 1)
     return gold_p_N1
+
+
+def _compiled_nll_gradient_(
+    lib: ctypes.CDLL, logits_NV: Tensor, bias_V: Tensor, target_N: Tensor, dbias_V: Tensor
+) -> float:
+    """Do what `_nll_gradient_` does, and the bias, in one pass; return the summed NLL."""
+    work_V = torch.empty_like(bias_V)
+    target_N = target_N.contiguous()
+    nll: float = lib.nll_gradient(
+        logits_NV.data_ptr(), bias_V.data_ptr(), target_N.data_ptr(), *logits_NV.shape,
+        dbias_V.data_ptr(), work_V.data_ptr(), _TINY,
+    )  # fmt: skip
+    return nll
 
 
 def _loss_and_gradient_(

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqkd.compiled import library
+
 
 class DropoutNoise:
     """Random bytes for the dropout masks of one batch.
@@ -29,8 +31,14 @@ class DropoutNoise:
     ) -> Tensor:
         """Return a mask of 0 and 1 / (1 - rate), the rate rounded to 1/256."""
         dropped = round(256 * rate)
-        kept = self._bytes(shape, device) >= dropped
-        return kept.to(dtype).mul_(256 / (256 - dropped))
+        scale = 256 / (256 - dropped)
+        drawn = self._bytes(shape, device)
+        lib = library(dtype, device)
+        if lib is None:
+            return (drawn >= dropped).to(dtype).mul_(scale)
+        mask = torch.empty(drawn.shape, dtype=dtype)
+        lib.dropout_mask(drawn.data_ptr(), drawn.numel(), dropped, scale, mask.data_ptr())
+        return mask
 
     def _bytes(self, shape: Sequence[int], device: torch.device) -> Tensor:
         if device.type == "cuda":

@@ -122,8 +122,6 @@ class Lstm(nn.Module):
 
     def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return memory (B, S, H) and the decoder's first outputs and cells, each (L, B, H)."""
-        rows = torch.arange(len(src_BS), device=src_BS.device)
-        last_B = length_B - 1
         x_SBE = self._embed(src_BS.t(), self.src_embedding_VE)
         h_last, c_last = [], []
         for layer, recurrent in enumerate(self.encoder_recurrent):
@@ -133,10 +131,11 @@ class Lstm(nn.Module):
             if recurrent.shape[0] == 2:
                 x_SBE, h, c = self._both_ways(gates, recurrent, length_B)
             else:
-                h_all, c_all = lstm_layer(gates.unsqueeze(1), recurrent, self.compute_dtype)
-                x_SBE = h_all.squeeze(1)
-                h, c = x_SBE[last_B, rows], c_all[last_B, 0, rows]
-            h_last.append(h.float())
+                h_all, h, c = lstm_layer(
+                    gates.unsqueeze(1), recurrent, length_B - 1, self.compute_dtype
+                )
+                x_SBE, h, c = h_all.squeeze(1), h[0], c[0]
+            h_last.append(h)
             c_last.append(c)
         return x_SBE.transpose(0, 1).contiguous(), torch.stack(h_last), torch.stack(c_last)
 
@@ -151,12 +150,9 @@ class Lstm(nn.Module):
         reverse_SB = torch.where(time_S1 < length_B, length_B - 1 - time_S1, time_S1)
         forward_SBG, backward_SBG = gates_SBG.chunk(2, dim=-1)
         gates = torch.stack([forward_SBG, backward_SBG[reverse_SB, rows]], dim=1)
-        h, c = lstm_layer(gates, recurrent_DHG, self.compute_dtype)
-        last = length_B - 1
-        h_last = torch.cat([h[last, 0, rows], h[last, 1, rows]], dim=-1)
-        c_last = torch.cat([c[last, 0, rows], c[last, 1, rows]], dim=-1)
+        h, h_last, c_last = lstm_layer(gates, recurrent_DHG, length_B - 1, self.compute_dtype)
         outputs = torch.cat([h[:, 0], h[:, 1][reverse_SB, rows]], dim=-1)
-        return outputs, h_last, c_last
+        return outputs, torch.cat(list(h_last), dim=-1), torch.cat(list(c_last), dim=-1)
 
     def _attention_inputs(self, memory_BSH: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
         keys_BSH = self._linear(memory_BSH, self.attention_HH)

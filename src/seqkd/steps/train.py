@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from seqkd import compiled
 from seqkd.batching import ParallelTokens, encode_lines
 from seqkd.checkpoint import ModelInfo, load_ensemble, load_model, save_model
 from seqkd.code_hash import code_hash
@@ -143,7 +144,8 @@ def _make(
     )  # fmt: skip
     if not len(trainer.indices):
         raise SeqkdError(f"no pair of {args.train_src} has 1 to {entry.training.max_length} tokens")
-    saved = ResumableState(args.state, f"{work} {trainer.compute_dtype}", args.save_seconds)
+    arithmetic = f"{trainer.compute_dtype} {compiled.name(trainer.compute_dtype, device)}"
+    saved = ResumableState(args.state, f"{work} {arithmetic}", args.save_seconds)
     _train(trainer, saved, entry)
     if trainer.rank == 0:
         _write(args, entry, trainer, saved, inputs, work, src_vocab, tgt_vocab, started)
@@ -327,6 +329,7 @@ def _write(
             "stopped_early": state.finished,
             "resumed_from_update": saved.resumed_from,
             "precision": info.precision,
+            "pointwise": compiled.name(trainer.compute_dtype, trainer.device),
             "processes": trainer.world,
             "hardware": hardware(trainer.device),
             "work": work,

@@ -1,0 +1,118 @@
+"""The optional compiled part: `compiled.c`, built by the C compiler of the machine if it has one.
+
+A CPU spends more on PyTorch's small operations, each a pass over memory, than on the matrix
+products of an LSTM. `compiled.c` does in one pass what takes ten to twenty of them. Nothing needs
+it: without a compiler, on a GPU, or with SEQKD_COMPILED=0, PyTorch's operations do the same, to
+rounding. It is plain C behind ctypes and so compiles in a second, once; the library is kept in
+the user's cache under a name made of source, options and processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from ctypes import c_double, c_float, c_int64, c_void_p
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_SOURCE = Path(__file__).with_suffix(".c")
+_COMMON = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-shared", "-fPIC"]
+_TARGETS = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], []]
+_DTYPES = {torch.float32: [], torch.bfloat16: ["-DBF16"]}
+_SECONDS = 60  # that a compiler may take
+
+
+def library(dtype: torch.dtype, device: torch.device) -> ctypes.CDLL | None:
+    """Return the functions of `compiled.c` for `dtype` on a CPU, or None where there are none."""
+    if device.type != "cpu" or os.environ.get("SEQKD_COMPILED") == "0":
+        return None
+    return _library(dtype)
+
+
+def name(dtype: torch.dtype, device: torch.device) -> str:
+    """Return what does the pointwise work, for manifests: `compiled` or `pytorch`."""
+    return "pytorch" if library(dtype, device) is None else "compiled"
+
+
+def pointer(tensor: Tensor | None) -> int | None:
+    """Return where a tensor begins, for C."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+@functools.cache
+def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
+    compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+    if compiler is None or dtype not in _DTYPES:
+        return None
+    for folder in _folders():
+        for target in _TARGETS:
+            try:
+                return _declared(ctypes.CDLL(_built(folder, compiler, [*target, *_DTYPES[dtype]])))
+            except (OSError, subprocess.SubprocessError):
+                continue
+    return None
+
+
+def _folders() -> Iterator[str]:
+    """Yield where a library may be kept: the user's cache, or elsewhere if that is read-only."""
+    yield os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "seqkd")
+    yield tempfile.mkdtemp(prefix="seqkd-")
+
+
+def _built(folder: str, compiler: str, options: list[str]) -> str:
+    """Return the path of the library, compiled first if need be.
+
+    Raises:
+        OSError: if it cannot be written.
+        subprocess.SubprocessError: if the compiler refuses.
+    """
+    command = [*compiler.split(), *_COMMON, *options]
+    key = hashlib.sha256(b"\n".join([_SOURCE.read_bytes(), repr(command).encode(), _processor()]))
+    path = Path(folder, f"compiled-{key.hexdigest()[:16]}.so")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        subprocess.run(
+            [*command, str(_SOURCE), "-o", str(part), "-lm"],
+            check=True, timeout=_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
+        )  # fmt: skip
+        part.replace(path)  # several processes may build it at once
+    return str(path)
+
+
+def _processor() -> bytes:
+    """Name the processor: code for one may not run on another that shares the cache."""
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    except OSError:
+        return " ".join([platform.machine(), platform.processor()]).encode()
+    return b"\n".join(sorted({x for x in lines if x.startswith((b"flags", b"Features", b"model"))}))
+
+
+def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
+    """Tell ctypes the arguments: a pointer to a structure or data, a size, or a stride."""
+    data, size = c_void_p, c_int64
+    arguments: dict[str, list[Any]] = {
+        "lstm_forward": [data, size, data],
+        "lstm_backward": [data, size, data, size, size, data, size],
+        "attend": [data, size],
+        "attend_backward": [data, size, data],
+        "output_forward": [data, size, data],
+        "output_backward": [data, size, data, size],
+        "dropout_mask": [data, size, size, c_float, data],
+        "nll_gradient": [data, data, data, size, size, data, data, c_float],
+    }
+    for function, types in arguments.items():
+        getattr(lib, function).argtypes, getattr(lib, function).restype = types, None
+    lib.nll_gradient.restype = c_double
+    return lib
