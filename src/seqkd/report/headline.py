@@ -64,8 +64,9 @@ def _findings(material: Material) -> Iterator[tuple[str, str, str]]:
 
 
 def _significance(comparison: Comparison) -> str:
-    p = comparison.p_corrected
-    return f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} after correction"
+    error = comparison.standard_error
+    seeds = f", {PLUS_MINUS}{error:.1f} by seeds" if error is not None else ""
+    return f"p {_p(comparison.p_corrected)} after correction{seeds}"
 
 
 def _speed_finding(

@@ -59,7 +59,9 @@ class _Scale:
             return [float(n) for n in range(len(self.axis.categories))]
         if self.axis.log:
             values = log_ticks(self.low, self.high)
-            return values if len(values) > 1 else [self.low * 1.01, self.high * 0.99]
+            # Three digits stay within the two percent that the ends leave.
+            ends = [float(f"{value:.3g}") for value in (self.low * 1.02, self.high * 0.98)]
+            return values if len(values) > 1 else ends
         return ticks(self.low, self.high, count)
 
     def label(self, value: float) -> str:
