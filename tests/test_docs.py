@@ -162,3 +162,21 @@ def test_the_default_experiment_is_the_one_that_the_pages_describe():
     config = load_experiment(DEFAULTS, HOME_ASSISTANT)
     names = {row.model for row in Experiment(config).rows}
     assert "lstm-2x64.seq-kd_seq-inter.from-lstm-2x256" in names
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    import errno
+    import os
+
+    from seqkd import cli
+    from seqkd.steps import clean
+
+    def full(args: argparse.Namespace) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(clean, "run", full)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["clean", "x"])
+    assert stopped.value.code == (
+        "seqkd clean: No space left on device: free some, then give the same command again"
+    )

@@ -109,7 +109,10 @@ def _main(words: list[str]) -> None:
     except SeqkdError as error:
         raise SystemExit(f"seqkd {verb}: {error}") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOENT, errno.EROFS):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            told = f"{error.strerror}: free some, then give the same command again"
+            raise SystemExit(f"seqkd {verb}: {told}") from None
+        if error.errno in (errno.EACCES, errno.ENOENT, errno.EROFS):
             raise SystemExit(f"seqkd {verb}: {error}") from None
         raise
     except RuntimeError as error:

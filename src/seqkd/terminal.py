@@ -155,7 +155,8 @@ def _clock(seconds: float) -> str:
 def show_failure(console: Console, title: str, log: str, lines: int) -> None:
     """Print which job failed, and the last lines of its log."""
     console.print(f"[bold red]failed:[/] {escape(title)}", soft_wrap=True)
-    for line in last_lines(log, lines) or ["(its log is empty: it was killed, or never started)"]:
+    empty = "(its log is empty: it was killed, or never started, or the disk is full)"
+    for line in last_lines(log, lines) or [empty]:
         console.print(f"    {escape(line)}", soft_wrap=True)
     if log:
         console.print(f"    log: {escape(log)}", soft_wrap=True)

@@ -30,6 +30,8 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         """Begin to show."""
         self._terminal = Terminal()
+        # On a full disk Snakemake cannot write its own log; pages about that would bury the cause.
+        logging.raiseExceptions = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one event on."""
