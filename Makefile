@@ -24,7 +24,7 @@ test: $(VENV)/.ready
 	@pytest -m "not slurm" $(ARGS)
 
 test-slurm: $(VENV)/.ready
-	@pytest -m slurm $(ARGS)
+	@pytest -m slurm --capture=no --verbose $(ARGS)
 
 environment: $(VENV)/.ready
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seqkd.launch import main
 from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
 
 pytestmark = pytest.mark.workflow
@@ -197,6 +198,26 @@ def test_the_lock_of_a_killed_run_is_cleared(finished: Workspace):
     assert done.returncode == 0, done.stderr
     assert "an earlier run was killed" in done.stderr
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_nothing_is_unlocked_where_a_running_run_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A file system without locks, and the lock of a run that may be going on."""
+    started: list[list[str]] = []
+
+    def unsupported(file: int, how: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
+    (tmp_path / ".snakemake" / "locks" / "0.output.lock").touch()
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    monkeypatch.setattr("os.execv", lambda program, words: started.append(words))
+    monkeypatch.setattr("subprocess.run", lambda *words, **options: pytest.fail("unlocked"))
+    monkeypatch.setattr("seqkd.launch.orphans", lambda folder: [])
+    main(["--dry-run"])
+    assert started == [[sys.executable, "-m", "snakemake", "--dry-run"]]
 
 
 def test_two_runs_in_one_folder_are_refused(finished: Workspace):

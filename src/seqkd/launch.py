@@ -45,11 +45,14 @@ def main(arguments: list[str]) -> None:
             raise SystemExit(1)
     FOLDER.mkdir(exist_ok=True)
     lock = os.open(FOLDER / "seqkd.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    alone = True
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         _say("another run is going on in this folder; wait for it, or stop it")
         raise SystemExit(_BUSY) from None
+    except OSError:  # no locks on this file system: Snakemake's own must do
+        alone = False
     if arguments[:1] == ["--cancel-orphans"]:
         arguments = arguments[1:]
         if cancelled := cancel(Path.cwd()):
@@ -62,7 +65,7 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(_BUSY)
     os.set_inheritable(lock, True)  # it must live as long as Snakemake, not as this program
     snakemake = [sys.executable, "-m", "snakemake"]
-    if any((FOLDER / "locks").glob("*.lock")):
+    if alone and any((FOLDER / "locks").glob("*.lock")):
         _say("an earlier run was killed: going on where it stopped")
         for name in without_history(FOLDER):
             _say(f"{name}: finished after that and kept; later changes of its code go unseen")
