@@ -64,8 +64,9 @@ static inline float tanh_(float x) {
 
 typedef struct {
     size rows, width;
+    size rows_a_bias;
     const real *before;                 // (T, R, G): the input's part of the gates, or null
-    const float *bias;                  // (G), where `before` is null
+    const float *bias;                  // (R / rows_a_bias, G)
     real *gates;                        // (T, R, G), after their nonlinearities
     float *cells;                       // (T + 1, R, H)
     real *out;                          // h, (T, R, H)
@@ -74,7 +75,7 @@ typedef struct {
     size up_step, up_row;
     const real *drop;                   // (T, R, H) or null
     real *dgates;                       // (T, R, G)
-    float *dcell;                       // (R, H)
+    float *dcell, *dbias;               // (R, H), (R / rows_a_bias, G)
     const size *last;                   // (R): the step whose state is an output too, or null
     const float *dlast_h, *dlast_c;     // (R, H): gradients of that state
 } Lstm;
@@ -86,14 +87,14 @@ void lstm_forward(const Lstm *s, size t, const real *restrict product) {
         size row = t * s->rows + r;
         const real *restrict z = product + r * 4 * H;
         const real *restrict before = s->before ? s->before + row * 4 * H : 0;
-        const float *restrict bias = s->bias;
+        const float *restrict bias = s->bias + r / s->rows_a_bias * 4 * H;
         real *restrict gates = s->gates + row * 4 * H;
         const float *restrict c_before = s->cells + row * H;
         float *restrict c = s->cells + (row + s->rows) * H;
         real *restrict h = s->out + t * s->out_step + r * s->out_row;
         if (before) {
             #pragma omp simd
-            for (size j = 0; j < 4 * H; j++) a[j] = wide(z[j]) + wide(before[j]);
+            for (size j = 0; j < 4 * H; j++) a[j] = wide(z[j]) + wide(before[j]) + bias[j];
         } else {
             #pragma omp simd
             for (size j = 0; j < 4 * H; j++) a[j] = wide(z[j]) + bias[j];
@@ -158,15 +159,22 @@ void lstm_backward(const Lstm *s, size t, const void *above, size above_row, siz
         const real *restrict a = s->gates + row * 4 * H;
         const float *restrict c_before = s->cells + row * H, *restrict c = c_before + s->rows * H;
         real *restrict d = s->dgates + row * 4 * H;
+        float *restrict dbias = s->dbias + r / s->rows_a_bias * 4 * H;
         #pragma omp simd
         for (size j = 0; j < H; j++) {
             float o = wide(a[j]), i = wide(a[H + j]), f = wide(a[2 * H + j]), g = wide(a[3 * H + j]);
             float y = tanh_(c[j]);
             float through = dh[j] * o, dc = dcell[j] + through * (1 - y * y);
-            d[j] = narrow(through * y * (1 - o));
-            d[H + j] = narrow(dc * g * i * (1 - i));
-            d[2 * H + j] = narrow(dc * c_before[j] * f * (1 - f));
-            d[3 * H + j] = narrow(dc * i * (1 - g * g));
+            float d_o = through * y * (1 - o), d_i = dc * g * i * (1 - i);
+            float d_f = dc * c_before[j] * f * (1 - f), d_g = dc * i * (1 - g * g);
+            d[j] = narrow(d_o);
+            d[H + j] = narrow(d_i);
+            d[2 * H + j] = narrow(d_f);
+            d[3 * H + j] = narrow(d_g);
+            dbias[j] += d_o;
+            dbias[H + j] += d_i;
+            dbias[2 * H + j] += d_f;
+            dbias[3 * H + j] += d_g;
             dcell[j] = dc * f;
         }
     }

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seqkd.models.architecture import LstmConfig
 from seqkd.models.dropout import DropoutNoise
+from seqkd.models.product import product
 from seqkd.models.protocol import State
 from seqkd.models.recurrence import attentional_decoder, lstm_layer, lstm_step_
 
@@ -106,12 +107,6 @@ class Lstm(nn.Module):
     def _embed(self, token: Tensor, table_VE: Tensor) -> Tensor:
         return self._drop(F.embedding(token, table_VE).to(self.compute_dtype))
 
-    def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        dtype = self.compute_dtype
-        rows, matrix = x.reshape(-1, x.shape[-1]), weight.to(dtype)
-        flat = rows @ matrix if bias is None else torch.addmm(bias.to(dtype), rows, matrix)
-        return flat.view(*x.shape[:-1], weight.shape[1])
-
     @property
     def target_embedding_VE(self) -> Tensor:
         """Target word vectors, also when they are tied to the output projection."""
@@ -127,20 +122,18 @@ class Lstm(nn.Module):
         for layer, recurrent in enumerate(self.encoder_recurrent):
             if layer:
                 x_SBE = self._drop(x_SBE)
-            gates = self._linear(x_SBE, self.encoder_input[layer], self.encoder_bias[layer])
+            gates, bias = product(x_SBE, self.encoder_input[layer]), self.encoder_bias[layer]
             if recurrent.shape[0] == 2:
-                x_SBE, h, c = self._both_ways(gates, recurrent, length_B)
+                x_SBE, h, c = self._both_ways(gates, recurrent, bias, length_B)
             else:
-                h_all, h, c = lstm_layer(
-                    gates.unsqueeze(1), recurrent, length_B - 1, self.compute_dtype
-                )
+                h_all, h, c = lstm_layer(gates[:, None], recurrent, bias[None], length_B - 1)
                 x_SBE, h, c = h_all.squeeze(1), h[0], c[0]
             h_last.append(h)
             c_last.append(c)
         return x_SBE.transpose(0, 1).contiguous(), torch.stack(h_last), torch.stack(c_last)
 
     def _both_ways(
-        self, gates_SBG: Tensor, recurrent_DHG: Tensor, length_B: Tensor
+        self, gates_SBG: Tensor, recurrent_DHG: Tensor, bias_G: Tensor, length_B: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run a layer forwards and backwards; return outputs (S, B, H), last output and cell."""
         steps, batch, _ = gates_SBG.shape
@@ -150,12 +143,12 @@ class Lstm(nn.Module):
         reverse_SB = torch.where(time_S1 < length_B, length_B - 1 - time_S1, time_S1)
         forward_SBG, backward_SBG = gates_SBG.chunk(2, dim=-1)
         gates = torch.stack([forward_SBG, backward_SBG[reverse_SB, rows]], dim=1)
-        h, h_last, c_last = lstm_layer(gates, recurrent_DHG, length_B - 1, self.compute_dtype)
+        h, h_last, c_last = lstm_layer(gates, recurrent_DHG, bias_G.view(2, -1), length_B - 1)
         outputs = torch.cat([h[:, 0], h[:, 1][reverse_SB, rows]], dim=-1)
         return outputs, torch.cat(list(h_last), dim=-1), torch.cat(list(c_last), dim=-1)
 
     def _attention_inputs(self, memory_BSH: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
-        keys_BSH = self._linear(memory_BSH, self.attention_HH)
+        keys_BSH = product(memory_BSH, self.attention_HH)
         return keys_BSH, padding_mask(length_B, memory_BSH.shape[1])
 
     # ------------------------------------------------------------------ teacher forcing
@@ -168,15 +161,14 @@ class Lstm(nn.Module):
         batch, steps = tgt_in_BT.shape
         device = src_BS.device
         embedded_TBE = self._embed(tgt_in_BT.t(), self.target_embedding_VE)
-        gates_TBG = self._linear(embedded_TBE, self.decoder_input, self.decoder_bias[0])
+        gates_TBG = product(embedded_TBE, self.decoder_input)
         between = (config.layers - 1, steps, batch, config.width)
         hidden_TBH = attentional_decoder(
             gates_TBG, h0, c0, memory_BSH, keys_BSH, mask_BS, self.combine,
-            list(self.decoder_recurrent), list(self.decoder_bias)[1:],
+            list(self.decoder_recurrent), list(self.decoder_bias),
             drop_layers=self._dropout(*between, device=device) if config.layers > 1 else None,
             drop_output=self._dropout(*between[1:], device=device),
             feeding=config.input_feeding,
-            dtype=self.compute_dtype,
         )  # fmt: skip
         return hidden_TBH.transpose(0, 1)
 

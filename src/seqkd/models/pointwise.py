@@ -6,7 +6,7 @@ operations and work anywhere; `pointwise_compiled` has the same in one pass each
 Cell states, nonlinearities and sums over time are fp32; products come in and go out in the dtype
 of the weights.
 
-Shapes: T time, R rows, H state width, G = 4 H gates, B batch, S source length.
+Shapes: T time, R rows, H state width, G = 4 H gates, D directions, B batch, S source length.
 Gate order is o, i, f, g: the sigmoids are one contiguous block, and so are the gates whose
 gradient comes through the cell state.
 
@@ -43,7 +43,8 @@ class LstmSteps:
     """One layer: gates to output and back.
 
     Args:
-        before: the input's part of the gates with the bias, (T, R, G), or the bias alone, (G,).
+        before_TRG: the input's part of the gates, or None where all input is in the products.
+        bias_DG: fp32, one for each D-th part of the rows.
         first_cell_RH: cell state before the first step, fp32.
         out_TRH: receives the outputs; any strides over steps and rows.
         up_TRH: receives the outputs times `drop_TRH`, for the layer above; or None.
@@ -56,14 +57,16 @@ class LstmSteps:
 
     def __init__(
         self,
-        before: Tensor,
+        before_TRG: Tensor | None,
+        bias_DG: Tensor,
         first_cell_RH: Tensor,
         out_TRH: Tensor,
         up_TRH: Tensor | None = None,
         drop_TRH: Tensor | None = None,
     ) -> None:
         steps, rows, width = out_TRH.shape
-        self.before, self.out_TRH, self.up_TRH, self.drop_TRH = before, out_TRH, up_TRH, drop_TRH
+        self.before_TRG, self.bias_DG = before_TRG, bias_DG
+        self.out_TRH, self.up_TRH, self.drop_TRH = out_TRH, up_TRH, drop_TRH
         self.cells_TRH = first_cell_RH.new_empty(steps + 1, rows, width)
         self.cells_TRH[0] = first_cell_RH
         self._make_room(steps, rows, width)
@@ -75,9 +78,11 @@ class LstmSteps:
 
     def forward(self, t: int, product_RG: Tensor) -> None:
         """Do step t, given the recurrent product."""
-        before = self.before if self.before.dim() == 1 else self.before[t]
         gates, h = self.gates_TRG[t], self.out_TRH[t]
-        torch.add(before, product_RG, out=gates)
+        product_DRG, gates_DRG = self._by_direction(product_RG), self._by_direction(gates)
+        torch.add(product_DRG, self.bias_DG[:, None], out=gates_DRG)
+        if self.before_TRG is not None:
+            gates.add_(self.before_TRG[t])
         lstm_step_(gates, self.cells_TRH[t], self.cells_TRH[t + 1], self.tanh_cells_TRH[t], h)
         if self.up_TRH is None:
             return
@@ -85,6 +90,13 @@ class LstmSteps:
             self.up_TRH[t].copy_(h)
         else:
             torch.mul(h, self.drop_TRH[t], out=self.up_TRH[t])
+
+    def _by_direction(self, rows: Tensor) -> Tensor:
+        return rows.view(*rows.shape[:-2], len(self.bias_DG), -1, rows.shape[-1])
+
+    def dbias_DG(self) -> Tensor:
+        """Return the gradient of the bias, after `backward` of all steps."""
+        return self._by_direction(self.dgates_TRG).sum((0, 2), dtype=torch.float32)
 
     def start_backward(self) -> None:
         """Make room for gradients."""

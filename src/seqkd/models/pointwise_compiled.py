@@ -14,7 +14,8 @@ from seqkd.models.pointwise import Attention, AttentionalState, LstmSteps
 
 
 def lstm_steps(
-    before: Tensor,
+    before_TRG: Tensor | None,
+    bias_DG: Tensor,
     first_cell_RH: Tensor,
     out_TRH: Tensor,
     up_TRH: Tensor | None = None,
@@ -22,7 +23,7 @@ def lstm_steps(
 ) -> LstmSteps:
     """Return `LstmSteps`, compiled where that can be."""
     kind = _CompiledLstmSteps if _can(out_TRH) else LstmSteps
-    return kind(before, first_cell_RH, out_TRH, up_TRH, drop_TRH)
+    return kind(before_TRG, bias_DG, first_cell_RH, out_TRH, up_TRH, drop_TRH)
 
 
 def attention(
@@ -68,9 +69,9 @@ def _structure(name: str, sizes: str, rest: str) -> type[ctypes.Structure]:
 
 _Lstm = _structure(
     "Lstm",
-    "rows width",
+    "rows width rows_a_bias",
     "before bias gates cells out out_step out_row up up_step up_row drop dgates dcell "
-    "last dlast_h dlast_c",
+    "dbias last dlast_h dlast_c",
 )
 _Attention = _structure(
     "Attention",
@@ -85,20 +86,20 @@ _Output = _structure(
 class _CompiledLstmSteps(LstmSteps):
     def __init__(
         self,
-        before: Tensor,
+        before_TRG: Tensor | None,
+        bias_DG: Tensor,
         first_cell_RH: Tensor,
         out_TRH: Tensor,
         up_TRH: Tensor | None = None,
         drop_TRH: Tensor | None = None,
     ) -> None:
-        before = before.contiguous()
+        before_TRG = None if before_TRG is None else before_TRG.contiguous()
         drop_TRH = None if drop_TRH is None else drop_TRH.contiguous()
-        super().__init__(before, first_cell_RH, out_TRH, up_TRH, drop_TRH)
+        super().__init__(before_TRG, bias_DG.contiguous(), first_cell_RH, out_TRH, up_TRH, drop_TRH)
         _, rows, width = out_TRH.shape
-        alone = before.dim() == 1
         (out_step, out_row), (up_step, up_row) = _strides(out_TRH), _strides(up_TRH)
         self._c = _Lstm(
-            rows, width, None if alone else pointer(before), pointer(before) if alone else None,
+            rows, width, rows // len(bias_DG), pointer(before_TRG), pointer(self.bias_DG),
             pointer(self.gates_TRG), pointer(self.cells_TRH),
             pointer(out_TRH), out_step, out_row, pointer(up_TRH), up_step, up_row,
             pointer(drop_TRH),
@@ -116,14 +117,21 @@ class _CompiledLstmSteps(LstmSteps):
         shape, like = self.gates_TRG.shape, self.out_TRH
         self.dgates_TRG = torch.empty(shape, dtype=like.dtype, device=like.device)
         self.dcell_RH = torch.zeros_like(self.cells_TRH[0])
+        self._dbias_DG = torch.zeros_like(self.bias_DG)
         self._c.dgates, self._c.dcell = pointer(self.dgates_TRG), pointer(self.dcell_RH)
+        self._c.dbias = pointer(self._dbias_DG)
         self._dgates = self.dgates_TRG.unbind(0)
+
+    def dbias_DG(self) -> Tensor:
+        return self._dbias_DG
 
     def last_state(self, step_R: Tensor, dh_RH: Tensor, dc_RH: Tensor) -> None:
         self._last = step_R.contiguous(), dh_RH.contiguous(), dc_RH.contiguous()
         self._c.last, self._c.dlast_h, self._c.dlast_c = map(pointer, self._last)
 
     def backward(self, t: int, above_RH: Tensor, own_RH: Tensor | None) -> Tensor:
+        if above_RH.stride(1) != 1:
+            above_RH = above_RH.contiguous()
         is_float = above_RH.dtype == torch.float32
         own, own_row = (None, 0) if own_RH is None else (own_RH.data_ptr(), own_RH.stride(0))
         self._lib.lstm_backward(

@@ -6,7 +6,7 @@ step by step. Here a step is its matrix products and one call for each part betw
 each weight gradient is one matrix product at the end. `tests/test_lstm.py` holds these against an
 independent slow twin.
 
-Matrix products run in the dtype of the weights passed in (fp32 or bf16); cell states,
+Matrix products run in the dtype of the input's gates (fp32 or bf16); cell states,
 nonlinearities and sums over time are fp32.
 
 Shapes: T time, B batch, H state width, G = 4 H gates, S source length, L layers, D directions.
@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from seqkd.models.pointwise import Attention, AttentionalState, LstmSteps, lstm_step_
 from seqkd.models.pointwise_compiled import attention, attentional_state, lstm_steps
+from seqkd.models.product import weight_gradient
 
 __all__ = ["attentional_decoder", "lstm_layer", "lstm_step_"]
 
@@ -35,16 +36,17 @@ class _LstmLayer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gates_TDBG: Tensor, weight_DHG: Tensor, last_B: Tensor, dtype: torch.dtype
+        ctx: Any, gates_TDBG: Tensor, weight_DHG: Tensor, bias_DG: Tensor, last_B: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, directions, batch, width4 = gates_TDBG.shape
         width, rows = width4 // 4, directions * batch
+        dtype, device = gates_TDBG.dtype, gates_TDBG.device
         weight = weight_DHG.to(dtype)
-        device = gates_TDBG.device
         h = torch.empty(steps + 1, directions, batch, width, dtype=dtype, device=device)
         h[0] = 0
         layer = lstm_steps(
             gates_TDBG.reshape(steps, rows, width4),
+            bias_DG,
             torch.zeros(rows, width, device=device),
             h[1:].view(steps, rows, width),
         )
@@ -66,7 +68,7 @@ class _LstmLayer(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, dh_TDBH: Tensor, dlast_h_DBH: Tensor, dlast_c_DBH: Tensor
-    ) -> tuple[Tensor, Tensor, None, None]:
+    ) -> tuple[Tensor | None, ...]:
         weight, h = ctx.saved_tensors
         layer: LstmSteps = ctx.layer
         steps, directions, batch, width = dh_TDBH.shape
@@ -91,33 +93,33 @@ class _LstmLayer(torch.autograd.Function):
         dgates_TDBG = layer.dgates_TRG.view(steps, directions, batch, 4 * width)
         dweight = torch.stack(
             [
-                torch.mm(
-                    h[:steps, d].reshape(steps * batch, width).t(),
+                weight_gradient(
+                    h[:steps, d].reshape(steps * batch, width),
                     dgates_TDBG[:, d].reshape(steps * batch, 4 * width),
-                ).float()
+                )
                 for d in range(directions)
             ]
         )
         del ctx.layer
-        return dgates_TDBG, dweight, None, None
+        return dgates_TDBG, dweight, layer.dbias_DG(), None
 
 
 def lstm_layer(
-    gates_TDBG: Tensor, weight_DHG: Tensor, last_B: Tensor, dtype: torch.dtype
+    gates_TDBG: Tensor, weight_DHG: Tensor, bias_DG: Tensor, last_B: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run LSTM layers of equal width side by side over a padded sequence, from a zero state.
 
     Args:
-        gates_TDBG: the input's part of the gates, bias included, in `dtype`; D directions.
+        gates_TDBG: the input's part of the gates, in the dtype of the matrix products.
         weight_DHG: recurrent weights.
+        bias_DG: their bias.
         last_B: each sequence's last step.
-        dtype: of the matrix products.
 
     Returns:
-        Outputs (T, D, B, H) in `dtype`, and output and cell state after each sequence's last step,
-        (D, B, H) in fp32. Outputs of later steps are values that the caller must not use.
+        Outputs (T, D, B, H) in that dtype, and output and cell state after each sequence's last
+        step, (D, B, H) in fp32. Outputs of later steps are values that the caller must not use.
     """
-    return _LstmLayer.apply(gates_TDBG, weight_DHG, last_B, dtype)  # type: ignore[no-untyped-call,no-any-return]
+    return _LstmLayer.apply(gates_TDBG, weight_DHG, bias_DG, last_B)  # type: ignore[no-untyped-call,no-any-return]
 
 
 # ---------------------------------------------------------------------------- decoder
@@ -139,15 +141,11 @@ class _AttentionalDecoder(torch.autograd.Function):
         drop_layers: Tensor | None,
         drop_output: Tensor | None,
         feeding: bool,
-        dtype: torch.dtype,
         *weights: Tensor,
     ) -> Tensor:
         steps, batch, width4 = gates_TBG.shape
         layers, _, width = h0_LBH.shape
-
-        def new(*shape: int) -> Tensor:
-            return torch.empty(*shape, dtype=dtype, device=gates_TBG.device)
-
+        new, dtype = gates_TBG.new_empty, gates_TBG.dtype
         recurrent = [w.to(dtype) for w in weights[:layers]]
         wc = combine.to(dtype)
         # inputs[l][t] is what meets recurrent[l] at step t: [from below | own output before].
@@ -161,7 +159,8 @@ class _AttentionalDecoder(torch.autograd.Function):
         ups = [x[:steps, :, :width] for x in inputs[1:]] + [attended[:, :, width:]]
         stack = [
             lstm_steps(
-                weights[layers + layer - 1].float() if layer else gates_TBG,
+                None if layer else gates_TBG,
+                weights[layers + layer][None],
                 c0_LBH[layer],
                 inputs[layer][1:, :, below[layer] :],
                 ups[layer],
@@ -236,16 +235,16 @@ def _weight_gradients(
     def flat(x: Tensor) -> Tensor:
         return x.reshape(steps * batch, -1)
 
-    dcombine = torch.mm(flat(attend.attended_TBM).t(), flat(state.dproduct_TBH)).float()
+    dcombine = weight_gradient(flat(attend.attended_TBM), flat(state.dproduct_TBH))
     query = attend.attended_TBM[:, :, width:].transpose(0, 1).float()
     dmemory = torch.bmm(attend.attention_TBS.permute(1, 2, 0), attend.dcontext_TBH.transpose(0, 1))
     dkeys = torch.bmm(attend.dscores_TBS.permute(1, 2, 0), query)
-    dgates = [flat(part.dgates_TRG) for part in stack]
     dweights = [
-        torch.mm(flat(x[:steps]).t(), d).float() for x, d in zip(inputs, dgates, strict=True)
+        weight_gradient(flat(x[:steps]), flat(part.dgates_TRG))
+        for x, part in zip(inputs, stack, strict=True)
     ]
-    dbiases = [d.sum(0, dtype=torch.float32) for d in dgates[1:]]
-    return dmemory, dkeys, None, dcombine, None, None, None, None, *dweights, *dbiases
+    dbiases = [part.dbias_DG()[0] for part in stack]
+    return dmemory, dkeys, None, dcombine, None, None, None, *dweights, *dbiases
 
 
 def attentional_decoder(
@@ -262,12 +261,11 @@ def attentional_decoder(
     drop_layers: Tensor | None,
     drop_output: Tensor | None,
     feeding: bool,
-    dtype: torch.dtype,
 ) -> Tensor:
     """Run the decoder over gold prefixes.
 
     Args:
-        gates_TBG: word vectors' part of the first layer's gates, bias included, in `dtype`.
+        gates_TBG: word vectors' part of the first layer's gates, in the dtype of the products.
         h0_LBH: first outputs of the L layers.
         c0_LBH: first cell states.
         memory_BSH: encoder outputs.
@@ -276,17 +274,16 @@ def attentional_decoder(
         combine: W_c, (2 H, H), for [context | top output].
         recurrent: L weights for [from below | own output], (2 H, G); the first is (H, G)
             without input feeding.
-        biases: L - 1 biases (G,) of the layers above the first.
+        biases: L biases (G,).
         drop_layers: scaled dropout masks (L - 1, T, B, H) between layers, or None.
         drop_output: scaled dropout mask (T, B, H) of the attentional state, or None.
         feeding: whether the (dropped-out) attentional state enters the next step.
-        dtype: of the matrix products.
 
     Returns:
-        Attentional states after dropout, (T, B, H), in `dtype`.
+        Attentional states after dropout, (T, B, H), in the dtype of the products.
     """
     result: Tensor = _AttentionalDecoder.apply(  # type: ignore[no-untyped-call]
         gates_TBG, h0_LBH, c0_LBH, memory_BSH, keys_BSH, mask_BS, combine,
-        drop_layers, drop_output, feeding, dtype, *recurrent, *biases,
+        drop_layers, drop_output, feeding, *recurrent, *biases,
     )  # fmt: skip
     return result
