@@ -1,8 +1,9 @@
 """A teacher's n-best lists for the training text.
 
-Requires: <run>/models/{teacher}/seed-{seed}/model.safetensors, <run>/corpus/train.{lang}.
+Requires: <run>/models/{teacher}/seed-{seed}/model.safetensors, <run>/corpus/train.{lang}; or what
+    a teacher is that was not trained here.
 Makes: <run>/distilled/{teacher}/seed-{seed}/beam-{K}/nbest.jsonl.zst.
-Steps: cut (where only a share is decoded) -> decode (shards) -> merge.
+Steps: cut (where only a share is decoded) -> decode (shards) -> merge; or adopt.
 """
 
 
@@ -44,6 +45,7 @@ rule decode:
     benchmark:
         "<benchmarks>/decode/{teacher}/seed-{seed}/{nbest}/{shard}-of-{shards}.jsonl"
     wildcard_constraints:
+        teacher=naming.TRAINED,
         seed=naming.SEEDS,
         shard="[0-9]+",
         shards="[0-9]+",
@@ -86,6 +88,7 @@ rule merge:
     log:
         "<logs>/merge/{teacher}/seed-{seed}/{nbest}.log",
     wildcard_constraints:
+        teacher=f"{naming.TRAINED}|{any_of(teachers_of_kind(HuggingFaceTeacher))}",
         seed=naming.SEEDS,
     priority: 500
     conda:
@@ -102,5 +105,44 @@ rule merge:
             --shards {input.shards:q} \
             --src {input.src:q} \
             --output {output:q} \
+            2>{log:q}
+        """
+
+
+rule adopt:
+    """Take over the translations of another system, checked line by line."""
+    input:
+        unpack(adopted_inputs),
+        tgt_vocab="<run>/vocab/tgt.vocab",
+    output:
+        nbest=ensure(
+            "<run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst", non_empty=True
+        ),
+        manifest="<run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.json",
+    log:
+        "<logs>/adopt/{teacher}/seed-{seed}/{nbest}.log",
+    wildcard_constraints:
+        teacher=any_of(teachers_of_kind(FileTeacher)),
+    priority: 500
+    conda:
+        "../../envs/seqkd.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(60),
+    params:
+        format=lambda wildcards: CONFIG.teachers[wildcards.teacher].format,
+        length=list_length,
+        code=code("adopt"),
+    shell:
+        """
+        seqkd adopt \
+            --translations {input.translations:q} \
+            --format {params.format:q} \
+            --translated {input.translated:q} \
+            --src {input.src:q} \
+            --tgt-vocab {input.tgt_vocab:q} \
+            --n-best {params.length} \
+            --output {output.nbest:q} \
+            --manifest {output.manifest:q} \
             2>{log:q}
         """
