@@ -140,6 +140,17 @@ def test_the_weights_kept_are_those_of_the_best_validation(best):
         assert torch.equal(weights(run)[name], value)
 
 
+@pytest.mark.parametrize("count", [1, 3, 99])
+def test_averaged_weights_are_the_mean_of_the_last_validations(count):
+    seen = []
+    run = trainer(best="last", average_checkpoints=count, validations_per_epoch=2)
+    run.validate = lambda model: seen.append(weights(run)) or (2.0, 0.0)
+    run.run()
+    assert len(seen) == 4
+    for name, value in weights(run).items():
+        torch.testing.assert_close(value, torch.stack([w[name] for w in seen[-count:]]).mean(0))
+
+
 def test_patience_stops_a_run():
     run = trainer(epochs=9, patience=2, validate=lambda m: (2.0, 1.0))
     run.run()
