@@ -13,6 +13,7 @@ _NAMES = {
     "seq-kd": "Seq-KD",
     "seq-inter": "Seq-Inter",
     "mbr": "MBR",
+    "js": "JS",
 }
 
 
