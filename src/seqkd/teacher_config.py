@@ -69,6 +69,17 @@ class HuggingFaceTeacher:
             raise SeqkdError(f"{folder}: no folder of a Hugging Face model: it has no config.json")
         return found
 
+    @property
+    def options(self) -> list[str]:
+        """What `seqkd decode-hugging-face` is told of it."""
+        given = {
+            "--folder": self.folder,
+            "--prefix": self.prefix,
+            "--source-language": self.source_language,
+            "--target-language": self.target_language,
+        }
+        return [word for option, value in given.items() if value for word in (option, value)]
+
 
 GivenTeacher: TypeAlias = FileTeacher | HuggingFaceTeacher
 

@@ -76,6 +76,51 @@ rule decode:
         """
 
 
+rule decode_hugging_face:
+    """Translate one shard of the training text by a model of Hugging Face's transformers."""
+    input:
+        model=lambda wildcards: GIVEN_FILES[wildcards.teacher],
+        src=lambda wildcards: f"{split_of(wildcards)}.<src>",
+        tgt_vocab="<run>/vocab/tgt.vocab",
+    output:
+        temp("<run>/distilled/{teacher}/seed-{seed}/{nbest}/shards/{shard}-of-{shards}.jsonl.zst"),
+    log:
+        "<logs>/decode/{teacher}/seed-{seed}/{nbest}/{shard}-of-{shards}.log",
+    benchmark:
+        "<benchmarks>/decode/{teacher}/seed-{seed}/{nbest}/{shard}-of-{shards}.jsonl"
+    wildcard_constraints:
+        teacher=any_of(teachers_of_kind(HuggingFaceTeacher)),
+        shard="[0-9]+",
+        shards="[0-9]+",
+    priority: 500
+    conda:
+        "../../envs/hugging-face.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(480),
+        gpu=GPU,
+        device=CONFIG.device,
+    params:
+        teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].options,
+        search=search_of,
+        code=code("decode_hugging_face"),
+    shell:
+        """
+        seqkd decode-hugging-face \
+            {params.teacher:q} \
+            --src {input.src:q} \
+            --tgt-vocab {input.tgt_vocab:q} \
+            {params.search:q} \
+            --shard {wildcards.shard:q} \
+            --shards {wildcards.shards:q} \
+            --output {output:q} \
+            --threads {threads} \
+            --device {resources.device:q} \
+            2>{log:q}
+        """
+
+
 rule merge:
     """Merge n-best shards; the result does not depend on how many there are."""
     input:
