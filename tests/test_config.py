@@ -59,8 +59,8 @@ def test_every_shipped_experiment_is_valid(path: Path, monkeypatch: pytest.Monke
     experiment = Experiment(load_experiment(DEFAULT, path))
     assert experiment.config.experiment == path.stem
     methods = {row.method for row in experiment.rows}
-    if path.stem == "beyond":
-        assert methods >= {"baseline", "word-kd", "seq-kd", "seq-kd+seq-inter"}
+    if path.stem in ("beyond", "headline"):  # these ask another question than Table 1
+        assert methods >= {"baseline", "seq-kd", "seq-kd+seq-inter"}
     else:
         assert methods == set(STUDENT_METHODS)
 
