@@ -163,7 +163,7 @@ def test_a_resumed_run_cuts_as_the_one_that_was_never_stopped(tmp_path: Path, st
 
     whole, stopped, resumed = fresh(), fresh(), fresh()
     whole.run()
-    saved = ResumableState(tmp_path, "same", every_minutes=0.0)
+    saved = ResumableState(tmp_path, "same", 0.0)
 
     def save(run):
         saved.save(run)
@@ -174,7 +174,7 @@ def test_a_resumed_run_cuts_as_the_one_that_was_never_stopped(tmp_path: Path, st
     with pytest.raises(Stop):
         stopped.run()
     resumed.batches_per_epoch()  # asks for the plan of the first epoch, as the step does
-    ResumableState(tmp_path, "same", 1.0).restore(resumed)
+    ResumableState(tmp_path, "same", 60.0).restore(resumed)
     resumed.run()
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name])

@@ -59,7 +59,7 @@ def weights(run):
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_that_stops_saves_first(number, tmp_path):
-    saved, run = ResumableState(tmp_path, "same", every_minutes=60.0), trainer()
+    saved, run = ResumableState(tmp_path, "same", every_s=3600.0), trainer()
     saved.save(run)
     assert not list(tmp_path.iterdir())  # it was not time
     os.kill(os.getpid(), number)
