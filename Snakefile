@@ -28,7 +28,7 @@ pathvars:
 wildcard_constraints:
     model=naming.MODEL,
     trained=naming.TRAINED,
-    teacher=naming.TRAINED,
+    teacher=f"{naming.TRAINED}|{any_of(CONFIG.teachers)}",
     targets=naming.WORD,
     seed=r"[0-9]+",
     nbest=naming.NBEST,

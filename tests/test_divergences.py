@@ -223,3 +223,65 @@ def test_the_hardest_positions_are_chosen():
     weight = torch.tensor([[3.0, 0.0, 2.0, 1.0], [0.0] * 4])  # NLL is highest at 1, then at 3
     chosen = losses._hardest(hidden, weight, torch.zeros(2), target, 0.5)
     assert chosen.tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("divergence", KINDS)
+@pytest.mark.parametrize("top_1_weight", [0.0, 1.5])
+def test_the_weight_goes_evenly_from_nll_to_the_soft_part_alone(student, divergence, top_1_weight):
+    none, half, whole = (
+        projected_loss(
+            *student,
+            teacher(),
+            Objective(kd_weight=weight, divergence=divergence, top_1_weight=top_1_weight),
+        ).objective
+        for weight in (0.0, 0.5, 1.0)
+    )
+    torch.testing.assert_close(half, (none + whole) / 2)
+    assert_equal_to_twin(
+        student,
+        teacher(),
+        Objective(kd_weight=1.0, divergence=divergence, top_1_weight=top_1_weight),
+    )
+
+
+def gold_probability(student) -> torch.Tensor:
+    hidden, weight, bias, target = student
+    return F.softmax(hidden @ weight.t() + bias, 1).gather(1, target[:, None]).squeeze(1)
+
+
+def test_a_one_hot_teacher_under_each_divergence(student):
+    target = student[3]
+    one_hot = TopK(target[:, None], torch.ones(N, 1))
+    p = gold_probability(student)
+    # JS by hand: the teacher has one word, the student has p on it and 1 - p on the others.
+    js = (torch.log(2 / (1 + p)) + p * torch.log(2 * p / (1 + p)) + (1 - p) * math.log(2)) / 2
+    for divergence, expected in (("forward-kl", -p.log()), ("js", js)):
+        objective = Objective(kd_weight=1.0, divergence=divergence)
+        assert_equal_to_twin(student, one_hot, objective)
+        found = projected_loss(*student, one_hot, objective).objective
+        torch.testing.assert_close(found, expected.sum())
+
+
+def test_the_ranking_of_a_one_hot_teacher_is_what_is_missing_to_the_top(student):
+    hidden, weight, bias, target = student
+    one_hot = TopK(target[:, None], torch.ones(N, 1))
+    plain, ranked = (
+        projected_loss(*student, one_hot, Objective(kd_weight=1.0, top_1_weight=x)).objective
+        for x in (0.0, 1.0)
+    )
+    best = F.softmax(hidden @ weight.t() + bias, 1).max(1).values
+    torch.testing.assert_close(ranked - plain, (best - gold_probability(student)).sum())
+
+
+def test_a_nearly_one_hot_teacher_leaves_reverse_kl_finite(student):
+    hidden, weight, bias, target = student
+    sure = Alongside(100.0 * F.one_hot(target, V).float(), torch.eye(V), torch.zeros(V))
+    objective = Objective(kd_weight=1.0, divergence="reverse-kl")
+    loss = projected_loss(*student, sure, objective).objective
+    # All mass elsewhere than on the gold word costs the 100 nats by which the teacher excludes it.
+    p = gold_probability(student)
+    log_p = F.log_softmax(hidden @ weight.t() + bias, 1)
+    expected = (log_p.exp() * log_p).sum() + (100.0 * (1 - p)).sum()
+    torch.testing.assert_close(loss, expected)
+    for gradient in torch.autograd.grad(loss, (hidden, weight, bias)):
+        assert gradient.isfinite().all()

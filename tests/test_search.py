@@ -366,10 +366,11 @@ def test_sampling_depends_on_the_sentence_only():
     assert other != together
 
 
-def test_ancestral_samples_follow_the_distribution():
+@pytest.mark.parametrize("cut", [{}, {"top_k": 8}, {"top_k": 8, "top_p": 1.0}])
+def test_ancestral_samples_follow_the_distribution(cut):
     decoder = ChainDecoder({BOS: {4: 0.7, 5: 0.25, EOS: 0.05}, 4: {EOS: 1.0}, 5: {EOS: 1.0}}, 8)
     src, length = source(*[2] * 50)
-    config = SearchConfig(n_best=80, sampling=Sampling(seed=1))
+    config = SearchConfig(n_best=80, sampling=Sampling(seed=1, **cut))
     draws = [h for found in sample_search(decoder, src, length, config, range(50)) for h in found]
     shares = {words: sum(h.tokens == words for h in draws) / 4000 for words in [(4,), (5,), ()]}
     # 4 standard deviations of 4,000 draws
@@ -395,6 +396,19 @@ def test_truncated_samples_keep_to_the_kept_words(sampling, allowed):
     found = translate_ids(decoder, [[7, 7]], config)[0]
     assert {h.tokens for h in found} == allowed
     assert found[0].log_prob == pytest.approx(math.log(0.7), abs=1e-5)  # the model's own score
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(top_k=1), Sampling(top_p=1e-6), Sampling(temperature=1e-4)]
+)
+def test_samples_at_the_limit_are_greedy(sampling):
+    decoder = ToyDecoder(50, seed=8, peak=1.0)
+    sources = [[5, 6, 7], [8, 9], [10, 11, 12, 13, 14]]
+    drawn = translate_ids(decoder, sources, SearchConfig(n_best=2, sampling=sampling))
+    greedy = translate_ids(decoder, sources, SearchConfig(beam=1))
+    for draws, (best,) in zip(drawn, greedy, strict=True):
+        assert [h.tokens for h in draws] == [best.tokens] * 2
+        assert draws[0].log_prob == pytest.approx(best.log_prob, abs=1e-5)
 
 
 @pytest.mark.parametrize(

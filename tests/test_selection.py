@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+import sacrebleu
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqkd.errors import SeqkdError
@@ -191,3 +192,40 @@ def test_oracle_similarity_never_falls_as_the_list_grows(hypotheses, reference):
         )
         assert found[0].similarity >= before
         before = found[0].similarity
+
+
+def slow_choice(rule: str, hypotheses: list[Scored], reference: str, keep: int) -> list[str]:
+    """Every rule by its definition, with sacrebleu's own chrF."""
+
+    def chrf(one: str, other: str) -> float:
+        return sacrebleu.sentence_chrf(one, [other]).score
+
+    usable = [h for h in hypotheses if h.text.strip()]
+    values = {
+        "n-best": lambda h: 0.0,
+        "most-similar": lambda h: chrf(h.text, reference),
+        "mbr": lambda h: sum(chrf(h.text, other.text) for other in usable) / len(usable),
+    }[rule]
+    # Sums in another order may differ in the last place, where the values are the same.
+    key = {id(h): (-round(values(h), 9), -h.log_prob) for h in usable}
+    order = usable if rule == "n-best" else sorted(usable, key=lambda h: key[id(h)])
+    return list(dict.fromkeys(h.text for h in order))[:keep]
+
+
+words = st.lists(st.sampled_from(["an", "aus", "auf", "in", "im"]), max_size=4).map(" ".join)
+
+
+@pytest.mark.parametrize("rule", ["n-best", "most-similar", "mbr"])
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(words, min_size=1, max_size=7), reference=words, keep=st.integers(1, 7))
+def test_every_rule_equals_its_slow_twin(rule, texts, reference, keep):
+    hypotheses = [Scored(-float(place), text, ()) for place, text in enumerate(texts)]
+    config = TargetConfig(rule=rule, similarity="chrf", beam=7, keep=keep)
+    segment = Segment(reference or "x", ())
+    (found,) = select(config, [(Record(0, tuple(hypotheses)), segment)], SelectionStatistics())
+    assert [x.target for x in found] == slow_choice(rule, hypotheses, segment.text, keep)
+
+
+def test_mbr_of_two_and_of_equals_takes_the_more_probable():
+    assert choose("mbr", FAR, NEAR)[0] == 0  # each is as like the other as the other to it
+    assert choose("mbr", NEAR, NEAR, NEAR)[0] == 0

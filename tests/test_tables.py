@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from seqkd import cli
 from seqkd.compression_tables import speed_table
 from seqkd.results import Comparison, analyse, count_outputs, teacher_of
 from seqkd.results_table import method_name, results_tables
+from seqkd.schema import to_dict
 from seqkd.scores import index_evaluations, load_test_set
 from seqkd.speed_scores import load_speed
 from seqkd.statistics import bleu_metric, corpus_scores
@@ -142,6 +145,37 @@ def test_stars_within_the_noise_of_seeds_stand_in_brackets() -> None:
     assert stars(1.0, 0.6, 0.03) == "(*)"
     assert stars(1.0, 0.6, 0.3) == ""
     assert stars(0.1, None, 0.03) == "*"
+
+
+def test_rows_are_compared_with_what_is_to_be_beaten(
+    three_seeds: Synthetic, tmp_path: Path
+) -> None:
+    path = three_seeds.root / "tables" / "results.yaml"
+    plain = path.read_text(encoding="utf-8")
+    config, aim = load_table_config(path), f"{STUDENT}.seq-kd_seq-inter{FROM}"
+    aimed = [
+        replace(row, against=aim) if row.architecture == "student" and row.model != aim else row
+        for row in config.rows
+    ]
+    path.write_text(yaml.safe_dump(to_dict(replace(config, rows=tuple(aimed)))), encoding="utf-8")
+    texts = _table(three_seeds, "results", three_seeds.scores(), tmp_path)
+    path.write_text(plain, encoding="utf-8")
+    records = {r["model"]: r for r in csv.DictReader(io.StringIO(texts["csv"])) if r["perplexity"]}
+    bleu = {model: float(record["greedy_bleu"]) for model, record in records.items()}
+    for model, record in records.items():
+        compared = model.startswith(STUDENT) and model != aim
+        found = record["greedy_vs_aim_delta"]
+        assert (
+            float(found) == pytest.approx(bleu[model] - bleu[aim], abs=1e-3) if compared else True
+        )
+        assert bool(found) == bool(record["beam_5_vs_aim_p_corrected"]) == compared
+    # Seven tests for each search are a family of their own: they are what the table asks.
+    assert (
+        "for the 14 comparisons of \u0394 and, apart from them, for the other 34 comparisons"
+        in " ".join(texts["md"].split())
+    )
+    assert "against Seq-KD+Seq-Inter of lstm-2x64" in " ".join(texts["md"].split())
+    assert max(map(len, texts["md"].splitlines())) <= 120
 
 
 def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def weights(run):
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_that_stops_saves_first(number, tmp_path):
-    saved, run = ResumableState(tmp_path, "same", every_minutes=60.0), trainer()
+    saved, run = ResumableState(tmp_path, "same", every_s=3600.0), trainer()
     saved.save(run)
     assert not list(tmp_path.iterdir())  # it was not time
     os.kill(os.getpid(), number)
@@ -138,6 +138,17 @@ def test_the_weights_kept_are_those_of_the_best_validation(best):
     expected = kept[{"bleu": 0, "perplexity": 1, "last": 2}[best]]
     for name, value in expected.items():
         assert torch.equal(weights(run)[name], value)
+
+
+@pytest.mark.parametrize("count", [1, 3, 99])
+def test_averaged_weights_are_the_mean_of_the_last_validations(count):
+    seen = []
+    run = trainer(best="last", average_checkpoints=count, validations_per_epoch=2)
+    run.validate = lambda model: seen.append(weights(run)) or (2.0, 0.0)
+    run.run()
+    assert len(seen) == 4
+    for name, value in weights(run).items():
+        torch.testing.assert_close(value, torch.stack([w[name] for w in seen[-count:]]).mean(0))
 
 
 def test_patience_stops_a_run():

@@ -32,6 +32,11 @@ VERBS = {
     "train": ("train", "train a teacher or a student, or one stage of it"),
     "soft-targets": ("soft_targets", "store a teacher's top-k word distributions"),
     "decode": ("decode", "translate one shard of a text into n-best lists"),
+    "decode-hugging-face": (
+        "decode_hugging_face",
+        "the same by a Hugging Face model in a local folder",
+    ),
+    "adopt": ("adopt", "take over another system's translations as n-best lists"),
     "merge": ("merge", "merge n-best shards, asserting the exact sentence sequence"),
     "select": ("select", "choose training targets from n-best lists"),
     "quantize": ("quantize", "store a model in int8, fp16 or bf16, or sparse"),

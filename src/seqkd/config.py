@@ -19,7 +19,16 @@ from seqkd.errors import SeqkdError, nearest
 from seqkd.models.architecture import Architecture
 from seqkd.naming import BASELINE, GOLD, check_word
 from seqkd.schema import check_key, convert, from_dict, from_fields, load_yaml, partial
+from seqkd.step_config import (
+    DecodingConfig,
+    EvaluationConfig,
+    QuantisationConfig,
+    RowConfig,
+    SoftTargetsConfig,
+    SpeedConfig,
+)
 from seqkd.target_config import TargetConfig
+from seqkd.teacher_config import GivenTeacher, check_given, check_use
 from seqkd.training_config import ObjectiveConfig, TrainingConfig
 from seqkd.vocab_config import VocabConfig
 
@@ -67,22 +76,6 @@ class StageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SoftTargetsConfig:
-    """Where the teacher's word distributions for Word-KD come from."""
-
-    kind: Literal["top-k", "alongside"] = "top-k"
-    """Stored once for all students (top-k), or from the teacher run beside each student; a stage
-    may choose for itself by `soft_targets`."""
-    k: int = 16
-    """Words kept of each distribution; the kept mass is in the manifest."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        if self.k < 1:
-            raise SeqkdError(f"k must be at least 1, got {self.k}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelsConfig:
     """An entry of `models`: an architecture trained by some methods."""
 
@@ -91,7 +84,8 @@ class ModelsConfig:
     methods: tuple[str, ...]
     """Keys of `methods`; each is a row of the table."""
     teacher: str | None = None
-    """Key of `architectures`: who teaches; itself for self-distillation. None: nobody."""
+    """Key of `architectures` or `teachers`: who teaches; itself for self-distillation. None:
+    nobody."""
     teacher_method: str = BASELINE
     """Method of that teacher; it must be among the methods of the teacher's own entry."""
     teacher_seeds: tuple[int, ...] | None = None
@@ -105,16 +99,6 @@ class ModelsConfig:
         for seeds in (self.seeds, self.teacher_seeds):
             if seeds is not None:
                 check_seeds(seeds)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowConfig:
-    """One row of the table, by its architecture and method."""
-
-    architecture: str
-    """Key of `architectures`."""
-    method: str
-    """Key of `methods`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,52 +135,6 @@ class PruningConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QuantisationConfig:
-    """Smaller number formats of finished models."""
-
-    of: tuple[RowConfig, ...] = ()
-    """Rows whose models are quantised."""
-    formats: tuple[Literal["int8", "bf16", "fp16"], ...] = ()
-    """Each becomes a model of its own, evaluated and timed."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodingConfig:
-    """Decoding of the training text by teachers."""
-
-    shards: int = 2
-    """Jobs that one decoding is split into; never changes a result, never triggers a rerun."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        if self.shards < 1:
-            raise SeqkdError(f"shards must be at least 1, got {self.shards}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationConfig:
-    """Scoring of every model on every test set."""
-
-    beam: int = 5
-    """Width of the beam search that stands beside greedy search in the table."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        if self.beam < 2:
-            raise SeqkdError(
-                f"beam must be at least 2 (greedy is always measured), got {self.beam}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpeedConfig:
-    """Measuring of decoding speed (Table 2)."""
-
-    of: tuple[RowConfig, ...] = ()
-    """Rows whose first seed is timed, and their quantised forms."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentConfig:
     """Everything that one experiment file says."""
 
@@ -220,6 +158,8 @@ class ExperimentConfig:
     """Name -> what is built, and how its training differs."""
     training: Mapping[str, object] = field(default_factory=dict)
     """General training settings (`TrainingConfig`)."""
+    teachers: Mapping[str, GivenTeacher] = field(default_factory=dict)
+    """Name -> a teacher that was not trained here: a file of translations, another model."""
     targets: Mapping[str, TargetConfig] = field(default_factory=dict)
     """Name -> how training targets are chosen from n-best lists."""
     soft_targets: SoftTargetsConfig = field(default_factory=SoftTargetsConfig)
@@ -251,6 +191,8 @@ class ExperimentConfig:
         self._check_test_sets()
         for name in self.targets:
             check_word(name, f"targets.{name}")
+        for name in self.teachers:
+            check_given(name, self.architectures)
         if GOLD in self.targets:
             raise SeqkdError(f"targets.{GOLD}: this name means the training text itself")
         for name, stages in self.methods.items():
@@ -290,8 +232,22 @@ class ExperimentConfig:
             if entry.teacher is None and any(map(self.needs_teacher, self.methods[method])):
                 raise SeqkdError(f"{where}: method '{method}' needs a teacher; add 'teacher: NAME'")
         if entry.teacher is not None:
-            _check_known(entry.teacher, self.architectures, f"{where}.teacher")
+            known = [*self.architectures, *self.teachers]
+            _check_known(entry.teacher, known, f"{where}.teacher")
             _check_known(entry.teacher_method, self.methods, f"{where}.teacher_method")
+            if entry.teacher in self.teachers:
+                self._check_given(entry, entry.teacher)
+
+    def _check_given(self, entry: ModelsConfig, teacher: str) -> None:
+        for stage in (stage for method in entry.methods for stage in self.methods[method]):
+            check_use(
+                teacher,
+                self.teachers[teacher],
+                self.targets.get(stage.targets),
+                method=entry.teacher_method,
+                seeds=entry.teacher_seeds,
+                word_kd=self.objective_of(stage).kd_weight > 0,
+            )
 
     def training_of(self, architecture: str, stage: StageConfig) -> TrainingConfig:
         """Return the training of a stage: general settings, the architecture's, the stage's.
@@ -300,7 +256,22 @@ class ExperimentConfig:
             SeqkdError: if the three together are impossible.
         """
         own = self.architectures[architecture].training
-        return TrainingConfig(**{**self.training, **own, **stage.training})  # type: ignore[arg-type]
+        training = TrainingConfig(**{**self.training, **own, **stage.training})  # type: ignore[arg-type]
+        if training.subword_sampling:
+            self._check_sampling(stage)
+        return training
+
+    def _check_sampling(self, stage: StageConfig) -> None:
+        objective = self.objective_of(stage)
+        if self.vocab.kind == "word":
+            raise SeqkdError(
+                "training.subword_sampling: words are cut in one way only (vocab.kind)"
+            )
+        if objective.kd_weight and objective.soft_targets == "top-k":
+            raise SeqkdError(
+                "training.subword_sampling: stored distributions belong to one way of cutting; "
+                "with Word-KD it needs soft_targets: alongside"
+            )
 
     def objective_of(self, stage: StageConfig) -> ObjectiveConfig:
         """Return the loss of a stage, the general kind of soft targets laid under it."""

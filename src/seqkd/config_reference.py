@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
-from seqkd import config
+from seqkd import config, step_config
 from seqkd.corpus_config import CleaningConfig, CorpusConfig, HeldOut
 from seqkd.files import atomic_text
 from seqkd.models.architecture import Architecture
 from seqkd.sources import RemoteFile, Source
 from seqkd.target_config import SampleConfig, TargetConfig
+from seqkd.teacher_config import GivenTeacher
 from seqkd.training_config import ObjectiveConfig, TrainingConfig
 from seqkd.vocab_config import VocabConfig
 
@@ -43,6 +44,8 @@ A wrong key, type or combination is told in one line, with the path of the key, 
 | experiment | what it is |
 | --- | --- |
 | `home-assistant` | the default: real German-English text, a quarter of an hour on two CPU cores |
+| `headline` | a large teacher, a student of a third of its size, pruned and in int8 |
+| `beyond` | what came after the paper, against Seq-KD + Seq-Inter: same text, three seeds |
 | `multi30k` | the field's small benchmark, downloaded or from `MULTI30K_DIR` |
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
 | `smoke` | every kind of step on a few sentences: what the tests run |
@@ -69,17 +72,18 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         for cls in _FAMILIES
     ),
     ("`training`", TrainingConfig, "Of all models; an architecture and a stage may override it."),
+    *((f"`teachers.NAME`, kind {_tag(cls, 'kind')}", cls, "") for cls in get_args(GivenTeacher)),
     ("`targets.NAME`", TargetConfig, ""),
     ("`targets.NAME.sample`", SampleConfig, ""),
-    ("`soft_targets`", config.SoftTargetsConfig, ""),
+    ("`soft_targets`", step_config.SoftTargetsConfig, ""),
     ("`methods.NAME[]`: a stage", config.StageConfig, "Beside these, the keys of the loss:"),
     ("`methods.NAME[]`: the loss of a stage", ObjectiveConfig, ""),
     ("`models[]`", config.ModelsConfig, ""),
     ("`pruning`", config.PruningConfig, "`of` lists rows: `{architecture: NAME, method: NAME}`."),
-    ("`quantisation`", config.QuantisationConfig, ""),
-    ("`decoding`", config.DecodingConfig, ""),
-    ("`evaluation`", config.EvaluationConfig, ""),
-    ("`speed`", config.SpeedConfig, ""),
+    ("`quantisation`", step_config.QuantisationConfig, ""),
+    ("`decoding`", step_config.DecodingConfig, ""),
+    ("`evaluation`", step_config.EvaluationConfig, ""),
+    ("`speed`", step_config.SpeedConfig, ""),
 )
 
 
@@ -110,7 +114,7 @@ def reference() -> str:
 def schema() -> dict[str, object]:
     """Return the JSON schema of an experiment file; nothing is required, because it is overlaid."""
     definitions = {cls.__name__: _object(cls) for _, cls, _ in _SECTIONS}
-    further = (*_SOURCES, RemoteFile, config.RowConfig)
+    further = (*_SOURCES, RemoteFile, step_config.RowConfig)
     definitions |= {cls.__name__: _object(cls) for cls in further}
     training = {"$ref": "#/$defs/TrainingConfig"}
     for name in (*(cls.__name__ for cls in _FAMILIES), "StageConfig"):

@@ -192,7 +192,7 @@ class Estimator:
 
     def _pair_seconds(self, entry: ModelEntry) -> float:
         teacher = None
-        if entry.teacher is not None:
+        if entry.teacher is not None and entry.teacher not in self.experiment.config.teachers:
             teacher = self._architecture(entry.teacher)
         return self.probe.seconds_a_pair(
             entry.architecture, entry.training, entry.objective, teacher

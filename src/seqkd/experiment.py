@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
-from seqkd.config import ExperimentConfig, ModelsConfig, RowConfig, StageConfig
+from seqkd.config import ExperimentConfig, ModelsConfig, StageConfig
 from seqkd.entry import ModelEntry
 from seqkd.errors import SeqkdError
 from seqkd.naming import (
@@ -22,7 +22,9 @@ from seqkd.naming import (
     stage_label,
 )
 from seqkd.pruning_config import PruneConfig
+from seqkd.step_config import RowConfig
 from seqkd.table_config import TableRow
+from seqkd.teacher_config import SEED
 
 Key: TypeAlias = tuple[str, int]  # a model's name and seed
 
@@ -59,6 +61,7 @@ class Experiment:
             row if row.method == BASELINE else replace(row, baseline=plain.get(row.architecture))
             for row in self.rows
         ]
+        self._set_against()
         self.pruned_rows = [row for ref in config.pruning.of for row in self._pruned(self.row(ref))]
         self.quantised_rows = [
             replace(row, model=f"{row.model}.{form}", format=form)
@@ -92,7 +95,7 @@ class Experiment:
         """How many models wait, directly or not, for each one: what should be trained first."""
         waiting: dict[Key, set[Key]] = {key: set() for key in self.models}
         for key, entry in reversed(self.models.items()):
-            for source in _sources(entry):
+            for source in self._sources(entry):
                 waiting[source] |= waiting[key] | {key}
         return {key: len(keys) for key, keys in waiting.items()}
 
@@ -106,6 +109,20 @@ class Experiment:
                     f"models: '{row.architecture} {row.method}' and '{other.architecture} "
                     f"{other.method}' are the same model, '{row.model}'; list it once"
                 )
+
+    def _set_against(self) -> None:
+        """Compare the rows of all that are taught with the row that is to be beaten."""
+        against = self.config.evaluation.against
+        if against is None:
+            return
+        model = self.row(against).model
+        taught = {entry.architecture for entry in self.config.models if entry.teacher}
+        self.rows = [
+            replace(row, against=model)
+            if row.architecture in taught and row.model != model
+            else row
+            for row in self.rows
+        ]
 
     def _rows(self, entry: ModelsConfig) -> Iterator[TableRow]:
         seeds = entry.seeds or self.config.seeds
@@ -175,6 +192,8 @@ class Experiment:
         method = entry.teacher_method
         if entry.teacher is None:
             raise SeqkdError(f"models: '{entry.architecture}' needs a teacher; add 'teacher: NAME'")
+        if entry.teacher in self.config.teachers:
+            return _Teacher(entry.teacher, (SEED,))
         for other in self.config.models:
             if other.architecture == entry.teacher and method in other.methods:
                 break
@@ -231,10 +250,9 @@ class Experiment:
             self._add(replace(base, prune=replace(prune, held=number > 1)))
             parent = name
 
-
-def _sources(entry: ModelEntry) -> Iterator[Key]:
-    """Yield the models that one is trained from: its parent and its teacher."""
-    if entry.parent is not None:
-        yield entry.parent, entry.seed
-    if entry.teacher is not None:
-        yield from ((entry.teacher, seed) for seed in entry.teacher_seeds)
+    def _sources(self, entry: ModelEntry) -> Iterator[Key]:
+        """Yield the models that one is trained from: its parent and its teacher, if it is ours."""
+        if entry.parent is not None:
+            yield entry.parent, entry.seed
+        if entry.teacher is not None and entry.teacher not in self.config.teachers:
+            yield from ((entry.teacher, seed) for seed in entry.teacher_seeds)

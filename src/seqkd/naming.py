@@ -59,9 +59,10 @@ def stage_label(targets: str, kd_weight: float, label: str = "") -> str:
 def teacher_label(teacher: str, members: int = 1) -> str:
     """Return how a teacher is called in its students' names: its ARCH, and OBJECTIVE if not nll.
 
-    Several seeds of it that teach together add `-ensemble-N`.
+    Several seeds of it that teach together add `-ensemble-N`. A teacher that was not trained here
+    has one word for a name, and that is it.
     """
-    arch, objective, *_ = teacher.split(".")
+    arch, objective, *_ = [*teacher.split("."), "nll"]
     name = arch if objective == "nll" else f"{arch}-{objective}"
     return name if members == 1 else f"{name}-ensemble-{members}"
 

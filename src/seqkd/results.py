@@ -48,7 +48,7 @@ class Comparison:
     p_bootstrap: float
     p_randomisation: float
     p_corrected: float = 1.0
-    """The larger of the two, each after Holm's correction over the whole table."""
+    """The larger of the two, each after Holm's correction over its family of tests."""
 
     @property
     def within_noise(self) -> bool:
@@ -85,6 +85,8 @@ class SearchResult:
     length_ratio: float | None
     baseline: Comparison | None = None
     teacher: Comparison | None = None
+    against: Comparison | None = None
+    """With the row that is to be beaten."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +126,8 @@ class Results:
     """By search and architecture, where some model of it has two seeds."""
     comparisons: int
     """Number of tests that the p values are corrected for."""
+    aimed: int
+    """Number of tests against what is to be beaten, for which those are corrected."""
     resamples: int
     signatures: Sequence[str]
 
@@ -216,7 +220,11 @@ def analyse(counted: Counted, *, whole: bool = True, resamples: int = RESAMPLES)
                 length_ratio=sum(words) / len(words) / max(reference_words, 1.0),
             )
         raw += _comparisons(config, search, bleu, noise[search])
-    _correct(raw, searches)
+    # What the table asks is a family of tests of its own; all the others are another.
+    aimed = [each for each in raw if each[2] == "against"]
+    others = [each for each in raw if each[2] != "against"]
+    for family in (aimed, others):
+        _correct(family, searches)
     return Results(
         config=config,
         test_set=test.name,
@@ -224,7 +232,8 @@ def analyse(counted: Counted, *, whole: bool = True, resamples: int = RESAMPLES)
         whole=whole,
         rows=[_row(row, counted.found, searches[row.model]) for row in config.rows],
         noise=noise,
-        comparisons=len(raw),
+        comparisons=len(others),
+        aimed=len(aimed),
         resamples=resamples,
         signatures=_signatures(counted.found.values()),
     )
@@ -294,10 +303,14 @@ def _noise(rows: Sequence[TableRow], bleu: _Scored) -> dict[str, NoiseFloor]:
 def _comparisons(
     config: TableConfig, search: str, bleu: _Scored, noise: Mapping[str, NoiseFloor]
 ) -> list[tuple[str, str, str, Comparison]]:
-    """Test every row against its baseline and its teacher; p values not corrected yet."""
+    """Test every row against its baseline, its teacher and what is to be beaten.
+
+    p values are not corrected yet.
+    """
     wanted = []
     for row in config.rows:
-        for role, name in (("baseline", row.baseline), ("teacher", teacher_of(config, row))):
+        others = {"baseline": row.baseline, "teacher": teacher_of(config, row)}
+        for role, name in {**others, "against": row.against}.items():
             if name is not None and name != row.model and name in bleu.rows:
                 wanted.append((row, role, bleu.rows[name]))
     randomised = approximate_randomisation(
@@ -328,7 +341,7 @@ def _correct(
     raw: Sequence[tuple[str, str, str, Comparison]],
     searches: dict[str, dict[str, SearchResult]],
 ) -> None:
-    """Correct all p values of the table together and put the comparisons into their rows."""
+    """Correct the p values of a family of tests together; put the comparisons into their rows."""
     p_values = corrected(
         [comparison.p_bootstrap for *_, comparison in raw],
         [comparison.p_randomisation for *_, comparison in raw],
@@ -336,11 +349,13 @@ def _correct(
     for (model, search, role, comparison), p_value in zip(raw, p_values, strict=True):
         known = replace(comparison, p_corrected=p_value)
         result = searches[model][search]
-        searches[model][search] = (
-            replace(result, baseline=known)
-            if role == "baseline"
-            else replace(result, teacher=known)
-        )
+        match role:
+            case "baseline":
+                searches[model][search] = replace(result, baseline=known)
+            case "teacher":
+                searches[model][search] = replace(result, teacher=known)
+            case _:
+                searches[model][search] = replace(result, against=known)
 
 
 def _evaluation(evaluations: Index, model: str, seed: int, test_set: str) -> Evaluation:

@@ -13,6 +13,7 @@ _NAMES = {
     "seq-kd": "Seq-KD",
     "seq-inter": "Seq-Inter",
     "mbr": "MBR",
+    "js": "JS",
 }
 
 
@@ -63,6 +64,17 @@ def _seeded(results: Results) -> bool:
     return any(len(row.row.seeds) > 1 for row in results.rows)
 
 
+def _aim(results: Results) -> RowResult | None:
+    """Return the row that others are to beat, if the config names one."""
+    model = next((row.row.against for row in results.rows if row.row.against), None)
+    return next((row for row in results.rows if row.row.model == model), None)
+
+
+def _aim_name(results: Results) -> str:
+    aim = _aim(results)
+    return f"{row_name(aim)} of {aim.row.label}" if aim else "the Baseline of the same size"
+
+
 def _columns(results: Results) -> Iterator[Column]:
     yield Column("model", "left")
     for width in (1, results.config.beam):
@@ -94,7 +106,7 @@ def _cells(results: Results, row: RowResult) -> list[str]:
         cells.append(f"{result.bleu.spread.mean:.1f}{PLUS_MINUS}{result.bleu.margin:.1f}")
         if _seeded(results):
             cells.append(_sd(result.bleu))
-        cells.append(_delta(result.baseline, room))
+        cells.append(_delta(result.against if _aim(results) else result.baseline, room))
     cells.append(_delta(row.searches[results.searches[1]].teacher, room))
     if results.whole:
         cells.append("" if row.perplexity is None else f"{row.perplexity:.1f}")
@@ -111,7 +123,7 @@ def _room_for_stars(results: Results) -> int:
         comparison
         for row in results.rows
         for result in row.searches.values()
-        for comparison in (result.baseline, result.teacher)
+        for comparison in (result.baseline, result.teacher, result.against)
         if comparison is not None
     ]
     return max((len(each.stars) for each in compared), default=0)
@@ -134,19 +146,26 @@ def percent(share: float) -> str:
 def _notes(analyses: Sequence[Results]) -> list[str]:
     results = analyses[0]
     beam = results.config.beam
-    tests = " and ".join(dict.fromkeys(str(each.comparisons) for each in analyses))
+    tests = f"{_counts([each.comparisons for each in analyses])} comparisons of its table"
+    if results.aimed:
+        aimed = _counts([each.aimed for each in analyses])
+        tests = f"{aimed} comparisons of {DELTA} and, apart from them, for the other {tests}"
     return [
         f"BLEU: greedy (K=1) and beam search of {beam} (K={beam}); {PLUS_MINUS}: half the 95% "
         f"interval over test sentences ({results.resamples:,} bootstrap resamples).",
-        f"{DELTA}: against the Baseline of the same size. {DELTA} T: K={beam} against its "
+        f"{DELTA}: against {_aim_name(results)}. {DELTA} T: K={beam} against its "
         f"teacher's K={beam}. Beside each architecture: its parameters.",
         "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
-        f"corrected after Holm for the {tests} comparisons of its table.",
+        f"corrected after Holm for the {tests}.",
         noise_note(results),
         "PPL: perplexity a token on the references. p(t=y^): probability of the greedy output, "
         "mean over sentences.",
         *(f"signature: {signature}" for signature in results.signatures),
     ]
+
+
+def _counts(numbers: Sequence[int]) -> str:
+    return " and ".join(dict.fromkeys(map(str, numbers)))
 
 
 def noise_note(results: Results) -> str:
@@ -211,7 +230,8 @@ def _search_record(prefix: str, result: RowResult, search: str) -> dict[str, obj
         record[f"{prefix}_{name}_sd"] = measured.spread.sd
         record[f"{prefix}_{name}_low"] = measured.low
         record[f"{prefix}_{name}_high"] = measured.high
-    for role, compared in (("baseline", scores.baseline), ("teacher", scores.teacher)):
+    roles = {"baseline": scores.baseline, "teacher": scores.teacher, "aim": scores.against}
+    for role, compared in roles.items():
         start = f"{prefix}_vs_{role}"
         record[f"{start}_delta"] = compared.delta if compared else None
         record[f"{start}_standard_error"] = compared.standard_error if compared else None

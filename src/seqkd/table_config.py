@@ -30,6 +30,8 @@ class TableRow:
     """The model of the same architecture trained without a teacher; none: no delta."""
     teacher: str | None = None
     """The model that taught this one."""
+    against: str | None = None
+    """A further model that it is compared with, of whatever architecture."""
     pruned: int = 0
     """Percentage of weights cut."""
     format: str = "fp32"

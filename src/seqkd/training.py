@@ -101,6 +101,7 @@ class Trainer:
         validate: returns dev perplexity and dev BLEU of the model as it is.
         config: how; objective: what is minimised; seed: of order and dropout.
         soft: teacher distributions for Word-KD, or None.
+        recut: returns the pairs of `data` in the subwords of an epoch; None: always the same.
         after_update: called after each update, such as to hold pruned weights at zero.
         save: called where the run may be resumed from; decides itself whether it is time.
         report: called after each update with batches and target tokens done, and the loss.
@@ -116,6 +117,7 @@ class Trainer:
     seed: int
     device: torch.device
     soft: SoftTargets | None = None
+    recut: Callable[[int], ParallelTokens] | None = None
     after_update: Callable[[nn.Module], None] | None = None
     save: Callable[[Trainer], None] | None = None
     report: Callable[[int, int, float], None] | None = None
@@ -162,6 +164,9 @@ class Trainer:
 
     def _plan(self, epoch: int) -> list[Ints]:
         config = self.config
+        if self.recut is not None:
+            self.data = self.recut(epoch)
+            self.indices = self.data.usable(config.max_length)
         return plan_batches(
             self.data, self.indices, sentences=config.batch_sentences, tokens=config.batch_tokens,
             seed=self.seed, epoch=epoch,

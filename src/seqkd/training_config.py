@@ -41,6 +41,10 @@ class TrainingConfig:
     """What the summed loss is divided by; kim-rush: sentence."""
     label_smoothing: float = 0.0
     """Probability mass spread evenly over the vocabulary in the NLL part of the loss."""
+    subword_sampling: float = 0.0
+    """Cut both sides into other subwords each epoch; 0: never. unigram: a segmentation is drawn by
+    its probability to this power, small is various (Kudo 2018: 0.2 or 0.5); bpe: each merge is left
+    out with this probability (Provilkov et al. 2020: 0.1)."""
     weight_decay: float = 0.0
     """Decoupled weight decay, as in AdamW."""
     accumulate: int = 1
@@ -68,6 +72,7 @@ class TrainingConfig:
             "warmup_updates": self.warmup_updates >= 0,
             "gradient_norm": self.gradient_norm >= 0,
             "label_smoothing": 0 <= self.label_smoothing < 1,
+            "subword_sampling": 0 <= self.subword_sampling <= 1,
             "weight_decay": self.weight_decay >= 0,
             "accumulate": self.accumulate >= 1,
             "validations_per_epoch": self.validations_per_epoch >= 1,

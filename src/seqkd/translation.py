@@ -12,6 +12,7 @@ import torch
 from seqkd.batching import source_rows
 from seqkd.checkpoint import LoadedModel, load_ensemble
 from seqkd.models.protocol import Decoder
+from seqkd.nbest import Scored
 from seqkd.quantization import decoder_of
 from seqkd.runtime import compute_dtype
 from seqkd.search import Hypothesis, SearchConfig, translate_ids
@@ -74,6 +75,14 @@ class Translator:
     def text(self, hypotheses: Sequence[Hypothesis]) -> list[str]:
         """Return hypotheses as plain text."""
         return self.tgt_vocab.decode([hypothesis.tokens for hypothesis in hypotheses])
+
+    def scored(self, hypotheses: Sequence[Hypothesis]) -> list[Scored]:
+        """Return hypotheses as they stand in an n-best list."""
+        texts = self.text(hypotheses)
+        return [
+            Scored(hypothesis.log_prob, text, hypothesis.tokens)
+            for hypothesis, text in zip(hypotheses, texts, strict=True)
+        ]
 
 
 def load_translator(

@@ -121,6 +121,33 @@ class SubwordVocabulary:
         """Return the subwords; U+2581 stands for a space."""
         return [self._model.id_to_piece(int(number)) for number in ids]
 
+    @property
+    def is_unigram(self) -> bool:
+        """Whether words have several ways to be cut, each with its probability; else BPE."""
+        try:
+            self._model.nbest_encode_as_ids("a", 1)
+        except RuntimeError:
+            return False
+        return True
+
+    def scores(self) -> dict[str, tuple[int, float]]:
+        """Return id and score of each subword; of BPE, merges with higher ones come first."""
+        model = self._model
+        return {
+            model.id_to_piece(number): (number, model.get_score(number))
+            for number in range(len(SPECIALS), self.size)
+        }
+
+    def ways(self, word: str, most: int) -> list[tuple[list[int], float]]:
+        """Return the most probable ways to cut a word of a unigram model, and their scores.
+
+        A score is the logarithm of the probability, but for a constant where characters are
+        unknown.
+        """
+        score = self._model.get_score
+        found = self._model.nbest_encode_as_ids(word, most)
+        return [(ids, sum(map(score, ids))) for ids in found]
+
 
 class WordVocabulary:
     """The most frequent words; all others are `<unk>`.

@@ -10,6 +10,8 @@ OUTPUTS = {
     "train": ["model", "curve", "manifest"],
     "soft-targets": ["output", "manifest"],
     "decode": ["output"],
+    "decode-hugging-face": ["output"],
+    "adopt": ["output", "manifest"],
     "merge": ["output"],
     "select": ["output-src", "output-tgt", "manifest"],
     "quantize": ["output"],

@@ -18,6 +18,7 @@ from seqkd.errors import SeqkdError
 from seqkd.experiment import Experiment
 from seqkd.sources import fetched_names
 from seqkd.slices import slice_of, source_slice, table_of
+from seqkd.teacher_config import FileTeacher, HuggingFaceTeacher
 
 if "experiment" not in config:
 
@@ -29,6 +30,7 @@ RESOURCES = Path("resources")
 try:
     EXPERIMENT = Experiment(parse_experiment(config))
     CONFIG = EXPERIMENT.config
+    GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}
     CORPUS_FILES = required_files(CONFIG.corpus, RESOURCES)
     TEST_SET_FILES = {
         name: files_of_test_set(CONFIG.corpus, name, RESOURCES) for name in CONFIG.corpus.test_sets
@@ -45,6 +47,11 @@ FETCHED = [
     for source in all_sources(CONFIG.corpus)
     for name in fetched_names(source, CONFIG.corpus.languages)
 ]
+
+
+def teachers_of_kind(kind):
+    """Return the names of the teachers that were not trained here and are of a kind."""
+    return [name for name, teacher in CONFIG.teachers.items() if isinstance(teacher, kind)]
 
 
 def any_of(names):

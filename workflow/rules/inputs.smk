@@ -63,6 +63,22 @@ def search_of(wildcards):
     return next(x.decode_options for x in targets if x.list_name == wildcards.nbest)
 
 
+def adopted_inputs(wildcards):
+    """Return a file of translations and the text that it translates."""
+    translations, *translated = GIVEN_FILES[wildcards.teacher]
+    return {
+        "translations": translations,
+        "translated": translated or "<run>/corpus/train.<src>",
+        "src": f"{split_of(wildcards)}.<src>",
+    }
+
+
+def list_length(wildcards):
+    """Return the hypotheses of an n-best list."""
+    targets = CONFIG.targets.values()
+    return next(x.length for x in targets if x.list_name == wildcards.nbest)
+
+
 def selection_inputs(wildcards):
     """Return the n-best list of some targets, and the parallel text that it was made from."""
     text = f"<run>/corpus/{naming.split_name(CONFIG.targets[wildcards.targets].share)}"

@@ -16,9 +16,12 @@ import itertools
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import torch
 
 from seqkd.code_hash import code_hash
 from seqkd.errors import SeqkdError
@@ -36,7 +39,7 @@ from seqkd.nbest import (
 from seqkd.progress import Progress
 from seqkd.runtime import set_up
 from seqkd.search import Hypothesis, Sampling, SearchConfig
-from seqkd.translation import MAX_SOURCE, Translator, load_translator
+from seqkd.translation import MAX_SOURCE, load_translator
 from seqkd.work_lock import sole_worker
 
 _EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request, finished blocks are kept
@@ -47,8 +50,15 @@ _GPU_BATCH_TOKENS = 1 << 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.add_argument(
+        "--model", type=Path, nargs="+", required=True, help="model file; several: an ensemble"
+    )
+    configure_search(parser)
+
+
+def configure_search(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that do not depend on the kind of model."""
     add = parser.add_argument
-    add("--model", type=Path, nargs="+", required=True, help="model file; several: an ensemble")
     add("--src", type=Path, required=True, help="source sentences, one a line")
     add("--beam", type=int, default=5, help="hypotheses kept alive; 1: greedy (default: 5)")
     add("--n-best", type=int, help="hypotheses written a sentence (default: the beam)")
@@ -66,18 +76,66 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Decode the shard, block by block."""
+    decode_shard(args, load_translator, "seqkd.steps.decode")
+
+
+class ShardTranslator(Protocol):
+    """What translates a shard."""
+
+    @property
+    def precision(self) -> str:
+        """Of matrix products."""
+        ...
+
+    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
+        """Return source lines as the model reads them, and how many were cut."""
+        ...
+
+    def translate(
+        self,
+        sources: Sequence[Sequence[int]],
+        config: SearchConfig,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+        first_id: int = 0,
+    ) -> list[list[Hypothesis]]:
+        """Translate encoded sources, best first."""
+        ...
+
+    def scored(self, hypotheses: Sequence[Hypothesis]) -> list[Scored]:
+        """Return hypotheses as they stand in an n-best list."""
+        ...
+
+
+Load: TypeAlias = Callable[[Sequence[Path], torch.device], ShardTranslator]
+
+
+def decode_shard(
+    args: argparse.Namespace,
+    load: Load,
+    step: str,
+    **settings: object,
+) -> None:
+    """Decode a shard with whatever translates.
+
+    Args:
+        args: those of `configure_search`, and `model`, the files of the model.
+        load: loads it from them.
+        step: module whose code decides the result.
+        settings: what else decides it.
+    """
     if not 1 <= args.shard <= args.shards:
         raise SeqkdError(f"--shard must be in 1 to {args.shards}, got {args.shard}")
     signal.signal(signal.SIGUSR1, _stop)
     header = ShardHeader(
         models=tuple(digest(path) for path in args.model),
         source=digest(args.src),
-        search=_settings(args),
+        search={**_settings(args), **settings},
         block=BLOCK,
         shard=args.shard,
         shards=args.shards,
         precision="",  # the device decides it
-        code=code_hash("seqkd.steps.decode"),
+        code=code_hash(step),
     )
     folder = args.output.with_name(args.output.name + ".blocks")
     # Before the model is loaded, and before a GPU is taken: whoever waits needs neither.
@@ -85,7 +143,7 @@ def run(args: argparse.Namespace) -> None:
         if waited and _is_made(args.output, header):
             print("it decoded this shard to its end: nothing is left to do", file=sys.stderr)
             return
-        _make(args, header, folder)
+        _make(args, load, header, folder)
 
 
 def _is_made(output: Path, header: ShardHeader) -> bool:
@@ -96,10 +154,10 @@ def _is_made(output: Path, header: ShardHeader) -> bool:
     return found is not None and replace(found, precision="").to_line() == header.to_line()
 
 
-def _make(args: argparse.Namespace, header: ShardHeader, folder: Path) -> None:
+def _make(args: argparse.Namespace, load: Load, header: ShardHeader, folder: Path) -> None:
     device = set_up(args.threads, args.device)
     config = _search_config(args, device.type)
-    translator = load_translator(args.model, device)
+    translator = load(args.model, device)
     header = replace(header, precision=translator.precision)
     todo = {
         number for number, lines in _blocks(args) if not _is_there(folder, header, number, lines)
@@ -165,7 +223,7 @@ def _is_there(folder: Path, header: ShardHeader, number: int, lines: list[str]) 
 
 def _decode(
     args: argparse.Namespace,
-    translator: Translator,
+    translator: ShardTranslator,
     config: SearchConfig,
     header: ShardHeader,
     folder: Path,
@@ -192,14 +250,9 @@ def _decode(
 
 
 def _record(
-    translator: Translator, number: int, line: str, hypotheses: Sequence[Hypothesis]
+    translator: ShardTranslator, number: int, line: str, hypotheses: Sequence[Hypothesis]
 ) -> Record:
-    texts = translator.text(hypotheses)
-    scored = (
-        Scored(hypothesis.log_prob, text, hypothesis.tokens)
-        for hypothesis, text in zip(hypotheses, texts, strict=True)
-    )
-    return Record(number, tuple(scored), source_digest(line))
+    return Record(number, tuple(translator.scored(hypotheses)), source_digest(line))
 
 
 def _records(path: Path) -> Iterator[str]:

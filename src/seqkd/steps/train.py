@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -41,6 +43,7 @@ from seqkd.runtime import compute_dtype, hardware, set_up
 from seqkd.saliency import fisher_of
 from seqkd.schema import to_dict
 from seqkd.soft_targets import StoredTopK
+from seqkd.subword_sampling import SubwordSampler, law_of
 from seqkd.training import SoftTargets, TeacherAlongside, Trainer, Validation
 from seqkd.validation import greedy_bleu, perplexity
 from seqkd.vocabulary import Vocabulary, load_vocabulary
@@ -140,6 +143,7 @@ def _make(
         seed=entry.seed,
         device=device,
         soft=_soft_targets(entry, args, data, src_vocab, tgt_vocab, device),
+        recut=_recut(entry, args, src_vocab, tgt_vocab),
         compute_dtype=compute_dtype(entry.training.precision, device),
     )  # fmt: skip
     if not len(trainer.indices):
@@ -180,6 +184,26 @@ def _parallel(src: Path, tgt: Path, src_vocab: Vocabulary, tgt_vocab: Vocabulary
             f"not parallel: {src} has {len(data.src):,} lines and {tgt} {len(data.tgt):,}"
         )
     return data
+
+
+def _recut(
+    entry: ModelEntry, args: argparse.Namespace, src_vocab: Vocabulary, tgt_vocab: Vocabulary
+) -> Callable[[int], ParallelTokens] | None:
+    """Return what cuts the training text anew for an epoch, if that is asked for."""
+    rate = entry.training.subword_sampling
+    if not rate:
+        return None
+    sides = [(args.train_src, law_of(src_vocab, rate)), (args.train_tgt, law_of(tgt_vocab, rate))]
+
+    @functools.lru_cache(maxsize=1)
+    def cut(epoch: int) -> ParallelTokens:
+        src, tgt = (
+            encode_lines(read_lines(path), SubwordSampler(law, [entry.seed, epoch, side]))
+            for side, (path, law) in enumerate(sides)
+        )
+        return ParallelTokens(src, tgt)
+
+    return cut
 
 
 def _same_vocabularies(

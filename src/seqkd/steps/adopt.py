@@ -1,0 +1,75 @@
+"""Take over translations that another system made, as the n-best lists of a teacher.
+
+The file is read beside the text that was translated (--translated), which is the training text
+(--src) or holds it in its order; a line that does not fit is an error, told with its number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from seqkd.adoption import Adopted, adopt, reader
+from seqkd.errors import SeqkdError
+from seqkd.files import atomic_text, read_lines
+from seqkd.manifest import write_manifest
+from seqkd.nbest import Record, Scored, source_digest, to_line
+from seqkd.vocabulary import Vocabulary, load_vocabulary
+
+_LINES = 1000  # lists encoded at a time
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--translations", type=Path, required=True, help="the file of the other system")
+    add("--format", choices=["lines", "moses", "json"], default="lines")
+    add("--translated", type=Path, required=True, help="the text that it translated, line by line")
+    add("--src", type=Path, required=True, help="the source text that lists are wanted for")
+    add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the students")
+    add("--n-best", type=int, required=True, help="most translations taken of a sentence")
+    add("--output", type=Path, required=True, help="output: .jsonl.zst")
+    add("--manifest", type=Path, required=True, help="output: inputs and counts")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the lists and the manifest."""
+    started = time.time()
+    if args.n_best < 1:
+        raise SeqkdError(f"--n-best must be at least 1, got {args.n_best}")
+    counts = Adopted()
+    vocabulary = load_vocabulary(args.tgt_vocab)
+    with atomic_text(args.output) as file:
+        for record in _records(args, vocabulary, counts):
+            file.write(to_line(record) + "\n")
+        if counts.empty == counts.sentences:
+            raise SeqkdError(f"{args.translations}: no sentence has a translation")
+    inputs = ("translations", "translated", "src", "tgt_vocab")
+    write_manifest(
+        args.manifest,
+        inputs={name: getattr(args, name) for name in inputs},
+        facts={"format": args.format, "n_best": args.n_best, **dataclasses.asdict(counts)},
+        started=started,
+    )
+
+
+def _records(args: argparse.Namespace, vocabulary: Vocabulary, counts: Adopted) -> Iterator[Record]:
+    """Yield the record of each line; what students read are tokens of their own vocabulary."""
+    lists = adopt(
+        reader(args.format)(args.translations),
+        read_lines(args.translated),
+        read_lines(args.src),
+        args.n_best,
+        counts,
+    )
+    number = itertools.count()
+    while block := list(itertools.islice(lists, _LINES)):
+        texts = [translation.text for _, kept in block for translation in kept]
+        tokens = iter(vocabulary.encode(texts))
+        for line, kept in block:
+            scored = (Scored(score, text, tuple(next(tokens))) for score, text in kept)
+            yield Record(next(number), tuple(scored), source_digest(line))

@@ -1,0 +1,53 @@
+"""Translate one shard of a text into n-best lists, by a Hugging Face model from a local folder.
+
+All is as in `seqkd decode`: blocks, shards, what a killed run goes on from. It needs the package
+transformers, downloads nothing, and writes the translations in the students' tokens too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from seqkd.hugging_face import HuggingFaceTranslator
+from seqkd.steps.decode import configure_search, decode_shard
+from seqkd.teacher_config import HuggingFaceTeacher
+from seqkd.vocabulary import load_vocabulary
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--folder", required=True, help="where save_pretrained put model and tokenizer")
+    add("--prefix", default="", help="put before each source")
+    add("--source-language", default="", help="the tokenizer's code of it, for multilingual models")
+    add("--target-language", default="", help="the same of the target language")
+    add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the students")
+    configure_search(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Decode the shard, block by block."""
+    teacher = HuggingFaceTeacher(
+        kind="hugging-face",
+        folder=args.folder,
+        prefix=args.prefix,
+        source_language=args.source_language,
+        target_language=args.target_language,
+    )
+    vocabulary = load_vocabulary(args.tgt_vocab)
+    args.model = [*teacher.files, args.tgt_vocab]
+
+    def load(_: Sequence[Path], device: torch.device) -> HuggingFaceTranslator:
+        return HuggingFaceTranslator(teacher, vocabulary, device)
+
+    decode_shard(
+        args,
+        load,
+        "seqkd.steps.decode_hugging_face",
+        prefix=teacher.prefix,
+        languages=[teacher.source_language, teacher.target_language],
+    )
