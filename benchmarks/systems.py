@@ -27,8 +27,8 @@ PACKAGES = {
     "opennmt-py": [
         [
             f"torch=={TORCH}", "numpy<2", "setuptools<81", "configargparse", "ctranslate2>=4,<5",
-            "fasttext-wheel", "flask", "pyahocorasick", "pyonmttok>=1.37,<2", "pyyaml", "rapidfuzz", "sacrebleu",
-            "sentencepiece", "six", "spacy", "tensorboard", "waitress",
+            "fasttext-wheel", "flask", "pyahocorasick", "pyonmttok>=1.37,<2", "pyyaml", "rapidfuzz",
+            "sacrebleu", "sentencepiece", "six", "spacy", "tensorboard", "waitress",
         ],
         ["--no-deps", "OpenNMT-py==3.5.1"],
     ],
