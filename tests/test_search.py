@@ -25,7 +25,7 @@ from seqkd.search import (
     translate_ids,
 )
 from seqkd.search.ensemble import Ensemble
-from seqkd.search.scores import normalise, rows_to_keep
+from seqkd.search.scores import best_words, block_words, in_blocks, normalise, rows_to_keep
 
 
 class ToyDecoder:
@@ -336,10 +336,21 @@ def test_unk_is_allowed_unless_banned():
 @pytest.mark.parametrize("shape", [(1, 5), (33, 64), (70, 4000), (32, 129)])
 def test_normalise_equals_plain_torch(dtype, shape):
     logits = (torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 5).to(dtype)
-    block_max, lse = normalise(logits)
+    blocks = in_blocks(logits)
+    flat = blocks.flatten(1)
+    assert torch.equal(flat[:, : shape[1]], logits)
+    assert (flat[:, shape[1] :] == -torch.inf).all()
+    block_max, lse = normalise(blocks)
     torch.testing.assert_close(lse, logits.float().logsumexp(1))
-    padded = torch.nn.functional.pad(logits.float(), (0, -shape[1] % 64), value=-torch.inf)
-    assert torch.equal(block_max, padded.view(shape[0], -1, 64).amax(2))
+    assert torch.equal(block_max, blocks.float().amax(2))
+    assert torch.equal(best_words(blocks), logits.float().max(1).indices)
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "words"), [(8000, 64), (4000, 80), (50_004, 54), (5, 64), (10_007, 64)]
+)
+def test_blocks_divide_the_vocabulary_where_they_can(vocab_size, words):
+    assert block_words(vocab_size) == words
 
 
 def test_half_precision_logits_give_float32_scores():

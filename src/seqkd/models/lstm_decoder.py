@@ -108,10 +108,12 @@ class _Cell:
     def __call__(self, x_NI: Tensor, c_before_NH: Tensor, c_NH: Tensor, h_NH: Tensor) -> None:
         """Write cells and outputs into `c_NH` and `h_NH`."""
         gates_NG = self._gates(x_NI)
-        rows = _CHUNK_ROWS if x_NI.device.type == "cpu" else len(x_NI)
-        for start in range(0, len(x_NI), rows):
-            chunk = slice(start, start + rows)
-            gates, c = gates_NG[chunk].float(), c_NH[chunk]
+        size = _CHUNK_ROWS if x_NI.device.type == "cpu" else len(x_NI)
+        work = c_NH.new_empty(min(size, len(x_NI)), gates_NG.shape[1])
+        for start in range(0, len(x_NI), size):
+            chunk = slice(start, start + size)
+            c = c_NH[chunk]
+            gates = work[: len(c)].copy_(gates_NG[chunk])
             gates[:, : 3 * self.width].sigmoid_()
             o, i, f, g = gates.split(self.width, 1)
             torch.mul(f, c_before_NH[chunk], out=c)
