@@ -18,8 +18,6 @@ _BLOCK_WORDS = 64
 _VECTOR = 16  # words of a vector register: blocks of whole registers are faster to look through
 # Rows whose float32 logits stay in a CPU's second-level cache while they are passed over; measured.
 _CHUNK_ROWS = 32
-# Finished sentences leave once they are this share of the batch: leaving copies the memory.
-_LEAVE_SHARE = 1 / 16
 # Steps between two looks at what is finished on a GPU, where each look waits for the device.
 _POLL_STEPS = 8
 
@@ -83,17 +81,28 @@ def ban(logits_NV: Tensor, ban_unk: bool) -> None:
         logits_NV[:, token] = -torch.inf
 
 
+def even_size(sentences: int, *, up: bool = False) -> int:
+    """Return the nearest number with three significant bits, not above (or not below) this one.
+
+    1 to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 ...: batches of few different sizes. oneDNN makes
+    code for each number of rows, which takes as long as a step of search does.
+    """
+    shift = max(0, sentences.bit_length() - 3)
+    return -(-sentences >> shift) << shift if up else sentences >> shift << shift
+
+
 def rows_to_keep(done_B: Tensor, step: int) -> Tensor | None:
     """Return the rows of unfinished sentences, or None while too few have finished to leave.
 
-    On a GPU most steps do not look, because looking makes the host wait for the device.
+    Some finished ones stay to make the number even. On a GPU most steps do not look, because
+    looking makes the host wait for the device.
     """
     if done_B.device.type != "cpu" and (step + 1) % _POLL_STEPS:
         return None
-    done = int(done_B.sum())
-    if done == len(done_B) or done > _LEAVE_SHARE * len(done_B):
-        return (~done_B).nonzero().view(-1)
-    return None
+    keep = even_size(len(done_B) - int(done_B.sum()), up=True)
+    if keep >= len(done_B):
+        return None
+    return done_B.sort(stable=True).indices[:keep].sort().values
 
 
 def select_rows(state: State, keep_B: Tensor | None, row_N: Tensor) -> State:
