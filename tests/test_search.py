@@ -347,6 +347,7 @@ def test_normalise_equals_plain_torch(dtype, shape):
     flat = blocks.flatten(1)
     assert torch.equal(flat[:, : shape[1]], logits)
     assert (flat[:, shape[1] :] == -torch.inf).all()
+    assert (flat.shape[1] > shape[1]) == (blocks.data_ptr() != logits.data_ptr())  # else no copy
     block_max, lse = normalise(blocks)
     torch.testing.assert_close(lse, logits.float().logsumexp(1))
     assert torch.equal(block_max, blocks.float().amax(2))

@@ -37,7 +37,9 @@ def in_blocks(logits_NV: Tensor) -> Tensor:
     """Return the logits as (N, M, W) blocks, the last filled up with -inf; a view if V permits."""
     rows, vocab_size = logits_NV.shape
     words = block_words(vocab_size)
-    return pad(logits_NV, (0, -vocab_size % words), value=-torch.inf).view(rows, -1, words)
+    if missing := -vocab_size % words:  # `pad` copies even where nothing is missing
+        logits_NV = pad(logits_NV, (0, missing), value=-torch.inf)
+    return logits_NV.view(rows, -1, words)
 
 
 def normalise(logits_NMW: Tensor) -> tuple[Tensor, Tensor]:
