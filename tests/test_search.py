@@ -25,7 +25,14 @@ from seqkd.search import (
     translate_ids,
 )
 from seqkd.search.ensemble import Ensemble
-from seqkd.search.scores import normalise, rows_to_keep
+from seqkd.search.scores import (
+    best_words,
+    block_words,
+    even_size,
+    in_blocks,
+    normalise,
+    rows_to_keep,
+)
 
 
 class ToyDecoder:
@@ -336,10 +343,48 @@ def test_unk_is_allowed_unless_banned():
 @pytest.mark.parametrize("shape", [(1, 5), (33, 64), (70, 4000), (32, 129)])
 def test_normalise_equals_plain_torch(dtype, shape):
     logits = (torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 5).to(dtype)
-    block_max, lse = normalise(logits)
+    blocks = in_blocks(logits)
+    flat = blocks.flatten(1)
+    assert torch.equal(flat[:, : shape[1]], logits)
+    assert (flat[:, shape[1] :] == -torch.inf).all()
+    assert (flat.shape[1] > shape[1]) == (blocks.data_ptr() != logits.data_ptr())  # else no copy
+    block_max, lse = normalise(blocks)
     torch.testing.assert_close(lse, logits.float().logsumexp(1))
-    padded = torch.nn.functional.pad(logits.float(), (0, -shape[1] % 64), value=-torch.inf)
-    assert torch.equal(block_max, padded.view(shape[0], -1, 64).amax(2))
+    assert torch.equal(block_max, blocks.float().amax(2))
+    assert torch.equal(best_words(blocks), logits.float().max(1).indices)
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "words"), [(8000, 64), (4000, 80), (50_004, 54), (5, 64), (10_007, 64)]
+)
+def test_blocks_divide_the_vocabulary_where_they_can(vocab_size, words):
+    assert block_words(vocab_size) == words
+
+
+def test_sizes_of_batches_are_few_and_near():
+    sizes = [even_size(n) for n in range(1, 65)]
+    assert sorted(set(sizes)) == [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64]
+    for n in range(1, 300):
+        assert even_size(n) <= n <= even_size(n, up=True) <= 1.25 * n
+    assert even_size(0, up=True) == 0
+
+
+def test_finished_sentences_leave_but_for_an_even_number():
+    done = torch.zeros(32, dtype=torch.bool)
+    done[[1, 3, 4]] = True
+    assert rows_to_keep(done, 0) is None  # 29 are kept as 32
+    done[8] = True
+    kept = rows_to_keep(done, 0)
+    assert kept is not None
+    assert kept.tolist() == [k for k in range(32) if k not in (1, 3, 4, 8)]
+    done[9] = True  # one finished sentence stays with 27 others
+    kept = rows_to_keep(done, 0)
+    assert kept is not None
+    assert len(kept) == 28
+    assert set(kept.tolist()) >= set((~done).nonzero().view(-1).tolist())
+    kept = rows_to_keep(torch.ones(5, dtype=torch.bool), 0)
+    assert kept is not None
+    assert not len(kept)
 
 
 def test_half_precision_logits_give_float32_scores():

@@ -15,11 +15,14 @@ D directions, I inputs, O outputs, V vocabulary.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
 from seqkd.checkpoint import LoadedModel
-from seqkd.models.lstm import TABLE_LIMIT, Lstm, padding_mask
+from seqkd.models.lstm import Lstm
+from seqkd.models.lstm_decoder import encoder_layer, padding_mask
 from seqkd.models.protocol import Decoder, State
 from seqkd.models.recurrence import lstm_step_
 from seqkd.storage import quantize_channels
@@ -28,6 +31,7 @@ _ZERO = 128  # the uint8 that stands for 0; oneDNN lacks fast kernels for one ro
 # Products of fewer multiplications are done in fp32: a call of a packed product costs some 20 us
 # whatever its size. Measured on an Intel CPU with AMX, one thread.
 _SMALL = 400_000
+TABLE_LIMIT = 64_000_000  # entries of a table of gates by words, 256 MB in fp32
 
 
 def decoder_of(loaded: LoadedModel) -> Decoder:
@@ -183,7 +187,10 @@ class Int8Decoder:
         inputs = zip(list(model.encoder_input)[1:], list(model.encoder_bias)[1:], strict=True)
         self._encoder_input = [linear(weight, bias) for weight, bias in inputs]
         self._encoder_recurrent = [
-            [linear(weight_HG) for weight_HG in weight_DHG]
+            [
+                functools.partial(self._direction, number, linear(weight_HG))
+                for number, weight_HG in enumerate(weight_DHG)
+            ]
             for weight_DHG in model.encoder_recurrent
         ]
         self._attention = linear(model.attention_HH)
@@ -206,13 +213,13 @@ class Int8Decoder:
         """Encode the sources; see `protocol.Decoder`."""
         batch, steps = src_BS.shape
         gates_SBG = self._src_gates(src_BS.t().reshape(-1)).view(steps, batch, -1)
-        h_SBH, h_last, c_last = self._encoder_layer(gates_SBG, self._encoder_recurrent[0], length_B)
+        h_SBH, h_last, c_last = encoder_layer(gates_SBG, length_B, self._encoder_recurrent[0])
         outputs, cells = [h_last], [c_last]
         layers = zip(self._encoder_input, self._encoder_recurrent[1:], strict=True)
         for from_below, recurrent in layers:
             x = quantize_bounded(h_SBH, self._steps).flatten(0, 1)
             gates_SBG = from_below(x).view(steps, batch, -1)
-            h_SBH, h_last, c_last = self._encoder_layer(gates_SBG, recurrent, length_B)
+            h_SBH, h_last, c_last = encoder_layer(gates_SBG, length_B, recurrent)
             outputs.append(h_last)
             cells.append(c_last)
         memory_BSH = h_SBH.transpose(0, 1).contiguous()
@@ -226,29 +233,11 @@ class Int8Decoder:
         first = torch.cat([torch.zeros_like(outputs[0]), *outputs], dim=1)
         return State(sentence, (quantize_bounded(first, self._steps), torch.cat(cells, dim=1)))
 
-    def _encoder_layer(
-        self, gates_SBG: Tensor, recurrent: list[Int8Linear], length_B: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return outputs (S, B, H), and output and cell at each sentence's end (B, H)."""
-        steps, batch, _ = gates_SBG.shape
-        rows, last_B = torch.arange(batch), length_B - 1
-        if len(recurrent) == 1:
-            h, c = self._direction(gates_SBG, recurrent[0])
-            return h, h[last_B, rows], c[last_B, rows]
-        time_S1 = torch.arange(steps)[:, None]
-        # Each sentence is reversed within its own length, so padding stays at the end.
-        reverse_SB = torch.where(time_S1 <= last_B, last_B - time_S1, time_S1)
-        forward, backward = gates_SBG.chunk(2, dim=-1)
-        h1, c1 = self._direction(forward.contiguous(), recurrent[0])
-        h2, c2 = self._direction(backward[reverse_SB, rows], recurrent[1])
-        return (
-            torch.cat([h1, h2[reverse_SB, rows]], dim=-1),
-            torch.cat([h1[last_B, rows], h2[last_B, rows]], dim=-1),
-            torch.cat([c1[last_B, rows], c2[last_B, rows]], dim=-1),
-        )
-
-    def _direction(self, gates_SBG: Tensor, recurrent: Int8Linear) -> tuple[Tensor, Tensor]:
-        """Return outputs and cells (S, B, H) of one direction from a zero state."""
+    def _direction(
+        self, number: int, recurrent: Int8Linear, gates_SBG: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return outputs and cells (S, B, H / D) of one direction from a zero state."""
+        gates_SBG = gates_SBG.split(recurrent.size, 2)[number].contiguous()
         steps, batch, gates = gates_SBG.shape
         h = gates_SBG.new_empty(steps, batch, gates // 4)
         c = gates_SBG.new_zeros(steps + 1, batch, gates // 4)

@@ -18,12 +18,9 @@ from torch import Tensor, nn
 
 from seqkd.models.architecture import LstmConfig
 from seqkd.models.dropout import DropoutNoise
+from seqkd.models.lstm_decoder import LstmDecoder, padding_mask
 from seqkd.models.product import product
-from seqkd.models.protocol import State
-from seqkd.models.recurrence import attentional_decoder, lstm_layer, lstm_step_
-
-MASKED = -1e9  # added to attention scores of padding; its softmax is exactly 0 in fp32
-TABLE_LIMIT = 64_000_000  # entries of the word-by-gates table made for search, 256 MB in fp32
+from seqkd.models.recurrence import attentional_decoder, lstm_layer
 
 
 class Lstm(nn.Module):
@@ -175,83 +172,3 @@ class Lstm(nn.Module):
     def decoder(self) -> LstmDecoder:
         """Return the model made ready for search, with weights cast once."""
         return LstmDecoder(self)
-
-
-def padding_mask(length_B: Tensor, steps: int) -> Tensor:
-    """Return (B, S): 0 on real words, `MASKED` on padding."""
-    padded = torch.arange(steps, device=length_B.device)[None] >= length_B[:, None]
-    return torch.zeros(padded.shape, device=length_B.device).masked_fill_(padded, MASKED)
-
-
-class LstmDecoder:
-    """An `Lstm` ready for search: weights cast once, word vectors and gate weights multiplied out.
-
-    State: sentence = memory (B, S, H), keys (B, H, S), mask (B, 1, S); hypothesis =
-    [attentional state | output of each layer] (N, (1 + L) H) and cells (N, L H).
-    """
-
-    @torch.inference_mode()
-    def __init__(self, model: Lstm) -> None:
-        model.eval()
-        self._model = model
-        dtype = self._dtype = model.compute_dtype
-        self.vocab_size = model.output_weight_VD.shape[0]
-        self._recurrent = [w.to(dtype) for w in model.decoder_recurrent]
-        self._biases = [b.float() for b in model.decoder_bias]
-        self._combine = model.combine.to(dtype)
-        self._output = model.output_weight_VD.to(dtype).t()
-        self._output_bias = model.output_bias_V.to(dtype)
-        self._embedding = model.target_embedding_VE.to(dtype)
-        self._input = model.decoder_input.to(dtype)
-        self._table = self._gate_table()
-
-    def _gate_table(self) -> Tensor | None:
-        """Return every word's part of the first layer's gates (V, G), unless it is too large."""
-        if self.vocab_size * self._input.shape[1] > TABLE_LIMIT:
-            return None
-        table: Tensor = (self._embedding @ self._input).float() + self._biases[0]
-        return table
-
-    def _word_gates(self, token_N: Tensor) -> Tensor:
-        if self._table is not None:
-            return self._table.index_select(0, token_N)
-        embedded = self._embedding.index_select(0, token_N)
-        gates: Tensor = (embedded @ self._input).float() + self._biases[0]
-        return gates
-
-    @torch.inference_mode()
-    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
-        """Encode the sources; see `protocol.Decoder`."""
-        model = self._model
-        memory_BSH, h0_LBH, c0_LBH = model.encode(src_BS, length_B)
-        keys_BSH, mask_BS = model._attention_inputs(memory_BSH, length_B)
-        feed = torch.zeros_like(h0_LBH[0])
-        outputs = torch.cat([feed, *h0_LBH], dim=1).to(self._dtype)
-        sentence = memory_BSH, keys_BSH.transpose(1, 2).contiguous(), mask_BS.unsqueeze(1)
-        return State(sentence, (outputs, torch.cat(list(c0_LBH), dim=1)))
-
-    @torch.inference_mode()
-    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
-        """Advance each hypothesis by one word; see `protocol.Decoder`."""
-        memory_BSH, keys_BHS, mask_B1S = state.sentence
-        outputs_before, cells_before = state.hypothesis
-        rows, width = outputs_before.shape[0], self._combine.shape[1]
-        outputs, cells = torch.empty_like(outputs_before), torch.empty_like(cells_before)
-        tanh_c = cells.new_empty(rows, width)
-        h = outputs_before[:, :width]  # what comes from below: the attentional state at first
-        for layer, weight in enumerate(self._recurrent):
-            own = slice(width * (layer + 1), width * (layer + 2))
-            feeds = layer or weight.shape[0] > width
-            x = torch.cat([h, outputs_before[:, own]], 1) if feeds else outputs_before[:, own]
-            before = self._word_gates(token_N) if layer == 0 else self._biases[layer]
-            gates = before + torch.mm(x, weight)
-            cell = slice(width * layer, width * (layer + 1))
-            h = outputs[:, own]
-            lstm_step_(gates, cells_before[:, cell], cells[:, cell], tanh_c, h)
-        batch = memory_BSH.shape[0]
-        scores = torch.bmm(h.view(batch, rows // batch, width), keys_BHS).float() + mask_B1S
-        context = torch.bmm(torch.softmax(scores, 2).to(self._dtype), memory_BSH)
-        attended = torch.cat([context.view(rows, width), h], 1)
-        outputs[:, :width] = torch.tanh(torch.mm(attended, self._combine).float())
-        logits = torch.addmm(self._output_bias, outputs[:, :width], self._output)
-        return logits, State(state.sentence, (outputs, cells))

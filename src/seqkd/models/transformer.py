@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from seqkd.models.architecture import TransformerConfig
 from seqkd.models.dropout import DropoutNoise
+from seqkd.models.packed import PackedLinear
 from seqkd.models.protocol import State
 
 _MAX_PERIOD = 10_000.0  # of the sinusoidal positions, Vaswani et al. (2017), sec. 3.5
@@ -291,8 +292,7 @@ class TransformerDecoder:
         self._model = model
         self._dtype = model.compute_dtype
         self.vocab_size = model.output_weight_VD.shape[0]
-        self._output = model.output_weight_VD.to(self._dtype).t()
-        self._output_bias = model.output_bias_V.to(self._dtype)
+        self._output = PackedLinear(model.output_weight_VD.t(), model.output_bias_V, self._dtype)
         self._recurrent = model.config.decoder == "ssru"
 
     @torch.inference_mode()
@@ -329,8 +329,7 @@ class TransformerDecoder:
             x = model.residual(x, middle, attended.reshape(x.shape))
             x = model.residual(x, last, layer.feed_forward(model.entrance(x, last)))
         x = x if model.decoder_norm is None else model.decoder_norm(x)
-        logits = torch.addmm(self._output_bias, x, self._output)
-        return logits, State(state.sentence, (torch.stack(caches, 1), position_N + 1))
+        return self._output(x), State(state.sentence, (torch.stack(caches, 1), position_N + 1))
 
     def _embed(self, token_N: Tensor, position_N: Tensor) -> Tensor:
         # Hypotheses of one search are all at the same position.

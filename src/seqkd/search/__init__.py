@@ -29,6 +29,7 @@ from seqkd.models.protocol import PAD, Decoder
 from seqkd.search.beam import beam_search
 from seqkd.search.config import Hypothesis, Sampling, SearchConfig, length_penalty
 from seqkd.search.rollout import greedy_search, sample_search
+from seqkd.search.scores import even_size
 
 __all__ = [
     "Hypothesis",
@@ -100,6 +101,6 @@ def _batches(lengths: Sequence[int], config: SearchConfig) -> Iterator[list[int]
     order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
     while order:
         positions = max(lengths[order[0]], _MIN_POSITIONS)
-        size = max(1, config.batch_tokens // (positions * config.rows))
+        size = even_size(max(1, config.batch_tokens // (positions * config.rows)))
         yield order[:size]
         order = order[size:]

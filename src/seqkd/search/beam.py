@@ -15,7 +15,14 @@ from torch.nn.functional import pad
 
 from seqkd.models.protocol import BOS, EOS, PAD, Decoder, State
 from seqkd.search.config import Hypothesis, SearchConfig, length_penalty
-from seqkd.search.scores import BLOCK, ban, normalise, rows_to_keep, select_rows
+from seqkd.search.scores import (
+    ban,
+    block_words,
+    in_blocks,
+    normalise,
+    rows_to_keep,
+    select_rows,
+)
 
 
 class _Live(NamedTuple):
@@ -65,12 +72,14 @@ def beam_search(
     shortest, longest = int(live.limit_B.min()), int(live.limit_B.max())
     divisor_T = length_penalty(torch.arange(1, longest + 1), config.length_penalty)
     divisor_T = divisor_T.to(src_BS.device)
-    tie = _tie_breaker(config.beam * max(decoder.vocab_size // BLOCK + 1, 2 * BLOCK, longest))
-    tie = tie.to(src_BS.device)
+    words = block_words(decoder.vocab_size)
+    places = config.beam * max(decoder.vocab_size // words + 1, 2 * words, longest)
+    tie = _tie_breaker(places).to(src_BS.device)
     choices: list[_Choice] = []
     for step in range(longest):
         logits_NV, state = decoder.step(live.token_BK.view(-1), live.state)
         found, closed = _expand(logits_NV, live.score_BK, config, tie)
+        del logits_NV  # the next step's can then take its place, which is in the cache
         if step + 1 >= shortest:
             found = _close(found, closed, live.limit_B <= step + 1)
         ended_score_BK, going = _split(found, config.beam)
@@ -122,10 +131,11 @@ def _expand(
         The candidates, and the scores (B, K) of the hypotheses when closed by `eos` now.
     """
     (batch, k), vocab_size, wanted = score_BK.shape, logits_NV.shape[1], 2 * config.beam
-    max_NM, lse_N = normalise(logits_NV)
-    blocks = max_NM.shape[1]
-    ban(logits_NV, config.ban_unk)
-    max_NM[:, 0] = logits_NV[:, :BLOCK].amax(1)  # all banned words are in the first block
+    logits_NMW = in_blocks(logits_NV)
+    max_NM, lse_N = normalise(logits_NMW)
+    blocks, words = logits_NMW.shape[1:]
+    ban(logits_NMW[:, 0], config.ban_unk)  # which all are in the first block
+    max_NM[:, 0] = logits_NMW[:, 0].float().amax(1)
     base_BK = score_BK - lse_N.view(batch, k)
 
     max_BY = (max_NM.view(batch, k, blocks) + base_BK[:, :, None]).view(batch, k * blocks)
@@ -133,32 +143,23 @@ def _expand(
     block_BX = (max_BY * tie[: k * blocks]).topk(count, 1, sorted=False).indices
     block_BX = block_BX.sort(1).values  # so that places below follow rank, then word id
     parent_BX = block_BX.div(blocks, rounding_mode="floor")
-    first_BX = (block_BX - parent_BX * blocks) * BLOCK
 
-    score_BXW = _block_scores(logits_NV, base_BK, parent_BX, first_BX)
-    places = count * BLOCK
+    row_BX = block_BX + torch.arange(batch, device=block_BX.device)[:, None] * (k * blocks)
+    logit_BXW = logits_NMW.flatten(0, 1).index_select(0, row_BX.view(-1)).view(batch, count, words)
+    score_BXW = logit_BXW.float().add_(base_BK.gather(1, parent_BX)[:, :, None])
+    places = count * words
     best = (score_BXW.view(batch, places) * tie[:places]).topk(min(wanted, places), 1)
-    slot_BC = best.indices.div(BLOCK, rounding_mode="floor")
-    token_BC = first_BX.gather(1, slot_BC) + best.indices % BLOCK
+    slot_BC = best.indices.div(words, rounding_mode="floor")
+    parent_BC = parent_BX.gather(1, slot_BC)
+    # A place in its sentence's K * M * W words, and that less the words of those ranked higher.
+    place_BC = block_BX.gather(1, slot_BC) * words + best.indices - slot_BC * words
+    token_BC = place_BC - parent_BC * (blocks * words)
     found = _Candidates(
         best.values.float(),
-        parent_BX.gather(1, slot_BC),
+        parent_BC,
         token_BC.clamp(max=vocab_size - 1),  # words past the end have score -inf
     )
-    return _fill(found, wanted), logits_NV[:, EOS].float().view(batch, k) + base_BK
-
-
-def _block_scores(
-    logits_NV: Tensor, base_BK: Tensor, parent_BX: Tensor, first_BX: Tensor
-) -> Tensor:
-    """Return the scores of all words of the chosen blocks, (B, X, W), float32."""
-    (batch, k), vocab_size, device = base_BK.shape, logits_NV.shape[1], logits_NV.device
-    token_BXW = first_BX[:, :, None] + torch.arange(BLOCK, device=device)
-    row_BX = parent_BX + torch.arange(batch, device=device)[:, None] * k
-    place_BXW = row_BX[:, :, None] * vocab_size + token_BXW.clamp(max=vocab_size - 1)
-    logit_BXW = logits_NV.view(-1).index_select(0, place_BXW.view(-1)).view_as(place_BXW)
-    score_BXW = logit_BXW.float() + base_BK.gather(1, parent_BX)[:, :, None]
-    return score_BXW.masked_fill_(token_BXW >= vocab_size, -torch.inf)
+    return _fill(found, wanted), logits_NMW[:, 0, EOS].float().view(batch, k) + base_BK
 
 
 def _fill(found: _Candidates, wanted: int) -> _Candidates:

@@ -14,7 +14,14 @@ from torch import Tensor
 from seqkd.models.protocol import BOS, EOS, Decoder
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.search.sampling import draw, uniforms
-from seqkd.search.scores import ban, normalise, rows_to_keep, select_rows
+from seqkd.search.scores import (
+    ban,
+    best_words,
+    in_blocks,
+    normalise,
+    rows_to_keep,
+    select_rows,
+)
 
 _Choose = Callable[[Tensor, Tensor, int], Tensor]  # (logits_NV, row_N, step) -> token_N
 
@@ -34,8 +41,7 @@ def greedy_search(
     """
 
     def choose(logits_NV: Tensor, row_N: Tensor, step: int) -> Tensor:
-        # `max` returns the first of equal values; it is slow in half precision.
-        return logits_NV.float().max(1).indices
+        return best_words(in_blocks(logits_NV))
 
     return [found for (found,) in _roll_out(decoder, src_BS, length_B, config, choose, 1)]
 
@@ -91,7 +97,7 @@ def _roll_out(
     log_prob_R = torch.full((rows,), 0.0 if config.log_probs else torch.nan, device=device)
     for step in range(longest):
         logits_NV, state = decoder.step(token_N, state)
-        lse_N = normalise(logits_NV)[1] if config.log_probs else None
+        lse_N = normalise(in_blocks(logits_NV))[1] if config.log_probs else None
         ended_N = token_N == EOS
         ban(logits_NV, config.ban_unk)
         token_N = choose(logits_NV, row_N, step)

@@ -1,47 +1,80 @@
 """What beam search, greedy search and sampling share: normalisation, banned words, state rows.
 
-Shapes: B sentences, N rows, V vocabulary, M vocabulary blocks.
+Shapes: B sentences, N rows, C rows of a chunk, V vocabulary, M blocks of it, W words of a block.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from seqkd.models.protocol import BOS, PAD, UNK, State
 
-# Words a block of the two-stage top-k holds: a whole number of vector registers, measured.
-BLOCK = 64
+# Words that a block of the two-stage search for the best holds, about; measured.
+_BLOCK_WORDS = 64
+_VECTOR = 16  # words of a vector register: blocks of whole registers are faster to look through
 # Rows whose float32 logits stay in a CPU's second-level cache while they are passed over; measured.
 _CHUNK_ROWS = 32
-# Finished sentences leave once they are this share of the batch: leaving copies the memory.
-_LEAVE_SHARE = 1 / 16
 # Steps between two looks at what is finished on a GPU, where each look waits for the device.
 _POLL_STEPS = 8
 
 
-def normalise(logits_NV: Tensor) -> tuple[Tensor, Tensor]:
-    """Return block maxima (N, M) and log-sum-exp (N,) in float32, reading the logits once.
+def block_words(vocab_size: int) -> int:
+    """Return how many words a block holds: near 64, and a divisor of V if there is one.
 
-    Rows are taken in chunks that stay in the cache, so the float32 copy is a chunk and never N x V
-    on a CPU. The last block is filled up with -inf.
+    Blocks that fill the rows exactly can be picked as they lie in memory.
     """
+    divisors = [d for d in range(_BLOCK_WORDS // 2, 2 * _BLOCK_WORDS + 1) if vocab_size % d == 0]
+    return min(
+        divisors, key=lambda d: (d % _VECTOR > 0, abs(d - _BLOCK_WORDS)), default=_BLOCK_WORDS
+    )
+
+
+def in_blocks(logits_NV: Tensor) -> Tensor:
+    """Return the logits as (N, M, W) blocks, the last filled up with -inf; a view if V permits."""
     rows, vocab_size = logits_NV.shape
-    blocks = -(-vocab_size // BLOCK)
-    chunk = _CHUNK_ROWS if logits_NV.device.type == "cpu" else rows
-    work = logits_NV.new_full((min(chunk, rows), blocks * BLOCK), -torch.inf, dtype=torch.float32)
-    max_NM = logits_NV.new_empty(rows, blocks, dtype=torch.float32)
-    lse_N = logits_NV.new_empty(rows, dtype=torch.float32)
-    for start in range(0, rows, chunk):
-        part = logits_NV[start : start + chunk]
-        x, block_max = work[: len(part)], max_NM[start : start + chunk]
-        x[:, :vocab_size] = part
-        torch.amax(x.view(len(part), blocks, BLOCK), 2, out=block_max)
-        top = block_max.amax(1)
-        # The filling never counts: exp(-inf) is 0. Only the words' columns are written again.
-        total = x[:, :vocab_size].sub_(top[:, None]).exp_().sum(1)
-        lse_N[start : start + chunk] = total.log_().add_(top)
+    words = block_words(vocab_size)
+    if missing := -vocab_size % words:  # `pad` copies even where nothing is missing
+        logits_NV = pad(logits_NV, (0, missing), value=-torch.inf)
+    return logits_NV.view(rows, -1, words)
+
+
+def normalise(logits_NMW: Tensor) -> tuple[Tensor, Tensor]:
+    """Return block maxima (N, M) and log-sum-exp (N,) in float32, reading the logits once."""
+    max_NM = logits_NMW.new_empty(logits_NMW.shape[:2], dtype=torch.float32)
+    lse_N = max_NM.new_empty(len(max_NM))
+    for chunk, x_CMW in _in_float32(logits_NMW):
+        top_C = torch.amax(x_CMW, 2, out=max_NM[chunk]).amax(1)
+        total_C = x_CMW.sub_(top_C[:, None, None]).exp_().flatten(1).sum(1)
+        torch.add(total_C.log_(), top_C, out=lse_N[chunk])
     return max_NM, lse_N
+
+
+def best_words(logits_NMW: Tensor) -> Tensor:
+    """Return the word of the largest logit of each row (N,), the first of equals."""
+    max_NM = torch.cat([x_CMW.amax(2) for _, x_CMW in _in_float32(logits_NMW)])
+    block_N = max_NM.max(1).indices
+    rows = torch.arange(len(block_N), device=block_N.device)
+    # `max` returns the first of equal values, of blocks and of words; it is slow in bf16.
+    word_N = logits_NMW[rows, block_N].float().max(1).indices
+    return block_N * logits_NMW.shape[2] + word_N
+
+
+def _in_float32(logits_NMW: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the rows in chunks that stay in the cache, as float32 that may be overwritten.
+
+    So the float32 copy is a chunk and never N x V on a CPU.
+    """
+    rows, *shape = logits_NMW.shape
+    size = min(rows, _CHUNK_ROWS) if logits_NMW.device.type == "cpu" else rows
+    work = logits_NMW.new_empty(size, *shape, dtype=torch.float32)
+    for start in range(0, rows, size):
+        chunk = slice(start, start + size)
+        part = logits_NMW[chunk]
+        yield chunk, work[: len(part)].copy_(part)
 
 
 def ban(logits_NV: Tensor, ban_unk: bool) -> None:
@@ -50,17 +83,28 @@ def ban(logits_NV: Tensor, ban_unk: bool) -> None:
         logits_NV[:, token] = -torch.inf
 
 
+def even_size(sentences: int, *, up: bool = False) -> int:
+    """Return the nearest number with three significant bits, not above (or not below) this one.
+
+    1 to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 ...: batches of few different sizes. oneDNN makes
+    code for each number of rows, which takes as long as a step of search does.
+    """
+    shift = max(0, sentences.bit_length() - 3)
+    return -(-sentences >> shift) << shift if up else sentences >> shift << shift
+
+
 def rows_to_keep(done_B: Tensor, step: int) -> Tensor | None:
     """Return the rows of unfinished sentences, or None while too few have finished to leave.
 
-    On a GPU most steps do not look, because looking makes the host wait for the device.
+    Some finished ones stay to make the number even. On a GPU most steps do not look, because
+    looking makes the host wait for the device.
     """
     if done_B.device.type != "cpu" and (step + 1) % _POLL_STEPS:
         return None
-    done = int(done_B.sum())
-    if done == len(done_B) or done > _LEAVE_SHARE * len(done_B):
-        return (~done_B).nonzero().view(-1)
-    return None
+    keep = even_size(len(done_B) - int(done_B.sum()), up=True)
+    if keep >= len(done_B):
+        return None
+    return done_B.sort(stable=True).indices[:keep].sort().values
 
 
 def select_rows(state: State, keep_B: Tensor | None, row_N: Tensor) -> State:
