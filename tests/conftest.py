@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from workflow_harness import Workspace, make_workspace
+
+# Under nohup or as a background job the tests are started deaf to these, and so would be all that
+# they start; steps respect that, and the tests of Ctrl-C could not be made.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,8 @@ def _make(
         _write(args, entry, trainer, saved, inputs, work, src_vocab, tgt_vocab, started)
         saved.clear()
     if dist.is_initialized():
+        # Whoever leaves first may fail in leaving, and the launcher would stop the one that writes.
+        dist.barrier()
         dist.destroy_process_group()
 
 
