@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 CHUNK = 1024  # positions projected at a time: matrix products at full speed, and few of them
-ROWS = 64  # their number is a multiple of this
+ROWS = 64  # in bf16 on a CPU, their number is a multiple of this
 _CACHED_ENTRIES = 1 << 18  # logits that softmax and loss work on at a time, 1 MiB in fp32
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -78,7 +78,7 @@ class _ProjectedLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         dtype, count = hidden_ND.dtype, len(target_N)
         weight, bias = weight_VD.to(dtype), bias_V.float()
-        chunks = _chunks(count)
+        chunks = _chunks(hidden_ND)
         hidden = F.pad(hidden_ND, (0, 0, 0, chunks[-1].stop - count))
         dhidden = torch.empty_like(hidden)
         dweight = None
@@ -138,14 +138,17 @@ class _ProjectedLoss(torch.autograd.Function):
         return *gradients, None, None, None
 
 
-def _chunks(count: int) -> list[slice]:
-    """Split positions into chunks of one size, a multiple of `ROWS`; the last may go beyond.
+def _chunks(hidden_ND: Tensor) -> list[slice]:
+    """Split positions into chunks of one size; the last may go beyond the end.
 
-    A CPU library makes a program for each shape of product, which costs several times what the
-    product does. So there must be few shapes, though each batch has another number of positions.
+    oneDNN, which multiplies bf16 on a CPU, makes a program for each shape of product, which costs
+    several times what the product does. So there must be few shapes, though each batch has
+    another number of positions.
     """
+    count = len(hidden_ND)
+    rows = ROWS if hidden_ND.dtype == torch.bfloat16 and not hidden_ND.is_cuda else 1
     parts = -(-count // CHUNK)
-    size = -(-count // (parts * ROWS)) * ROWS
+    size = -(-count // (parts * rows)) * rows
     return [slice(k * size, (k + 1) * size) for k in range(-(-count // size))]
 
 
@@ -163,7 +166,7 @@ def _hardest(
     It takes a projection of its own: what is hard is known only when all positions are.
     """
     nll = []
-    for chunk in _chunks(len(target_N)):
+    for chunk in _chunks(hidden_ND):
         gold_N1 = target_N[chunk, None]
         logits = torch.mm(hidden_ND[chunk], weight.t())[: len(gold_N1)] + bias
         nll.append(logits.logsumexp(1) - logits.gather(1, gold_N1).squeeze(1))

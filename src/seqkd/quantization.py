@@ -23,8 +23,8 @@ from torch import Tensor
 from seqkd.checkpoint import LoadedModel
 from seqkd.models.lstm import Lstm
 from seqkd.models.lstm_decoder import encoder_layer, padding_mask
+from seqkd.models.pointwise import lstm_step_
 from seqkd.models.protocol import Decoder, State
-from seqkd.models.recurrence import lstm_step_
 from seqkd.storage import quantize_channels
 
 _ZERO = 128  # the uint8 that stands for 0; oneDNN lacks fast kernels for one row of signed inputs

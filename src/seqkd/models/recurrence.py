@@ -22,11 +22,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqkd.models.pointwise import Attention, AttentionalState, LstmSteps, lstm_step_
+from seqkd.models.pointwise import Attention, AttentionalState, LstmSteps
 from seqkd.models.pointwise_compiled import attention, attentional_state, lstm_steps
 from seqkd.models.product import weight_gradient
-
-__all__ = ["attentional_decoder", "lstm_layer", "lstm_step_"]
 
 # ---------------------------------------------------------------------------- encoder layer
 
@@ -77,7 +75,7 @@ class _LstmLayer(torch.autograd.Function):
         layer.last_state(
             ctx.last_R, dlast_h_DBH.reshape(rows, width), dlast_c_DBH.reshape(rows, width)
         )
-        weight_t = weight.transpose(1, 2)
+        weight_t = weight.transpose(1, 2).contiguous()  # once, rather than in each product
         own: Tensor | None = None
         product = torch.empty(directions, batch, width, dtype=weight.dtype, device=h.device)
         dh_TRH = dh_TDBH.reshape(steps, rows, width).unbind(0)
@@ -205,7 +203,8 @@ class _AttentionalDecoder(torch.autograd.Function):
             stack[layer].start_backward()
         attend.start_backward()
         state.start_backward(dstates_TBH.to(wc.dtype))
-        recurrent_t, wc_t = [w.t() for w in recurrent], wc.t()
+        # Turned round once, rather than in each product.
+        recurrent_t, wc_t = [w.t().contiguous() for w in recurrent], wc.t().contiguous()
         dattended = attended.new_empty(batch, 2 * width)
         dx = [x.new_empty(x.shape[1:]) for x in inputs]  # gradient of inputs[l][t]
         own = [x[:, b:] for x, b in zip(dx, below, strict=True)]
