@@ -13,6 +13,7 @@ take 3 GB of disk. The exit status is 1 if a step took more than --limit-mb.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import signal
@@ -41,6 +42,7 @@ _SHARDS = 4
 _BEAM = 5
 _TOP_K = 16
 _SOFT_SECONDS = 300.0
+_POLL_SECONDS = 0.05
 _SYLLABLES = ("ba", "de", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu", "fa", "ge", "hi", "jo")
 
 
@@ -243,15 +245,28 @@ def measure(*words: str, label: str = "", until: Callable[[], bool] | None = Non
         SystemExit: if the step fails.
     """
     process = subprocess.Popen([sys.executable, "-m", "seqkd", *words], stderr=subprocess.DEVNULL)
-    while until is not None and not until() and process.poll() is None:
-        time.sleep(0.1)
-    if until is not None:
-        process.send_signal(signal.SIGTERM)
-    _, status, usage = os.wait4(process.pid, 0)
+    peak_mb, told = 0.0, False
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        peak_mb = max(peak_mb, _peak_mb(process.pid))
+        if until is not None and not told and until():
+            process.send_signal(signal.SIGTERM)
+            told = True
+        time.sleep(_POLL_SECONDS)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != (0 if until is None else 128 + signal.SIGTERM):
         raise SystemExit(f"{' '.join(words)}: exit status {process.returncode}")
-    return Cost(label or words[0], usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Cost(label or words[0], usage.ru_utime + usage.ru_stime, peak_mb)
+
+
+def _peak_mb(pid: int) -> float:
+    """Return the most resident memory so far; unlike `ru_maxrss`, without that of our own fork."""
+    with contextlib.suppress(OSError, StopIteration):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
+    return 0.0
 
 
 def _write(path: str, value: object) -> None:

@@ -143,9 +143,10 @@ def test_frequent_words_come_first_and_ties_in_alphabetic_order() -> None:
 
 
 def test_thin_keeps_evenly_spaced_lines() -> None:
-    lines = [str(n) for n in range(100)]
-    assert thin(lines, 100) == lines
-    assert thin(lines, 30) == lines[::4]
+    lines = [f"{n:02}" for n in range(100)]
+    assert thin(lines, 200) == lines
+    assert thin(lines, 60) == lines[::4]
+    assert thin(["a single long line"], 5) == ["a single long line"]
 
 
 @pytest.mark.parametrize(

@@ -280,15 +280,20 @@ def top_k_distribution(teacher: Alongside | Together, k: int) -> tuple[TopK, Ten
     Equal to the full distribution when k is the vocabulary's size.
     """
     members = teacher.members if isinstance(teacher, Together) else (teacher,)
+    count = len(members[0].hidden_ND)
+    chunks = _chunks(count)
+    padded = [F.pad(member.hidden_ND, (0, 0, 0, chunks[-1].stop - count)) for member in members]
     ids, probs, mass = [], [], []
-    for start in range(0, len(members[0].hidden_ND), CHUNK):
-        rows = slice(start, start + CHUNK)
+    for chunk in chunks:
         logits = mean_log_probs(
-            [logits_of(m._replace(hidden_ND=m.hidden_ND[rows])) for m in members]
+            [
+                logits_of(member._replace(hidden_ND=hidden[chunk]))
+                for member, hidden in zip(members, padded, strict=True)
+            ]
         )
         top, index = logits.topk(min(k, logits.shape[1]), dim=1)
         kept = (top - logits.logsumexp(1, keepdim=True)).exp_()
         mass.append(kept.sum(1))
         ids.append(index)
         probs.append(kept / mass[-1][:, None])
-    return TopK(torch.cat(ids), torch.cat(probs)), torch.cat(mass)
+    return TopK(torch.cat(ids)[:count], torch.cat(probs)[:count]), torch.cat(mass)[:count]

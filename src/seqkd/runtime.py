@@ -60,6 +60,12 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
 
 
+def give_back_memory() -> None:
+    """Hand what is free at the moment back to the kernel: batches of many shapes leave holes."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
     """Return the dtype of matrix products; `auto` takes bf16 where the hardware multiplies it."""
     if precision == "fp32":

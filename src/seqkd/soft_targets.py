@@ -21,10 +21,11 @@ from seqkd.losses import TopK, top_k_distribution
 from seqkd.models.build import Model
 from seqkd.progress import Progress
 from seqkd.row_file import RowsOnDisk, open_rows, write_rows
+from seqkd.runtime import give_back_memory
 from seqkd.training import TeacherAlongside
 
 _BATCH_TOKENS = 4096
-_BLOCK = 20_000  # sentences whose distributions are held at a time
+_BLOCK = 10_000  # sentences whose distributions are held at a time
 
 
 class StoredTopK:
@@ -106,6 +107,7 @@ def store(
                 progress.advance(len(batch.length_B), len(mass))
             put("ids", int(first), ids)
             put("probs", int(first), probs)
+            give_back_memory()
     return mass_sum / max(count, 1)
 
 

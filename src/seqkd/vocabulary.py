@@ -24,8 +24,9 @@ from seqkd.words import UNKNOWN, Tokenizer, detokenise_words, tokenise_words
 SPECIALS = ("<pad>", UNKNOWN, "<s>", "</s>")
 """Tokens 0 to 3 of every vocabulary."""
 _WORD_HEADER = "# seqkd word vocabulary, tokenizer "
-# Lines that subwords are learned from, at most: more cost time and change little.
-_TRAINING_LINES = 1_000_000
+# Characters that subwords are learned from, at most: more change little, and sentencepiece takes 20
+# bytes for each.
+_TRAINING_CHARACTERS = 50_000_000
 _LONGEST_LINE_BYTES = 1 << 16
 # What an unknown subword is written as: one character that is itself unknown, so that text with it
 # is read back the same.
@@ -279,7 +280,7 @@ def _train_subwords(lines: Iterable[str], config: VocabConfig) -> SubwordVocabul
     try:
         SentencePieceTrainer.train(
             # An iterator and not a file: the model would carry the file's name.
-            sentence_iterator=iter(thin(lines, _TRAINING_LINES)),
+            sentence_iterator=iter(thin(lines, _TRAINING_CHARACTERS)),
             model_writer=model,
             model_type=config.kind,
             vocab_size=config.size,
@@ -300,14 +301,16 @@ def _train_subwords(lines: Iterable[str], config: VocabConfig) -> SubwordVocabul
 
 
 def thin(lines: Iterable[str], most: int) -> list[str]:
-    """Return at most `most` of the lines, evenly spaced: every line, every 2nd, every 4th..."""
+    """Return evenly spaced lines of at most `most` characters: all, every 2nd, every 4th..."""
     kept: list[str] = []
-    step = 1
+    step, size = 1, 0
     for number, line in enumerate(lines):
         if number % step == 0:
             kept.append(line)
-            if len(kept) > most:
+            size += len(line)
+            while size > most and len(kept) > 1:
                 kept = kept[::2]
+                size = sum(map(len, kept))
                 step *= 2
     return kept
 
