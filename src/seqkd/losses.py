@@ -281,7 +281,7 @@ def top_k_distribution(teacher: Alongside | Together, k: int) -> tuple[TopK, Ten
     """
     members = teacher.members if isinstance(teacher, Together) else (teacher,)
     count = len(members[0].hidden_ND)
-    chunks = _chunks(count)
+    chunks = _chunks(members[0].hidden_ND)
     padded = [F.pad(member.hidden_ND, (0, 0, 0, chunks[-1].stop - count)) for member in members]
     ids, probs, mass = [], [], []
     for chunk in chunks:
