@@ -16,7 +16,7 @@ from seqkd.models.architecture import LstmConfig
 from seqkd.models.lstm import Lstm
 from seqkd.models.protocol import EOS
 from seqkd.search import Hypothesis, SearchConfig, translate_ids
-from seqkd.training import Trainer
+from seqkd.training import SoftTargets, Trainer
 from seqkd.training_config import TrainingConfig
 
 
@@ -48,9 +48,16 @@ def made_pairs(count: int, vocab_size: int) -> ParallelTokens:
 
 
 def train(
-    model: Lstm, data: ParallelTokens, dtype: torch.dtype, batch: int, updates: int, warm_up: int
+    model: Lstm,
+    data: ParallelTokens,
+    dtype: torch.dtype,
+    batch: int,
+    updates: int,
+    warm_up: int,
+    objective: Objective | None = None,
+    soft: SoftTargets | None = None,
 ) -> Timed:
-    """Time updates, in the order of a real run, after those that warm up."""
+    """Time updates, in the order of a real run, after those that warm up; NLL unless told."""
     marks: list[tuple[int, float, float]] = []
 
     def mark(_batches: int, tokens: int, _loss: float) -> None:
@@ -65,7 +72,8 @@ def train(
         config=TrainingConfig(
             batch_sentences=batch, batch_tokens=0, learning_rate=1e-3, epochs=10_000
         ),
-        objective=Objective(),
+        objective=objective or Objective(),
+        soft=soft,
         seed=1,
         device=torch.device("cpu"),
         compute_dtype=dtype,
