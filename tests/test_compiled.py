@@ -144,6 +144,15 @@ def test_nll_gradient(dtype):
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_nll_of_what_is_not_a_number_is_none(dtype):
+    logits = torch.full((2, 53), math.nan).to(dtype)
+    lib, target = compiled.library(dtype, CPU), torch.tensor([3, 7])
+    nll = losses._compiled_nll_gradient_(lib, logits, torch.zeros(53), target, torch.zeros(53))
+    assert math.isnan(nll)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.9])
 def test_dropout_masks_are_the_same_to_the_bit(dtype, rate, monkeypatch):
     ours = DropoutNoise([1, 2]).mask((3, 67), rate, dtype, CPU)

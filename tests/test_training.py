@@ -1,6 +1,7 @@
 """Training: it learns, it resumes to the bit, and the number of processes changes nothing."""
 
 import dataclasses
+import math
 import os
 import signal
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from seqkd.batching import ParallelTokens, Tokens
+from seqkd.errors import SeqkdError
 from seqkd.losses import Objective
 from seqkd.models.architecture import LstmConfig
 from seqkd.models.lstm import Lstm
@@ -155,6 +157,18 @@ def test_patience_stops_a_run():
     run = trainer(epochs=9, patience=2, validate=lambda m: (2.0, 1.0))
     run.run()
     assert [v.epoch for v in run.state.curve] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("compiled", ["0", "1"])
+def test_a_run_that_diverges_says_so(compiled, monkeypatch):
+    monkeypatch.setenv("SEQKD_COMPILED", compiled)
+    run = trainer()
+    with torch.no_grad():
+        run.model.output_weight_VD.fill_(math.nan)
+    with pytest.raises(
+        SeqkdError, match=r"the loss of update 1 is nan; lower training\.learning_rate"
+    ):
+        run.run()
 
 
 def test_word_kd_alone_from_oneself_leaves_the_weights_near():

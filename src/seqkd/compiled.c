@@ -1,7 +1,7 @@
 // Pointwise parts of training, each in one pass: the LSTM step, attention, the attentional state,
 // dropout masks, the gradient of the NLL. They do what models/pointwise.py, models/dropout.py and
-// losses.py do with PyTorch's operations, which tests hold them against. `compiled.py` compiles this file, once with
-// `real` = fp32 and once with `real` = bf16, where it finds a compiler.
+// losses.py do with PyTorch's operations, which tests hold them against. `compiled.py` compiles this
+// file, once with `real` = fp32 and once with `real` = bf16, where it finds a compiler.
 //
 // Shapes: T time, R rows, H width, G = 4 H gates in the order o, i, f, g, B batch, S source length,
 // V vocabulary. A tensor lies without gaps unless steps and rows of it are given, in elements.
@@ -337,7 +337,7 @@ double nll_gradient(real *logits, const float *restrict bias, const size *target
             sum += p;
         }
         float scale = 1.0f / sum, gold = work[target[r]] * scale;
-        nll -= log(gold > least ? gold : least);
+        nll -= log(gold < least ? least : gold);  // what is not a number stays so
         work[target[r]] -= sum;
         #pragma omp simd
         for (size j = 0; j < V; j++) {

@@ -4,11 +4,12 @@ A CPU spends more on PyTorch's small operations, each a pass over memory, than o
 products of an LSTM. `compiled.c` does in one pass what takes ten to twenty of them. Nothing needs
 it: without a compiler, on a GPU, or with SEQKD_COMPILED=0, PyTorch's operations do the same, to
 rounding. It is plain C behind ctypes and so compiles in a second, once; the library is kept in
-the user's cache under a name made of source, options and processor.
+the user's cache (~/.cache/seqkd) under a name made of source, options and processor.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -66,7 +67,9 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
 def _folders() -> Iterator[str]:
     """Yield where a library may be kept: the user's cache, or elsewhere if that is read-only."""
     yield os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "seqkd")
-    yield tempfile.mkdtemp(prefix="seqkd-")
+    folder = tempfile.mkdtemp(prefix="seqkd-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    yield folder
 
 
 def _built(folder: str, compiler: str, options: list[str]) -> str:

@@ -6,15 +6,14 @@ This is what the results table, the figures and the report show; they decide not
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from seqkd.errors import SeqkdError
-from seqkd.scores import Evaluation, TestSet
+from seqkd.scores import Evaluation, TestSet, signatures_of, tokenizer_of
 from seqkd.statistics import (
     RESAMPLES,
     FloatArray,
@@ -184,7 +183,7 @@ def count_outputs(config: TableConfig, evaluations: Index, test: TestSet) -> Cou
     searches = {}
     chrf = chrf_metric().extractor(test.references)
     for search in ("greedy", f"beam-{config.beam}"):
-        bleu = bleu_metric(_tokenizer(first, search)).extractor(test.references)
+        bleu = bleu_metric(tokenizer_of(first, search)).extractor(test.references)
         texts = {key: each.hypotheses(search, config.target) for key, each in found.items()}
         searches[search] = Outputs(
             bleu={key: bleu(lines) for key, lines in texts.items()},
@@ -235,7 +234,7 @@ def analyse(counted: Counted, *, whole: bool = True, resamples: int = RESAMPLES)
         comparisons=len(others),
         aimed=len(aimed),
         resamples=resamples,
-        signatures=_signatures(counted.found.values()),
+        signatures=signatures_of(counted.found.values()),
     )
 
 
@@ -387,21 +386,3 @@ def _row(
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def _tokenizer(evaluation: Evaluation, search: str) -> str:
-    """Return the tokenizer that the scores were computed with, from their signature."""
-    scores = evaluation.searches.get(search)
-    match = re.search(r"tok:([^|]+)", scores.bleu_signature if scores else "")
-    return match.group(1) if match else "13a"
-
-
-def _signatures(evaluations: Iterable[Evaluation]) -> list[str]:
-    found: dict[str, None] = {}
-    for each in evaluations:
-        for scores in each.searches.values():
-            if scores.bleu_signature:
-                found[f"BLEU {scores.bleu_signature}"] = None
-            if scores.chrf_signature:
-                found[f"chrF {scores.chrf_signature}"] = None
-    return list(found)

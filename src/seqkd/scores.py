@@ -7,7 +7,8 @@ The hypotheses stand beside the scores, as `{test_set}.greedy.{lang}` and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -204,3 +205,22 @@ def index_evaluations(paths: Sequence[str | Path]) -> dict[tuple[str, int, str],
     """Read scores files by (model, seed, test set)."""
     loaded = map(load_evaluation, paths)
     return {(each.model, each.seed, each.test_set): each for each in loaded}
+
+
+def tokenizer_of(evaluation: Evaluation, search: str) -> str:
+    """Return the tokenizer that the scores were computed with, from their signature."""
+    scores = evaluation.searches.get(search)
+    match = re.search(r"tok:([^|]+)", scores.bleu_signature if scores else "")
+    return match.group(1) if match else "13a"
+
+
+def signatures_of(evaluations: Iterable[Evaluation]) -> list[str]:
+    """Return the distinct signatures of all scores."""
+    found: dict[str, None] = {}
+    for each in evaluations:
+        for scores in each.searches.values():
+            if scores.bleu_signature:
+                found[f"BLEU {scores.bleu_signature}"] = None
+            if scores.chrf_signature:
+                found[f"chrF {scores.chrf_signature}"] = None
+    return list(found)

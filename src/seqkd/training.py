@@ -199,7 +199,11 @@ class Trainer:
     # ------------------------------------------------------------------ one update
 
     def _update(self, group: range, plan: list[Ints], total_updates: int) -> None:
-        """Sum gradients over the batches of a group, clip, step."""
+        """Sum gradients over the batches of a group, clip, step.
+
+        Raises:
+            SeqkdError: if the loss is not finite; with several processes, in each.
+        """
         state, config, model = self.state, self.config, self.model
         state.update += 1
         self.model.train()
@@ -211,6 +215,11 @@ class Trainer:
                 sums += self._backward(collate(self.data, plan[k]), k)
         self._share_gradients(sums)
         loss, tokens, sentences = sums.tolist()
+        if not math.isfinite(loss):
+            raise SeqkdError(
+                f"training has diverged: the loss of update {state.update:,} is {loss}; lower "
+                "training.learning_rate or raise training.warmup_updates"
+            )
         divisor = tokens if config.normalise_by == "token" else sentences
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         too_large = torch.tensor(divisor, device=self.device)  # by this factor
