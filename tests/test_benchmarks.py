@@ -20,7 +20,7 @@ def table(monkeypatch: pytest.MonkeyPatch):
     return table
 
 
-@pytest.mark.parametrize("name", ["peers", "rooflines", "growth", "planning", "scale"])
+@pytest.mark.parametrize("name", ["peers", "rooflines", "growth", "planning", "scale", "word_kd"])
 def test_help_says_what_is_compared(name: str) -> None:
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

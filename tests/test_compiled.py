@@ -9,6 +9,8 @@ import torch
 from seqkd import compiled, losses
 from seqkd.models import pointwise, pointwise_compiled
 from seqkd.models.dropout import DropoutNoise
+from seqkd.models.lstm_decoder import _Cell
+from seqkd.search.scores import normalise
 
 CPU = torch.device("cpu")
 DTYPES = [torch.float32, torch.bfloat16]
@@ -71,6 +73,45 @@ def test_lstm_steps(dtype, width, kind):
     for ours, theirs in zip(*results, strict=True):
         if theirs is not None:
             close(ours, theirs, dtype)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("width", [3, 16, 37])
+def test_search_cell(dtype, width, monkeypatch):
+    rows = 130  # more than PyTorch's operations take at a time
+    weight, bias, x = torch.randn(5, 4 * width), torch.randn(4 * width), torch.randn(rows, 5)
+    states = torch.randn(rows, 2 * width)
+    results = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("SEQKD_COMPILED", switch)
+        cells, outputs = torch.zeros(rows, 2 * width), torch.zeros(rows, 3 * width, dtype=dtype)
+        parts = states[:, width:], cells[:, width:], outputs[:, width : 2 * width]
+        _Cell(weight, bias, dtype)(x.to(dtype), *parts)
+        results.append((cells, outputs))
+    for ours, theirs in zip(*results, strict=True):
+        close(ours, theirs, dtype)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_logit_statistics_at_their_limits(dtype, monkeypatch):
+    logits = torch.randn(6, 3, 64) * 10
+    logits[1] = -torch.inf
+    logits[1, 2, 7] = 3.0  # all mass on one word
+    logits[2, 0] = -torch.inf
+    logits[3, 1, 5] = torch.inf
+    logits[4] = torch.nan
+    logits[5] = -1e4
+    results = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("SEQKD_COMPILED", switch)
+        results.append(normalise(logits.to(dtype)))
+    (max_ours, lse_ours), (max_theirs, lse_theirs) = results
+    real = [0, 1, 2, 3, 5]
+    assert torch.equal(max_ours[real], max_theirs[real])
+    torch.testing.assert_close(lse_ours, lse_theirs, equal_nan=True)
+    assert lse_ours[[3, 4]].isnan().all()
 
 
 @needs_compiler

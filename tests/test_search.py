@@ -341,7 +341,9 @@ def test_unk_is_allowed_unless_banned():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(1, 5), (33, 64), (70, 4000), (32, 129)])
-def test_normalise_equals_plain_torch(dtype, shape):
+@pytest.mark.parametrize("compiled", ["0", "1"])
+def test_normalise_equals_plain_torch(dtype, shape, compiled, monkeypatch):
+    monkeypatch.setenv("SEQKD_COMPILED", compiled)
     logits = (torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 5).to(dtype)
     blocks = in_blocks(logits)
     flat = blocks.flatten(1)
@@ -351,7 +353,10 @@ def test_normalise_equals_plain_torch(dtype, shape):
     block_max, lse = normalise(blocks)
     torch.testing.assert_close(lse, logits.float().logsumexp(1))
     assert torch.equal(block_max, blocks.float().amax(2))
-    assert torch.equal(best_words(blocks), logits.float().max(1).indices)
+    assert torch.equal(best_words(blocks, block_max), logits.float().max(1).indices)
+    without, none = normalise(blocks, sums=False)
+    assert torch.equal(without, block_max)
+    assert none.isnan().all()
 
 
 @pytest.mark.parametrize(

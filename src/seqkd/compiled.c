@@ -1,7 +1,9 @@
-// Pointwise parts of training, each in one pass: the LSTM step, attention, the attentional state,
-// dropout masks, the gradient of the NLL. They do what models/pointwise.py, models/dropout.py and
-// losses.py do with PyTorch's operations, which tests hold them against. `compiled.py` compiles this
-// file, once with `real` = fp32 and once with `real` = bf16, where it finds a compiler.
+// Pointwise parts of training and search, each in one pass: the LSTM step, attention, the
+// attentional state, dropout masks, the gradient of the NLL; of search, its LSTM step and the
+// statistics of logits. They do what models/pointwise.py, models/dropout.py, losses.py,
+// models/lstm_decoder.py and search/scores.py do with PyTorch's operations, which tests hold them
+// against. `compiled.py` compiles this file, once with `real` = fp32 and once with `real` = bf16,
+// where it finds a compiler.
 //
 // Shapes: T time, R rows, H width, G = 4 H gates in the order o, i, f, g, B batch, S source length,
 // V vocabulary. A tensor lies without gaps unless steps and rows of it are given, in elements.
@@ -347,4 +349,47 @@ double nll_gradient(real *logits, const float *restrict bias, const size *target
         }
     }
     return nll;
+}
+
+// ---------------------------------------------------------------------------- search
+
+// One LSTM step from gates (R, G) before their nonlinearities.
+void search_cell(size rows, size H, const real *gates, const float *c_before, size c_before_row,
+                 float *c, size c_row, real *h, size h_row) {
+    for (size r = 0; r < rows; r++) {
+        const real *restrict a = gates + r * 4 * H;
+        const float *restrict before = c_before + r * c_before_row;
+        float *restrict now = c + r * c_row;
+        real *restrict out = h + r * h_row;
+        #pragma omp simd
+        for (size j = 0; j < H; j++) {
+            float o = sigmoid_(wide(a[j])), i = sigmoid_(wide(a[H + j]));
+            float f = sigmoid_(wide(a[2 * H + j])), g = tanh_(wide(a[3 * H + j]));
+            now[j] = f * before[j] + i * g;
+            out[j] = narrow(o * tanh_(now[j]));
+        }
+    }
+}
+
+// The largest logit of each block, `most` (rows, blocks), and log-sum-exp of each row, or null.
+void logit_statistics(const real *logits, size rows, size blocks, size words, float *most,
+                      float *lse) {
+    for (size r = 0; r < rows; r++) {
+        const real *restrict x = logits + r * blocks * words;
+        float top = -INFINITY, sum = 0;
+        for (size b = 0; b < blocks; b++) {
+            float largest = -INFINITY;
+            #pragma omp simd reduction(max : largest)
+            for (size j = 0; j < words; j++) {
+                float score = wide(x[b * words + j]);
+                largest = score > largest ? score : largest;
+            }
+            most[r * blocks + b] = largest;
+            top = largest > top ? largest : top;
+        }
+        if (!lse) continue;
+        #pragma omp simd reduction(+ : sum)
+        for (size j = 0; j < blocks * words; j++) sum += exp_(wide(x[j]) - top);
+        lse[r] = top + logf(sum);
+    }
 }

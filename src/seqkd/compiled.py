@@ -114,6 +114,8 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
         "output_backward": [data, size, data, size],
         "dropout_mask": [data, size, size, c_float, data],
         "nll_gradient": [data, data, data, size, size, data, data, c_float],
+        "search_cell": [size, size, data, data, size, data, size, data, size],
+        "logit_statistics": [data, size, size, size, data, data],
     }
     for function, types in arguments.items():
         getattr(lib, function).argtypes, getattr(lib, function).restype = types, None

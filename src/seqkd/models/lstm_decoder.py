@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from seqkd.compiled import library
 from seqkd.models.packed import PackedLinear
 from seqkd.models.protocol import State
 
@@ -104,10 +105,17 @@ class _Cell:
         """Take the weight for [from below | own output before], gates in the order o, i, f, g."""
         self._gates = PackedLinear(weight_IG, bias_G, dtype)
         self.width = weight_IG.shape[1] // 4
+        self._lib = library(dtype, weight_IG.device)
 
     def __call__(self, x_NI: Tensor, c_before_NH: Tensor, c_NH: Tensor, h_NH: Tensor) -> None:
-        """Write cells and outputs into `c_NH` and `h_NH`."""
+        """Write cells and outputs into `c_NH` and `h_NH`, whose rows have no gaps within."""
         gates_NG = self._gates(x_NI)
+        if self._lib is not None:
+            self._lib.search_cell(
+                *h_NH.shape, gates_NG.data_ptr(), c_before_NH.data_ptr(), c_before_NH.stride(0),
+                c_NH.data_ptr(), c_NH.stride(0), h_NH.data_ptr(), h_NH.stride(0),
+            )  # fmt: skip
+            return
         size = _CHUNK_ROWS if x_NI.device.type == "cpu" else len(x_NI)
         work = c_NH.new_empty(min(size, len(x_NI)), gates_NG.shape[1])
         for start in range(0, len(x_NI), size):

@@ -134,8 +134,7 @@ def _expand(
     logits_NMW = in_blocks(logits_NV)
     max_NM, lse_N = normalise(logits_NMW)
     blocks, words = logits_NMW.shape[1:]
-    ban(logits_NMW[:, 0], config.ban_unk)  # which all are in the first block
-    max_NM[:, 0] = logits_NMW[:, 0].float().amax(1)
+    ban(logits_NMW, max_NM, config.ban_unk)
     base_BK = score_BK - lse_N.view(batch, k)
 
     max_BY = (max_NM.view(batch, k, blocks) + base_BK[:, :, None]).view(batch, k * blocks)

@@ -23,7 +23,8 @@ from seqkd.search.scores import (
     select_rows,
 )
 
-_Choose = Callable[[Tensor, Tensor, int], Tensor]  # (logits_NV, row_N, step) -> token_N
+# (logits_NMW, max_NM, row_N, step) -> token_N
+_Choose = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 def greedy_search(
@@ -40,8 +41,8 @@ def greedy_search(
         config: length limits, and whether `log_probs` are wanted.
     """
 
-    def choose(logits_NV: Tensor, row_N: Tensor, step: int) -> Tensor:
-        return best_words(in_blocks(logits_NV))
+    def choose(logits_NMW: Tensor, max_NM: Tensor, row_N: Tensor, step: int) -> Tensor:
+        return best_words(logits_NMW, max_NM)
 
     return [found for (found,) in _roll_out(decoder, src_BS, length_B, config, choose, 1)]
 
@@ -70,8 +71,8 @@ def sample_search(
     steps = int(config.limit(length_B).max())
     uniform_LR = uniforms(sampling.seed, ids, config.n_best, steps).to(src_BS.device)
 
-    def choose(logits_NV: Tensor, row_N: Tensor, step: int) -> Tensor:
-        return draw(logits_NV, uniform_LR[step, row_N], sampling)
+    def choose(logits_NMW: Tensor, max_NM: Tensor, row_N: Tensor, step: int) -> Tensor:
+        return draw(logits_NMW.flatten(1), uniform_LR[step, row_N], sampling)
 
     found = _roll_out(decoder, src_BS, length_B, config, choose, config.n_best)
     return [sorted(draws, key=lambda h: -h.log_prob) for draws in found]
@@ -97,13 +98,15 @@ def _roll_out(
     log_prob_R = torch.full((rows,), 0.0 if config.log_probs else torch.nan, device=device)
     for step in range(longest):
         logits_NV, state = decoder.step(token_N, state)
-        lse_N = normalise(in_blocks(logits_NV))[1] if config.log_probs else None
+        logits_NMW = in_blocks(logits_NV)
+        max_NM, lse_N = normalise(logits_NMW, sums=config.log_probs)
         ended_N = token_N == EOS
-        ban(logits_NV, config.ban_unk)
-        token_N = choose(logits_NV, row_N, step)
+        ban(logits_NMW, max_NM, config.ban_unk)
+        token_N = choose(logits_NMW, max_NM, row_N, step)
         if step + 1 >= shortest:  # the last permitted word is `eos`
             token_N = token_N.masked_fill(limit_N <= step + 1, EOS)
-        if lse_N is not None:
+        if config.log_probs:
+            logits_NV = logits_NMW.flatten(1)
             gain_N = logits_NV.gather(1, token_N[:, None]).view(-1).float() - lse_N
             log_prob_R[row_N] += gain_N.masked_fill(ended_N, 0.0)
         token_N = token_N.masked_fill(ended_N, EOS)

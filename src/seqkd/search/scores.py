@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from seqkd.compiled import library
 from seqkd.models.protocol import BOS, PAD, UNK, State
 
 # Words that a block of the two-stage search for the best holds, about; measured.
@@ -42,23 +43,39 @@ def in_blocks(logits_NV: Tensor) -> Tensor:
     return logits_NV.view(rows, -1, words)
 
 
-def normalise(logits_NMW: Tensor) -> tuple[Tensor, Tensor]:
-    """Return block maxima (N, M) and log-sum-exp (N,) in float32, reading the logits once."""
+def normalise(logits_NMW: Tensor, *, sums: bool = True) -> tuple[Tensor, Tensor]:
+    """Return block maxima (N, M) and log-sum-exp (N,) in float32, reading the logits once.
+
+    Without `sums` the latter is not a number.
+    """
     max_NM = logits_NMW.new_empty(logits_NMW.shape[:2], dtype=torch.float32)
-    lse_N = max_NM.new_empty(len(max_NM))
+    lse_N = max_NM.new_full(max_NM.shape[:1], torch.nan)
+    lib = library(logits_NMW.dtype, logits_NMW.device)
+    if lib is not None:
+        logits_NMW = logits_NMW.contiguous()
+        lib.logit_statistics(
+            logits_NMW.data_ptr(), *logits_NMW.shape, max_NM.data_ptr(),
+            lse_N.data_ptr() if sums else None,
+        )  # fmt: skip
+        return max_NM, lse_N
     for chunk, x_CMW in _in_float32(logits_NMW):
         top_C = torch.amax(x_CMW, 2, out=max_NM[chunk]).amax(1)
-        total_C = x_CMW.sub_(top_C[:, None, None]).exp_().flatten(1).sum(1)
-        torch.add(total_C.log_(), top_C, out=lse_N[chunk])
+        if sums:
+            total_C = x_CMW.sub_(top_C[:, None, None]).exp_().flatten(1).sum(1)
+            torch.add(total_C.log_(), top_C, out=lse_N[chunk])
     return max_NM, lse_N
 
 
-def best_words(logits_NMW: Tensor) -> Tensor:
-    """Return the word of the largest logit of each row (N,), the first of equals."""
-    max_NM = torch.cat([x_CMW.amax(2) for _, x_CMW in _in_float32(logits_NMW)])
+def best_words(logits_NMW: Tensor, max_NM: Tensor) -> Tensor:
+    """Return the word of the largest logit of each row (N,), the first of equals.
+
+    Args:
+        logits_NMW: in blocks.
+        max_NM: the largest of each block.
+    """
+    # `max` returns the first of equal values, of blocks and of words; it is slow in bf16.
     block_N = max_NM.max(1).indices
     rows = torch.arange(len(block_N), device=block_N.device)
-    # `max` returns the first of equal values, of blocks and of words; it is slow in bf16.
     word_N = logits_NMW[rows, block_N].float().max(1).indices
     return block_N * logits_NMW.shape[2] + word_N
 
@@ -77,10 +94,12 @@ def _in_float32(logits_NMW: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield chunk, work[: len(part)].copy_(part)
 
 
-def ban(logits_NV: Tensor, ban_unk: bool) -> None:
+def ban(logits_NMW: Tensor, max_NM: Tensor, ban_unk: bool) -> None:
     """Make words that must not be chosen impossible, in place: the logits are search's by now."""
+    first_NW = logits_NMW[:, 0]  # all of them are in the first block
     for token in (PAD, BOS, UNK) if ban_unk else (PAD, BOS):
-        logits_NV[:, token] = -torch.inf
+        first_NW[:, token] = -torch.inf
+    max_NM[:, 0] = first_NW.float().amax(1)
 
 
 def even_size(sentences: int, *, up: bool = False) -> int:
