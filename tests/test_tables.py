@@ -193,7 +193,7 @@ def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> Non
     )
     assert float(student["ratio_like_for_like"]) == pytest.approx(6200 / 900, rel=1e-3)
     assert float(student["ratio_to_beam"]) == pytest.approx(6200 / 900 * 4.3, rel=1e-3)
-    assert "2 threads, batches of 64" in texts["md"]
+    assert "2 threads, up to 2,000 lines together" in texts["md"]
     assert "A CPU of some make" in texts["md"]
 
 

@@ -83,7 +83,7 @@ def _settings(speeds: Sequence[Speed]) -> list[tuple[str, int, int]]:
 
 def _setting_name(device: str, threads: int, batch: int) -> str:
     where = "GPU" if device.startswith("cuda") else f"{threads} thread{'s' if threads > 1 else ''}"
-    how = "one sentence at a time" if batch == 1 else f"batches of {batch}"
+    how = "one sentence at a time" if batch == 1 else f"up to {batch:,} lines together"
     return f"{where}, {how}"
 
 

@@ -106,7 +106,7 @@ class HuggingFaceTranslator:
             first, with their log-probabilities.
         """
         found: list[list[Hypothesis]] = [[Hypothesis((), 0.0)] for _ in sources]
-        for places in _batches(sources, config):
+        for places in _batches(sources, config.rows, config.budget(self._device.type)):
             if config.sampling is not None:
                 seeds = np.random.SeedSequence([config.sampling.seed, first_id, places[0]])
                 torch.manual_seed(int(seeds.generate_state(1)[0]))
@@ -194,11 +194,11 @@ def _search(config: SearchConfig) -> dict[str, object]:
     }
 
 
-def _batches(sources: Sequence[Sequence[int]], config: SearchConfig) -> Iterator[list[int]]:
+def _batches(sources: Sequence[Sequence[int]], rows: int, budget: int) -> Iterator[list[int]]:
     """Yield the places of sources that are translated together: of like length, empty ones none."""
     places = sorted((k for k, x in enumerate(sources) if x), key=lambda k: (len(sources[k]), k))
     while places:
         # The longest first, so that what fits is known.
-        size = max(1, config.batch_tokens // (len(sources[places[-1]]) * config.rows))
+        size = max(1, budget // (len(sources[places[-1]]) * rows))
         places, batch = places[:-size], places[-size:]
         yield batch

@@ -1,8 +1,9 @@
 """Measuring how fast a model translates text, as a user would have it: lines in, lines out.
 
 Everything from text to text counts: words to ids, search, ids to words; loading does not. One
-sentence at a time is how a reader waits for an answer, and how the paper measured CPUs; batches
-are how a corpus is translated. Each setting is warmed up, then measured several times.
+sentence at a time is how a reader waits for an answer, and how the paper measured CPUs; many lines
+together, in search's own batches, are how `seqkd translate` takes a file. Each setting is warmed
+up, then measured several times.
 
 Source: Kim & Rush (2016), Table 2.
 """
@@ -22,7 +23,6 @@ from seqkd.translation import Translator, load_translator
 
 _ENOUGH_S = 20.0  # of measuring one setting; then no repeat is begun beyond the first three
 _FEWEST_REPEATS = 3
-_NO_LIMIT = 1 << 30  # batches are formed here, not by search
 _UNITS = ("words_per_second", "sentences_per_second")
 
 
@@ -36,7 +36,7 @@ class Setting:
     beam: int
     """1 is greedy search."""
     batch: int
-    """Sentences translated together, of similar length."""
+    """Lines given to search together, which forms its own batches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +99,7 @@ class Stopwatch:
         """
         torch.set_num_threads(setting.threads)
         translator = self._single if setting.batch == 1 else self._batched
-        config = SearchConfig(
-            beam=setting.beam, batch_tokens=_NO_LIMIT, log_probs=setting.beam > 1
-        )  # fmt: skip
+        config = SearchConfig(beam=setting.beam, log_probs=setting.beam > 1)
         batches = list(_batches(lines, setting.batch))
         _translate(translator, batches[: max(1, len(batches) // 4)], config)
         seconds: list[float] = []
@@ -132,10 +130,8 @@ class Stopwatch:
 
 
 def _batches(lines: Sequence[str], size: int) -> Iterator[list[str]]:
-    """Yield lines in groups of similar length; one at a time, in their own order."""
-    ordered = list(lines) if size == 1 else sorted(lines, key=lambda line: len(line.split()))
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+    for start in range(0, len(lines), size):
+        yield list(lines[start : start + size])
 
 
 def _translate(translator: Translator, batches: Sequence[list[str]], config: SearchConfig) -> None:

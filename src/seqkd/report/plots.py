@@ -217,7 +217,8 @@ def setting_name(setting: tuple[str, int, int]) -> str:
     device, threads, batch = setting
     where = "one GPU" if device.startswith("cuda") else f"{threads} CPU thread"
     where += "s" if threads > 1 and device == "cpu" else ""
-    return f"{where}, {'one sentence at a time' if batch == 1 else f'batches of {batch}'}"
+    how = "one sentence at a time" if batch == 1 else f"up to {batch:,} lines together"
+    return f"{where}, {how}"
 
 
 def timings_of(speed: Speed, beam: int, setting: tuple[str, int, int]) -> list[Timing | None]:

@@ -73,7 +73,8 @@ def translate_ids(
         SeqkdError: if the model's logits are not numbers.
     """
     results = [[Hypothesis((), 0.0)] for _ in sources]
-    for batch in _batches([len(source) for source in sources], config):
+    budget = config.budget(torch.device(device).type)
+    for batch in _batches([len(source) for source in sources], config.rows, budget):
         length_B = torch.tensor([len(sources[i]) for i in batch])
         src_BS = torch.full((len(batch), int(length_B[0])), PAD)
         for row, i in enumerate(batch):
@@ -96,11 +97,11 @@ def translate_ids(
     return results
 
 
-def _batches(lengths: Sequence[int], config: SearchConfig) -> Iterator[list[int]]:
+def _batches(lengths: Sequence[int], rows: int, budget: int) -> Iterator[list[int]]:
     """Yield indices of non-empty sources, longest first, in batches within the budget."""
     order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
     while order:
         positions = max(lengths[order[0]], _MIN_POSITIONS)
-        size = even_size(max(1, config.batch_tokens // (positions * config.rows)))
+        size = even_size(max(1, budget // (positions * rows)))
         yield order[:size]
         order = order[size:]

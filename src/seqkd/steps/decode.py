@@ -43,9 +43,6 @@ from seqkd.translation import MAX_SOURCE, load_translator
 from seqkd.work_lock import sole_worker
 
 _EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request, finished blocks are kept
-_CPU_BATCH_TOKENS = 8192  # source positions times the beam; measured
-# On a GPU the budget is the block: a thousand sentences at a time.
-_GPU_BATCH_TOKENS = 1 << 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +153,7 @@ def _is_made(output: Path, header: ShardHeader) -> bool:
 
 def _make(args: argparse.Namespace, load: Load, header: ShardHeader, folder: Path) -> None:
     device = set_up(args.threads, args.device)
-    config = _search_config(args, device.type)
+    config = _search_config(args)
     translator = load(args.model, device)
     header = replace(header, precision=translator.precision)
     todo = {
@@ -178,7 +175,7 @@ def _stop(number: int, frame: object) -> None:
     raise SystemExit(_EXIT_SAVED)
 
 
-def _search_config(args: argparse.Namespace, device: str) -> SearchConfig:
+def _search_config(args: argparse.Namespace) -> SearchConfig:
     sampling = Sampling(
         seed=args.seed, top_k=args.top_k, top_p=args.top_p, temperature=args.temperature
     )
@@ -186,13 +183,12 @@ def _search_config(args: argparse.Namespace, device: str) -> SearchConfig:
         beam=1 if args.sample else args.beam,
         n_best=args.n_best or (1 if args.sample else args.beam),
         sampling=sampling if args.sample else None,
-        batch_tokens=_CPU_BATCH_TOKENS if device == "cpu" else _GPU_BATCH_TOKENS,
     )
 
 
 def _settings(args: argparse.Namespace) -> dict[str, object]:
     """Return the settings that decide the result: all but the size of batches."""
-    settings = dataclasses.asdict(_search_config(args, "cpu"))
+    settings = dataclasses.asdict(_search_config(args))
     del settings["batch_tokens"]
     return settings
 
