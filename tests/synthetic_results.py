@@ -85,6 +85,15 @@ def pruned_rows(seeds: tuple[int, ...]) -> list[TableRow]:
     return [teacher, best, *pruned, int8]
 
 
+def aim_at(table_config: Path, aim: str) -> None:
+    """Write into a table's config that all other students are to beat the model `aim`."""
+    data = yaml.safe_load(table_config.read_text(encoding="utf-8"))
+    for row in data["rows"]:
+        if row["architecture"] == "student" and row["model"] != aim:
+            row["against"] = aim
+    table_config.write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
 class Synthetic:
     """Writes the folder; `root` is results/{experiment}."""
 

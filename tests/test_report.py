@@ -13,7 +13,7 @@ from browser import CHROMIUM, Browser
 from seqkd import cli
 from seqkd.report.plots import _front
 from seqkd.report.svg import apart
-from synthetic_results import Synthetic
+from synthetic_results import FROM, STUDENT, Synthetic, aim_at
 from test_diagnostics import run_diagnose
 
 
@@ -141,6 +141,24 @@ def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
         assert f'id="{name}"' not in page
     assert "words/s" not in page
     assert "so not here: speed, learning curves and provenance, corpus funnel, diag" in page
+
+
+def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40)
+    aim = f"{STUDENT}.seq-kd_seq-inter{FROM}"
+    aim_at(made.root / "tables" / "results.yaml", aim)
+    page = write_report(made).read_text(encoding="utf-8")
+    assert "against Seq-KD+Seq-Inter of lstm-2x64; \u0394 T" in page
+    assert "those of \u0394 apart from all others" in page
+    greedy = {
+        model: json.loads((made.root / f"evaluations/{model}/seed-1/test.json").read_text())
+        for model in (aim, f"{STUDENT}.word-kd{FROM}")
+    }
+    ours, theirs = (greedy[model]["greedy"]["bleu"] for model in (f"{STUDENT}.word-kd{FROM}", aim))
+    row = re.search(r'data-value="student Word-KD">(.*?)</tr>', page)
+    assert row is not None
+    values = re.findall(r'data-value="([\d.-]+)"', row.group(1))
+    assert float(values[3]) == pytest.approx(ours - theirs, abs=1e-3)
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from seqkd import cli
 from seqkd.compression_tables import speed_table
 from seqkd.results import Comparison, analyse, count_outputs, teacher_of
 from seqkd.results_table import method_name, results_tables
-from seqkd.schema import to_dict
 from seqkd.scores import index_evaluations, load_test_set
 from seqkd.speed_scores import load_speed
 from seqkd.statistics import bleu_metric, corpus_scores
@@ -32,7 +29,7 @@ from seqkd.tables import (
     to_latex,
     to_markdown,
 )
-from synthetic_results import FROM, STUDENT, TEACHER, Synthetic, pruned_rows, rows
+from synthetic_results import FROM, STUDENT, TEACHER, Synthetic, aim_at, pruned_rows, rows
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +148,8 @@ def test_rows_are_compared_with_what_is_to_be_beaten(
     three_seeds: Synthetic, tmp_path: Path
 ) -> None:
     path = three_seeds.root / "tables" / "results.yaml"
-    plain = path.read_text(encoding="utf-8")
-    config, aim = load_table_config(path), f"{STUDENT}.seq-kd_seq-inter{FROM}"
-    aimed = [
-        replace(row, against=aim) if row.architecture == "student" and row.model != aim else row
-        for row in config.rows
-    ]
-    path.write_text(yaml.safe_dump(to_dict(replace(config, rows=tuple(aimed)))), encoding="utf-8")
+    plain, aim = path.read_text(encoding="utf-8"), f"{STUDENT}.seq-kd_seq-inter{FROM}"
+    aim_at(path, aim)
     texts = _table(three_seeds, "results", three_seeds.scores(), tmp_path)
     path.write_text(plain, encoding="utf-8")
     records = {r["model"]: r for r in csv.DictReader(io.StringIO(texts["csv"])) if r["perplexity"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seqkd.results import Comparison, Measured, Results, RowResult
+from seqkd.results import Comparison, Measured, Results, RowResult, SearchResult
 from seqkd.tables import DELTA, PLUS_MINUS, Block, Column, Table, count, signed
 
 _NAMES = {
@@ -70,9 +70,15 @@ def _aim(results: Results) -> RowResult | None:
     return next((row for row in results.rows if row.row.model == model), None)
 
 
-def _aim_name(results: Results) -> str:
+def aim_name(results: Results) -> str:
+    """Return what the deltas are against, in words."""
     aim = _aim(results)
     return f"{row_name(aim)} of {aim.row.label}" if aim else "the Baseline of the same size"
+
+
+def gain(results: Results, result: SearchResult) -> Comparison | None:
+    """Return the comparison that is a row's delta: with the row to beat, else its baseline."""
+    return result.against if _aim(results) else result.baseline
 
 
 def _columns(results: Results) -> Iterator[Column]:
@@ -106,7 +112,7 @@ def _cells(results: Results, row: RowResult) -> list[str]:
         cells.append(f"{result.bleu.spread.mean:.1f}{PLUS_MINUS}{result.bleu.margin:.1f}")
         if _seeded(results):
             cells.append(_sd(result.bleu))
-        cells.append(_delta(result.against if _aim(results) else result.baseline, room))
+        cells.append(_delta(gain(results, result), room))
     cells.append(_delta(row.searches[results.searches[1]].teacher, room))
     if results.whole:
         cells.append("" if row.perplexity is None else f"{row.perplexity:.1f}")
@@ -153,7 +159,7 @@ def _notes(analyses: Sequence[Results]) -> list[str]:
     return [
         f"BLEU: greedy (K=1) and beam search of {beam} (K={beam}); {PLUS_MINUS}: half the 95% "
         f"interval over test sentences ({results.resamples:,} bootstrap resamples).",
-        f"{DELTA}: against {_aim_name(results)}. {DELTA} T: K={beam} against its "
+        f"{DELTA}: against {aim_name(results)}. {DELTA} T: K={beam} against its "
         f"teacher's K={beam}. Beside each architecture: its parameters.",
         "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
         f"corrected after Holm for the {tests}.",

@@ -17,7 +17,7 @@ from seqkd.report.plots import (
     timings_of,
 )
 from seqkd.results import Comparison, Measured, Results, RowResult
-from seqkd.results_table import noise_note, percent, row_name
+from seqkd.results_table import aim_name, gain, noise_note, percent, row_name
 from seqkd.tables import DELTA, PLUS_MINUS, count, megabytes, signed
 
 _TIMES = "\u00d7"
@@ -117,9 +117,10 @@ def _notes(results: Results, setting: tuple[str, int, int] | None) -> Iterator[s
         f"over test sentences ({results.resamples:,} bootstrap resamples)."
     )
     yield (
-        f"{DELTA}: against the baseline of the same size; {DELTA} T: against the teacher, "
+        f"{DELTA}: against {aim_name(results)}; {DELTA} T: against the teacher, "
         f"K={beam}. * p < 0.05, ** p < 0.01 by both paired bootstrap and approximate "
-        "randomisation, corrected after Holm for all comparisons of the table."
+        "randomisation, corrected after Holm for all comparisons of the table"
+        + (f", those of {DELTA} apart from all others." if results.aimed else ".")
     )
     yield noise_note(results)
     yield "CPU h: CPU hours of training, all stages of one seed, without teacher and decoding."
@@ -129,14 +130,14 @@ def _notes(results: Results, setting: tuple[str, int, int] | None) -> Iterator[s
 
 
 def _heads(material: Material) -> Iterator[Head]:
-    beam = material.config.beam
+    beam, aim = material.config.beam, aim_name(material.analyses[0])
     yield Head("model", align="left")
     yield Head("params", "weights that are not zero")
     yield Head("MB", "of the file, 10^6 bytes; pruned models without their zeros")
     yield Head("BLEU K=1", "greedy search")
-    yield Head(DELTA, "greedy, against the baseline of the same size")
+    yield Head(DELTA, f"greedy, against {aim}")
     yield Head(f"BLEU K={beam}", f"beam search of {beam}")
-    yield Head(DELTA, f"beam {beam}, against the baseline of the same size")
+    yield Head(DELTA, f"beam {beam}, against {aim}")
     yield Head(f"{DELTA} T", f"beam {beam}, against the teacher's beam {beam}")
     yield Head("chrF K=1", "greedy search")
     yield Head(f"chrF K={beam}", f"beam search of {beam}")
@@ -165,9 +166,9 @@ def _cells(material: Material, row: RowResult) -> list[Cell]:
         Cell(count(row.nonzero_parameters), row.nonzero_parameters),
         Cell(megabytes(row.shipped_bytes), row.shipped_bytes),
         _score(greedy.bleu),
-        _delta(greedy.baseline),
+        _delta(gain(results, greedy)),
         _score(beam.bleu),
-        _delta(beam.baseline),
+        _delta(gain(results, beam)),
         _delta(beam.teacher),
         _score(greedy.chrf),
         _score(beam.chrf),
@@ -257,8 +258,8 @@ def _compact(results: Results) -> str:
         )
         rows.append(
             [
-                *(Cell(name), _score(greedy.bleu), _delta(greedy.baseline)),
-                *(_score(searched.bleu), _delta(searched.baseline), _delta(searched.teacher)),
+                *(Cell(name), _score(greedy.bleu), _delta(gain(results, greedy))),
+                *(_score(searched.bleu), _delta(gain(results, searched)), _delta(searched.teacher)),
             ]
         )
     return table(f"{results.test_set}: {results.sentences:,} sentences{part}", heads, rows)
