@@ -10,6 +10,9 @@ a round. The text is Multi30k de-en where MULTI30K_DIR names its folder, and mad
 
 All LSTMs decode with the same weights: those of --model, a model file of this project trained on
 the same text, or random ones, when every hypothesis is made --length tokens long.
+
+Ratios are of tokens a CPU second. With --processes 2 or --threads 2 they are of tokens a second,
+which is what a whole machine of two cores gives.
 """
 
 from __future__ import annotations
@@ -52,18 +55,18 @@ def compare_systems(args: argparse.Namespace) -> str:
     prepare(data, args.vocab, multi30k)
     job = _job(args, data)
     systems = _systems(args)
-    workshop, runs = Workshop(folder), list[Measurement]()
+    workshops = [Workshop(folder, copy) for copy in range(args.processes)]
+    runs = list[Measurement]()
     if job.action == "decode":
         job = dataclasses.replace(job, weights=_weights(job, folder, args.model))
     load = [os.getloadavg()[0]]
     for number in range(args.rounds):
         for system in systems:
-            log = folder / "work" / f"{system}.log"
-            work = dataclasses.replace(job, output=str(log.with_suffix(".out")))
-            found = run(system, workshop.command(system, work), work, number, log)
+            found = run(system, workshops, job, number)
             runs.append(found)
             print(f"round {number + 1} {system}: {found.rate:,.0f} tokens / CPU-second, "
-                  f"{found.peak_mb:,.0f} MiB", file=sys.stderr, flush=True)  # fmt: skip
+                  f"{found.tokens / found.wall:,.0f} / second, {found.peak_mb:,.0f} MiB",
+                  file=sys.stderr, flush=True)  # fmt: skip
         load.append(os.getloadavg()[0])
     name = args.name or f"{args.action}-{args.size}-v{args.vocab}" + (
         f"-beam-{args.beam}" if args.action == "decode" else ""
@@ -71,7 +74,8 @@ def compare_systems(args: argparse.Namespace) -> str:
     facts = _facts(args, job, systems, load, multi30k)
     if job.action == "decode":
         facts["hypotheses as ours"] = _agreement(folder / "work", systems)
-    return write(folder, name, runs, systems[0], facts)
+    by_clock = args.processes * args.threads > 1
+    return write(folder, name, runs, systems[0], facts, by_clock=by_clock)
 
 
 def _arguments() -> argparse.Namespace:
@@ -90,6 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--length", type=int, default=14, help="tokens of each hypothesis")
     parser.add_argument("--model", help="weights to decode with; hypotheses then end by themselves")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--processes", type=int, default=1, help="of each system, side by side")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default="build/benchmarks")
     parser.add_argument("--name", help="of the table")
@@ -160,7 +165,7 @@ def _facts(
         "work": work,
         "text": "Multi30k de-en" if multi30k else "made, Zipfian",
         "hardware": ", ".join(f"{key} {value}" for key, value in hardware().items()),
-        "threads": job.threads,
+        "processes x threads": f"{args.processes} x {job.threads}",
         "load before and after each round": ", ".join(f"{x:.1f}" for x in load),
         "versions": ", ".join(sorted({f"torch=={TORCH}", *(p for p in pins if "==" in p)})),
         "commit": code_commit(),

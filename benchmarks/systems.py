@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,9 +111,15 @@ model:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where environments, models and logs lie."""
+    """Where environments, models and logs lie; copies that run at once work in folders apart."""
 
     folder: Path
+    copy: int = 0
+
+    @property
+    def work(self) -> Path:
+        """Where models, logs and outputs lie."""
+        return self.folder / (f"work-{self.copy}" if self.copy else "work")
 
     def python(self, environment: str) -> Path:
         """Return the interpreter of an environment, which is made first if need be."""
@@ -130,7 +138,7 @@ class Workshop:
 
     def command(self, system: str, job: Job) -> list[str]:
         """Return the command line that does the job; writes the configuration it needs."""
-        work = self.folder / "work"
+        work = self.work
         work.mkdir(parents=True, exist_ok=True)
         job_file = work / "job.json"
         job.save(job_file)
@@ -191,6 +199,8 @@ class Workshop:
 def execute(command: Sequence[str], threads: int, log: Path) -> tuple[list[str], float]:
     """Run a command; return the lines that it printed and the most memory it held, MiB.
 
+    Several may run at once, each in a thread of its own.
+
     Raises:
         SeqkdError: if it fails; the end of its log is in the message.
     """
@@ -209,14 +219,25 @@ def execute(command: Sequence[str], threads: int, log: Path) -> tuple[list[str],
     return lines, usage.ru_maxrss / 1024
 
 
-def run(system: str, command: Sequence[str], job: Job, round_number: int, log: Path) -> Measurement:
-    """Run one system once and return what it took."""
-    lines, peak_mb = execute(command, job.threads, log)
-    found = [json.loads(x.removeprefix(RESULT)) for x in lines if x.startswith(RESULT)]
-    if not found:
-        raise SeqkdError(f"{system} reported no figures; see {log}")
-    tokens = found[0]["tokens"] or len(Path(job.output).read_text(encoding="utf-8").split())
+def run(system: str, workshops: Sequence[Workshop], job: Job, round_number: int) -> Measurement:
+    """Run one system once, in as many copies at once as there are workshops.
+
+    Returns:
+        Tokens, CPU seconds and memory of all copies together, and the time of the slowest.
+    """
+    logs = [workshop.work / f"{system}.log" for workshop in workshops]
+    jobs = [dataclasses.replace(job, output=str(log.with_suffix(".out"))) for log in logs]
+    commands = [w.command(system, each) for w, each in zip(workshops, jobs, strict=True)]
+    with ThreadPoolExecutor(len(commands)) as pool:
+        ended = list(pool.map(execute, commands, [job.threads] * len(commands), logs))
+    tokens = cpu = wall = 0.0
+    for (lines, _), each, log in zip(ended, jobs, logs, strict=True):
+        found = [json.loads(x.removeprefix(RESULT)) for x in lines if x.startswith(RESULT)]
+        if not found:
+            raise SeqkdError(f"{system} reported no figures; see {log}")
+        written = found[0]["tokens"] or len(Path(each.output).read_text(encoding="utf-8").split())
+        tokens, cpu, wall = tokens + written, cpu + found[0]["cpu"], max(wall, found[0]["wall"])
     return Measurement(
-        system=system, round=round_number, tokens=tokens, cpu=found[0]["cpu"],
-        wall=found[0]["wall"], peak_mb=peak_mb,
+        system=system, round=round_number, tokens=tokens, cpu=cpu, wall=wall,
+        peak_mb=sum(peak_mb for _, peak_mb in ended),
     )  # fmt: skip

@@ -59,17 +59,22 @@ class Row:
     tokens_per_second: Spread
     peak_mb: float
     ratio: Spread
-    """Our tokens a CPU second over this system's."""
+    """Our tokens a CPU second, or a second, over this system's."""
 
 
-def compare(runs: Sequence[Measurement], ours: str) -> list[Row]:
+def compare(runs: Sequence[Measurement], ours: str, *, by_clock: bool = False) -> list[Row]:
     """Return a row a system, in the order of first appearance.
 
     Args:
         runs: any number of rounds of each system; rounds that lack `ours` give no ratio.
         ours: the system that the others are compared with.
+        by_clock: compare tokens a second, not a CPU second.
     """
-    reference = {run.round: run.rate for run in runs if run.system == ours}
+
+    def rate(run: Measurement) -> float:
+        return run.tokens / run.wall if by_clock else run.rate
+
+    reference = {run.round: rate(run) for run in runs if run.system == ours}
     rows = []
     for system in dict.fromkeys(run.system for run in runs):
         own = [run for run in runs if run.system == system]
@@ -79,14 +84,22 @@ def compare(runs: Sequence[Measurement], ours: str) -> list[Row]:
                 tokens_per_cpu_second=Spread.of([run.rate for run in own]),
                 tokens_per_second=Spread.of([run.tokens / run.wall for run in own]),
                 peak_mb=max(run.peak_mb for run in own),
-                ratio=Spread.of([reference[r.round] / r.rate for r in own if r.round in reference]),
+                ratio=Spread.of(
+                    [reference[r.round] / rate(r) for r in own if r.round in reference]
+                ),
             )
         )
     return rows
 
 
 def write(
-    folder: Path, name: str, runs: Sequence[Measurement], ours: str, facts: dict[str, object]
+    folder: Path,
+    name: str,
+    runs: Sequence[Measurement],
+    ours: str,
+    facts: dict[str, object],
+    *,
+    by_clock: bool = False,
 ) -> str:
     """Write {name}.md and {name}.json; return the Markdown.
 
@@ -96,10 +109,12 @@ def write(
         runs: all measurements.
         ours: the system that the ratios are relative to.
         facts: hardware, versions, work: whatever the figures depend on.
+        by_clock: ratios of tokens a second, not a CPU second.
     """
-    rows = compare(runs, ours)
+    rows = compare(runs, ours, by_clock=by_clock)
+    gain = f"{ours} is faster by{', by the clock' if by_clock else ''}"
     head = [
-        f"| system | tokens / CPU-second | tokens / second | peak MiB | {ours} is faster by |",
+        f"| system | tokens / CPU-second | tokens / second | peak MiB | {gain} |",
         "|---|---|---|---|---|",
     ]
     body = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import pytest
 import torch
@@ -12,16 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from search_twins import (
+    ChainDecoder,
+    TinyDecoder,
+    ToyDecoder,
+    assert_same,
+    enumerate_all,
+    forced,
+    slow_beam,
+    source,
+)
 from seqkd.errors import SeqkdError
-from seqkd.models.protocol import BOS, EOS, PAD, UNK, State
+from seqkd.models.protocol import BOS, EOS, UNK
 from seqkd.search import (
     Hypothesis,
-    Sampling,
     SearchConfig,
     beam_search,
     greedy_search,
     length_penalty,
-    sample_search,
     translate_ids,
 )
 from seqkd.search.ensemble import Ensemble
@@ -33,118 +40,6 @@ from seqkd.search.scores import (
     normalise,
     rows_to_keep,
 )
-
-
-class ToyDecoder:
-    """A tiny recurrent decoder with attention-free memory: logits depend on source and prefix."""
-
-    def __init__(self, vocab_size: int, seed: int, width: int = 8, dtype=torch.float64, peak=3.0):
-        generator = torch.Generator().manual_seed(seed)
-
-        def weight(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
-
-        self.vocab_size, self.dtype = vocab_size, dtype
-        self.source, self.word = weight(64, width), weight(vocab_size, width)
-        self.recurrent, self.output = weight(width, width), weight(width, vocab_size) * peak
-        self.output[:, EOS] += 0.1
-
-    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
-        real = torch.arange(src_BS.shape[1])[None] < length_B[:, None]
-        memory = (self.source[src_BS % 64] * real[:, :, None]).sum(1).tanh()
-        return State((memory,), (torch.zeros_like(memory), torch.zeros(len(src_BS))))
-
-    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
-        (memory,), (hidden, count) = state
-        assert len(hidden) == len(token_N)
-        assert len(token_N) % len(memory) == 0
-        tiled = memory.repeat_interleave(len(token_N) // len(memory), 0)
-        hidden = torch.tanh(hidden @ self.recurrent + self.word[token_N] + tiled)
-        return hidden @ self.output, State(state.sentence, (hidden, count + 1))
-
-
-def source(*lengths: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    src = torch.randint(4, 64, (len(lengths), max(lengths)), generator=generator)
-    length = torch.tensor(lengths)
-    return src.masked_fill(torch.arange(max(lengths))[None] >= length[:, None], PAD), length
-
-
-def forced(decoder: ToyDecoder, src: Tensor, words: Sequence[int]) -> float:
-    """Log-probability of `words` and `eos` under teacher forcing, one sentence."""
-    state = decoder.start(src[None], torch.tensor([len(src)]))
-    total = 0.0
-    for before, word in itertools.pairwise([BOS, *words, EOS]):
-        logits, state = decoder.step(torch.tensor([before]), state)
-        total += float(logits.float().double().log_softmax(1)[0, word])
-    return total
-
-
-def slow_beam(decoder: ToyDecoder, src: Tensor, config: SearchConfig) -> list[Hypothesis]:
-    """Beam search as a textbook has it: one sentence, Python lists, no cleverness."""
-    limit = int(config.limit(torch.tensor(len(src))))
-
-    def rank(hypothesis: Hypothesis) -> float:
-        length = torch.tensor(len(hypothesis.tokens) + 1)
-        return hypothesis.log_prob / float(length_penalty(length, config.length_penalty))
-
-    def scores(words: tuple[int, ...]) -> list[float]:
-        state = decoder.start(src[None], torch.tensor([len(src)]))
-        for word in (BOS, *words):
-            logits, state = decoder.step(torch.tensor([word]), state)
-        return logits.float().double().log_softmax(1)[0].tolist()
-
-    live, ended = [Hypothesis((), 0.0)], []
-    banned = {PAD, BOS} | ({UNK} if config.ban_unk else set())
-    for step in range(limit):
-        found = [
-            (hypothesis.log_prob + score, hypothesis.tokens, word)
-            for hypothesis in live
-            for word, score in enumerate(scores(hypothesis.tokens))
-            if word not in banned and (step + 1 < limit or word == EOS)
-        ]
-        found.sort(key=lambda candidate: -candidate[0])  # stable: ties by rank, then word
-        ended += [Hypothesis(t, s) for s, t, word in found[: config.beam] if word == EOS]
-        ended.sort(key=lambda hypothesis: -rank(hypothesis))
-        live = [Hypothesis((*t, word), s) for s, t, word in found if word != EOS][: config.beam]
-        if not live:
-            break
-        if config.stop == "paper" and found[0][2] == EOS:
-            break
-        worst = rank(ended[config.n_best - 1]) if len(ended) >= config.n_best else -math.inf
-        if config.stop == "count" and worst > -math.inf:
-            break
-        bound = live[0].log_prob / float(length_penalty(torch.tensor(limit), config.length_penalty))
-        if worst >= bound:
-            break
-    return ended[: config.n_best]
-
-
-def assert_same(found: list[Hypothesis], expected: list[Hypothesis]) -> None:
-    assert [h.tokens for h in found] == [h.tokens for h in expected]
-    # Scores are float32 sums; the twin's are float64.
-    assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=2e-5)
-
-
-def enumerate_all(decoder: ToyDecoder, src: Tensor, limit: int) -> list[Hypothesis]:
-    words = [word for word in range(decoder.vocab_size) if word not in (PAD, BOS, EOS)]
-    space = itertools.chain.from_iterable(
-        itertools.product(words, repeat=length) for length in range(limit)
-    )
-    every = [Hypothesis(tokens, forced(decoder, src, tokens)) for tokens in space]
-    return sorted(every, key=lambda hypothesis: -hypothesis.log_prob)
-
-
-class TinyDecoder(ToyDecoder):
-    """A toy whose every sentence ends within 4 words, and where PAD and BOS have no mass."""
-
-    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
-        logits, state = super().step(token_N, state)
-        logits[:, [PAD, BOS]] = -1e9
-        last = state.hypothesis[1] >= 4
-        logits[last] = -1e9
-        logits[last, EOS] = 0.0
-        return logits, state
 
 
 def test_enumerated_probabilities_sum_to_one():
@@ -190,23 +85,6 @@ def test_length_penalty_by_hand():
     # ((5 + 7) / 6) ** 0.5 = sqrt(2); one word: ((5 + 1) / 6) = 1 whatever the strength.
     assert length_penalty(torch.tensor([7, 1]), 0.5).tolist() == pytest.approx([2**0.5, 1.0])
     assert length_penalty(torch.tensor([7, 40]), 0.0).tolist() == [1.0, 1.0]
-
-
-class ChainDecoder:
-    """Log-probabilities after each word from a table; the source says nothing."""
-
-    def __init__(self, table: dict[int, dict[int, float]], vocab_size: int, dtype=torch.float32):
-        self.vocab_size = vocab_size
-        self.logits = torch.full((vocab_size, vocab_size), -1e4, dtype=dtype)
-        for before, row in table.items():
-            for word, probability in row.items():
-                self.logits[before, word] = math.log(probability)
-
-    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
-        return State((), ())
-
-    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.logits[token_N].clone(), state
 
 
 def test_length_penalty_prefers_the_longer_by_hand():
@@ -399,66 +277,6 @@ def test_half_precision_logits_give_float32_scores():
         assert hypothesis.log_prob == pytest.approx(
             forced(decoder, src[0], hypothesis.tokens), abs=1e-4
         )
-
-
-def test_sampling_depends_on_the_sentence_only():
-    decoder = ToyDecoder(50, seed=8, peak=1.0)
-    sources = [[5, 6, 7], [8, 9], [10, 11, 12, 13, 14]]
-    config = SearchConfig(n_best=4, sampling=Sampling(seed=3))
-    together = translate_ids(decoder, sources, config)
-    for i, line in enumerate(sources):
-        (alone,) = translate_ids(decoder, [line], config, first_id=i)
-        assert [h.tokens for h in alone] == [h.tokens for h in together[i]]
-        for hypothesis in alone:
-            expected = forced(decoder, torch.tensor(line), hypothesis.tokens)
-            assert hypothesis.log_prob == pytest.approx(expected, abs=2e-5)
-    other = translate_ids(decoder, sources, SearchConfig(n_best=4, sampling=Sampling(seed=4)))
-    assert other != together
-
-
-@pytest.mark.parametrize("cut", [{}, {"top_k": 8}, {"top_k": 8, "top_p": 1.0}])
-def test_ancestral_samples_follow_the_distribution(cut):
-    decoder = ChainDecoder({BOS: {4: 0.7, 5: 0.25, EOS: 0.05}, 4: {EOS: 1.0}, 5: {EOS: 1.0}}, 8)
-    src, length = source(*[2] * 50)
-    config = SearchConfig(n_best=80, sampling=Sampling(seed=1, **cut))
-    draws = [h for found in sample_search(decoder, src, length, config, range(50)) for h in found]
-    shares = {words: sum(h.tokens == words for h in draws) / 4000 for words in [(4,), (5,), ()]}
-    # 4 standard deviations of 4,000 draws
-    assert shares[(4,)] == pytest.approx(0.7, abs=0.03)
-    assert shares[(5,)] == pytest.approx(0.25, abs=0.03)
-    assert shares[()] == pytest.approx(0.05, abs=0.015)
-
-
-@pytest.mark.parametrize(
-    ("sampling", "allowed"),
-    [
-        (Sampling(top_k=1), {(4,)}),
-        (Sampling(top_k=2), {(4,), (5,)}),
-        (Sampling(top_p=0.6), {(4,)}),
-        (Sampling(top_p=0.8), {(4,), (5,)}),
-        (Sampling(temperature=0.01), {(4,)}),
-    ],
-)
-def test_truncated_samples_keep_to_the_kept_words(sampling, allowed):
-    ends = {word: {EOS: 1.0} for word in (4, 5, 6)}
-    decoder = ChainDecoder({BOS: {4: 0.7, 5: 0.25, 6: 0.05}} | ends, 8)
-    config = SearchConfig(n_best=100, sampling=sampling)
-    found = translate_ids(decoder, [[7, 7]], config)[0]
-    assert {h.tokens for h in found} == allowed
-    assert found[0].log_prob == pytest.approx(math.log(0.7), abs=1e-5)  # the model's own score
-
-
-@pytest.mark.parametrize(
-    "sampling", [Sampling(top_k=1), Sampling(top_p=1e-6), Sampling(temperature=1e-4)]
-)
-def test_samples_at_the_limit_are_greedy(sampling):
-    decoder = ToyDecoder(50, seed=8, peak=1.0)
-    sources = [[5, 6, 7], [8, 9], [10, 11, 12, 13, 14]]
-    drawn = translate_ids(decoder, sources, SearchConfig(n_best=2, sampling=sampling))
-    greedy = translate_ids(decoder, sources, SearchConfig(beam=1))
-    for draws, (best,) in zip(drawn, greedy, strict=True):
-        assert [h.tokens for h in draws] == [best.tokens] * 2
-        assert draws[0].log_prob == pytest.approx(best.log_prob, abs=1e-5)
 
 
 @pytest.mark.parametrize(
