@@ -65,6 +65,22 @@ def test_every_shipped_experiment_is_valid(path: Path, monkeypatch: pytest.Monke
         assert methods == set(STUDENT_METHODS)
 
 
+@pytest.mark.parametrize("base", ["home-assistant", "multi30k"])
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config/overlays").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_overlay_fits_an_experiment(path: Path, base: str):
+    experiment = Experiment(
+        load_experiment(DEFAULT, ROOT / f"config/experiments/{base}.yaml", path)
+    )
+    if path.stem == "compression":
+        assert experiment.config.experiment == base  # so that its models are reused
+        assert {row.pruned for row in experiment.all_rows} == {0, 50, 80, 85, 90}
+        assert {"int8", "bf16"} <= {row.format for row in experiment.all_rows}
+    else:
+        assert experiment.config.experiment == path.stem
+
+
 def test_beyond_is_about_the_text_and_the_models_of_home_assistant():
     here, there = (
         load_experiment(DEFAULT, ROOT / f"config/experiments/{name}.yaml")

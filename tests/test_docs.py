@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_targets_of_make_exist(page: Path):
     for words in re.findall(
         r"(?:^|`)make ([^`\n#]+)", page.read_text(encoding="utf-8"), re.MULTILINE
     ):
-        for word in words.split():
+        for word in shlex.split(words):
             name, _, value = word.partition("=")
             assert name in (variables if value else targets), f"make {words} in {page.name}"
 
