@@ -19,8 +19,8 @@ class Measurement:
     Attributes:
         tokens: made in the timed part.
         cpu: seconds of CPU time, of all threads, for them.
-        wall: seconds by the clock.
-        peak_mb: most memory that the process held, MiB.
+        wall: seconds by the clock, of the slowest copy.
+        peak_mb: most memory that the processes held, MiB, summed over copies.
     """
 
     system: str
@@ -112,7 +112,7 @@ def write(
         by_clock: ratios of tokens a second, not a CPU second.
     """
     rows = compare(runs, ours, by_clock=by_clock)
-    gain = f"{ours} is faster by{', by the clock' if by_clock else ''}"
+    gain = f"{ours} is faster by{' (clock)' if by_clock else ''}"
     head = [
         f"| system | tokens / CPU-second | tokens / second | peak MiB | {gain} |",
         "|---|---|---|---|---|",

@@ -79,6 +79,7 @@ def test_every_overlay_fits_an_experiment(path: Path, base: str):
         assert {"int8", "bf16"} <= {row.format for row in experiment.all_rows}
     else:
         assert experiment.config.experiment == path.stem
+        assert [row.architecture for row in experiment.rows if row.against] == ["student-fp32"]
 
 
 def test_beyond_is_about_the_text_and_the_models_of_home_assistant():

@@ -30,7 +30,7 @@ SHA = hashlib.sha256(b"source").hexdigest()
 BLOCK = 4
 HEADER = ShardHeader(
     models=("m",), source=SHA, search={"beam": 2, "n_best": 2}, block=BLOCK, shard=1, shards=3,
-    precision="float32", code="c",
+    arithmetic="float32", code="c",
 )  # fmt: skip
 
 
@@ -214,7 +214,7 @@ def test_blocks_are_trusted_only_if_they_are_ours(tmp_path):
     assert read_block(path, HEADER, ids, SOURCES[4:8]) == lines
     assert read_block(path, HEADER, range(5, 9), SOURCES[5:9]) == []
     assert read_block(path, HEADER, ids, SOURCES[5:9]) == []
-    for difference in ({"models": ("x",)}, {"code": "x"}, {"precision": "x"}, {"search": {}}):
+    for difference in ({"models": ("x",)}, {"code": "x"}, {"arithmetic": "x"}, {"search": {}}):
         other = dataclasses.replace(HEADER, **difference)
         assert read_block(path, other, ids, SOURCES[4:8]) == []
     change(path, lambda written: written[:-1])

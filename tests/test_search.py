@@ -25,6 +25,7 @@ from seqkd.errors import SeqkdError
 from seqkd.models.protocol import BOS, EOS, UNK
 from seqkd.search import (
     Hypothesis,
+    Sampling,
     SearchConfig,
     beam_search,
     greedy_search,
@@ -287,6 +288,7 @@ def test_half_precision_logits_give_float32_scores():
         {"length_penalty": -1.0},
         {"stop": "soon"},
         {"length_cap": 0},
+        {"batch_tokens": -1},
     ],
 )
 def test_wrong_settings_are_refused(wrong):
@@ -297,9 +299,16 @@ def test_wrong_settings_are_refused(wrong):
 def test_logits_that_are_not_numbers_are_told():
     decoder = ChainDecoder({}, 8)
     decoder.logits.fill_(math.nan)
-    for beam in (1, 4):
+    ways = [{"beam": 1}, {"beam": 1, "log_probs": False}, {"beam": 4}]
+    ways += [{"sampling": Sampling(**cut)} for cut in ({}, {"top_k": 3}, {"top_p": 0.5})]
+    for way in ways:
         with pytest.raises(SeqkdError, match="not finite"):
-            translate_ids(decoder, [[4]], SearchConfig(beam=beam))
+            translate_ids(decoder, [[4]], SearchConfig(**way))
+
+
+def test_a_gpu_has_a_larger_budget_unless_one_is_asked_for():
+    assert SearchConfig().budget("cpu") < SearchConfig().budget("cuda")
+    assert SearchConfig(batch_tokens=7).budget("cuda") == 7
 
 
 def test_progress_counts_every_source():

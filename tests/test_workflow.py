@@ -79,6 +79,12 @@ def test_a_run_ends_with_its_table(finished: Workspace):
         assert (table.parent / name).is_file()
 
 
+def test_the_beam_that_is_timed_is_that_of_the_tables(finished_once: Workspace):
+    measured = list((finished_once.folder / "results/smoke/evaluations").rglob("speed.json"))
+    assert measured
+    assert {path.read_text(encoding="utf-8") for path in measured} == {"beam 2"}
+
+
 def test_a_second_run_does_nothing(finished_once: Workspace):
     """The folder of this run has a space in its path, and it was started from another one."""
     assert " " in str(finished_once.folder)

@@ -64,8 +64,14 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     beside = path.with_suffix(".c")  # what a module has compiled is part of its code
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     parents = (name[:place] for place, letter in enumerate(name) if letter == ".")
-    code = ast.dump(tree).encode() + (beside.read_bytes() if beside.exists() else b"")
+    code = ast.dump(tree).encode() + (_c_code(beside) if beside.exists() else b"")
     return hashlib.sha256(code).hexdigest(), (*_imports(tree, package), *parents)
+
+
+def _c_code(path: Path) -> bytes:
+    """Return the lines of a file in C without remarks and white space around them."""
+    lines = (line.partition(b"//")[0].strip() for line in path.read_bytes().splitlines())
+    return b"\n".join(line for line in lines if line)
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from seqkd.results import Results, RowResult
 from seqkd.results_table import method_name, row_name
 from seqkd.scores import number
-from seqkd.speed_scores import Speed, Timing
+from seqkd.speed_scores import Speed, Timing, batch_name
 from seqkd.tables import DELTA, PLUS_MINUS, Block, Column, Table, count, megabytes, signed
 
 _TIMES = "\u00d7"
@@ -83,8 +83,7 @@ def _settings(speeds: Sequence[Speed]) -> list[tuple[str, int, int]]:
 
 def _setting_name(device: str, threads: int, batch: int) -> str:
     where = "GPU" if device.startswith("cuda") else f"{threads} thread{'s' if threads > 1 else ''}"
-    how = "one sentence at a time" if batch == 1 else f"up to {batch:,} lines together"
-    return f"{where}, {how}"
+    return f"{where}, {batch_name(batch)}"
 
 
 def _model_name(row: RowResult) -> str:

@@ -29,6 +29,7 @@ from seqkd.vocabulary import Vocabulary, load_vocabulary
 
 START_SECONDS = 3.0  # Python and PyTorch; 2 to 4 s measured on the two cores of a small VM
 ASSUMED_PAIRS = 100_000
+_SPEED_PASSES = 8  # over a test set: warm-up and repeats, one thread and all
 _ASSUMED_TOKENS = 20.0
 _HOME_ASSISTANT_PAIRS = 36_000  # German-English after cleaning; Spanish about the same, others less
 _HOME_ASSISTANT_TOKENS = 9.0
@@ -155,8 +156,10 @@ class Estimator:
                 entry = self.experiment.models[job.wildcards["teacher"], int(seeds[0])]
                 # Forward only, and no more than a third of training.
                 work = self.text.pairs * self._pair_seconds(entry) * len(seeds) / 3
-            case "evaluate" | "speed":
+            case "evaluate":
                 work = self._evaluation(job)
+            case "speed":
+                work = _SPEED_PASSES * self._evaluation(job)
             case _:
                 self.sources["start of a process"] += 1
                 return 0.0 if job.rule == "settings" else START_SECONDS

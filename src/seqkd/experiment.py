@@ -117,6 +117,11 @@ class Experiment:
             return
         model = self.row(against).model
         taught = {entry.architecture for entry in self.config.models if entry.teacher}
+        if not any(row.architecture in taught and row.model != model for row in self.rows):
+            raise SeqkdError(
+                "evaluation.against: no row is compared, since no entry of models with a teacher "
+                "has another row"
+            )
         self.rows = [
             replace(row, against=model)
             if row.architecture in taught and row.model != model

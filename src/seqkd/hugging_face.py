@@ -32,7 +32,7 @@ class HuggingFaceTranslator:
     """Translates with beam search or sampling of transformers.
 
     Attributes:
-        precision: of its weights.
+        arithmetic: precision of its weights.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class HuggingFaceTranslator:
         self._model: Any = model.to(device=device, dtype=dtype).eval()
         self._teacher, self._vocabulary, self._device = teacher, vocabulary, device
         self._extra = self._languages()
-        self.precision = str(dtype).removeprefix("torch.")
+        self.arithmetic = str(dtype).removeprefix("torch.")
 
     def _languages(self) -> dict[str, int]:
         """Tell the tokenizer the source language; return what makes the model speak the target."""

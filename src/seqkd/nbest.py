@@ -58,8 +58,8 @@ class ShardHeader:
     shard: int
     """Which shard, from 1."""
     shards: int
-    precision: str
-    """Of the matrix products; it decides the last digits."""
+    arithmetic: str
+    """Precision of the matrix products, and what does the rest; it decides the last digits."""
     code: str
     """Hash of the code that decodes."""
 

@@ -25,6 +25,11 @@ class Timing:
     sentences_per_second: float | None = None
 
 
+def batch_name(batch: int) -> str:
+    """Return in words how many lines are translated at a time."""
+    return "one sentence at a time" if batch == 1 else f"up to {batch:,} lines together"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
     """All settings of one model."""

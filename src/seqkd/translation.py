@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from seqkd import compiled
 from seqkd.batching import source_rows
 from seqkd.checkpoint import LoadedModel, load_ensemble
 from seqkd.models.protocol import Decoder
@@ -39,6 +40,12 @@ class Translator:
     decoder: Decoder
     device: torch.device
     precision: str
+
+    @property
+    def arithmetic(self) -> str:
+        """What decides the last digits of scores."""
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return f"{self.precision}, {compiled.name(dtype, self.device)}"
 
     @property
     def src_vocab(self) -> Vocabulary:

@@ -58,6 +58,8 @@ rule speed:
         "<run>/evaluations/{model}/seed-{seed}/speed.json",
     log:
         "<logs>/speed/{model}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/speed/{model}/seed-{seed}.jsonl"
     conda:
         "../../envs/seqkd.yaml"
     threads: workflow.cores
@@ -75,6 +77,7 @@ rule speed:
             --model {input.model:q} \
             --src {input.src:q} \
             --output {output:q} \
+            --beam {params.beam} \
             --threads {threads} \
             --device {resources.device:q} \
             2>{log:q}

@@ -9,7 +9,7 @@ from seqkd.chart import Axis, Chart, Point, Reference, Series
 from seqkd.report.material import Material
 from seqkd.results import Results, RowResult, teacher_of
 from seqkd.results_table import method_name, row_name
-from seqkd.speed_scores import Speed, Timing
+from seqkd.speed_scores import Speed, Timing, batch_name
 from seqkd.tables import megabytes
 
 PRUNED_COLOUR, FORMAT_COLOUR = 2, 3
@@ -217,8 +217,7 @@ def setting_name(setting: tuple[str, int, int]) -> str:
     device, threads, batch = setting
     where = "one GPU" if device.startswith("cuda") else f"{threads} CPU thread"
     where += "s" if threads > 1 and device == "cpu" else ""
-    how = "one sentence at a time" if batch == 1 else f"up to {batch:,} lines together"
-    return f"{where}, {how}"
+    return f"{where}, {batch_name(batch)}"
 
 
 def timings_of(speed: Speed, beam: int, setting: tuple[str, int, int]) -> list[Timing | None]:

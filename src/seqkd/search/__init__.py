@@ -12,9 +12,9 @@ probabilities, `eos` included, always in float32, without length normalisation u
   sentence with its true probability and none has to be dropped.
 - **Ties** go to the hypothesis of higher rank, then to the lower word id; between ended
   hypotheses to the one that ended first. They are common where logits are bfloat16.
-- **Memory.** A batch holds at most `batch_tokens` source positions times live hypotheses, and the
-  model's logits of one step, at most `batch_tokens / 8` rows of V; nothing of a sentence is
-  tiled over its beam, and the float32 copy of logits is a few rows on a CPU.
+- **Memory.** A batch holds at most `SearchConfig.budget` source positions times live hypotheses,
+  and the model's logits of one step, at most an eighth of that in rows of V; nothing of a sentence
+  is tiled over its beam, and the float32 copy of logits is a few rows on a CPU.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from seqkd.errors import SeqkdError
 from seqkd.models.protocol import PAD, Decoder
 from seqkd.search.beam import beam_search
 from seqkd.search.config import Hypothesis, Sampling, SearchConfig, length_penalty
 from seqkd.search.rollout import greedy_search, sample_search
-from seqkd.search.scores import even_size
+from seqkd.search.scores import even_size, not_finite
 
 __all__ = [
     "Hypothesis",
@@ -61,7 +60,7 @@ def translate_ids(
         decoder: the model made ready for search.
         sources: word ids of each source, as the model was trained to see them. An empty source
             has the empty translation, with log-probability 0, and never reaches the model.
-        config: how to search; its `batch_tokens` bounds each batch.
+        config: how to search; its `budget` bounds each batch.
         device: where the model lives.
         on_progress: called with the number of sources just translated.
         first_id: id of the first source; matters to sampling only.
@@ -88,7 +87,7 @@ def translate_ids(
             found = beam_search(decoder, src_BS, length_B, config)
         for i, hypotheses in zip(batch, found, strict=True):
             if not hypotheses or (config.log_probs and math.isnan(hypotheses[0].log_prob)):
-                raise SeqkdError("the model's logits are not finite: its training has diverged")
+                raise not_finite()
             results[i] = hypotheses
         if on_progress:
             on_progress(len(batch))

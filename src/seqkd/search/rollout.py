@@ -1,7 +1,7 @@
 """One row a translation: greedy search and sampling. Each step chooses one word for each row.
 
 Shapes: B sentences, R rows in all (sentences times draws), N rows still alive, V vocabulary,
-L steps.
+M blocks of W words that hold it, L steps.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from seqkd.search.scores import (
     best_words,
     in_blocks,
     normalise,
+    not_finite,
     rows_to_keep,
     select_rows,
 )
@@ -72,7 +73,8 @@ def sample_search(
     uniform_LR = uniforms(sampling.seed, ids, config.n_best, steps).to(src_BS.device)
 
     def choose(logits_NMW: Tensor, max_NM: Tensor, row_N: Tensor, step: int) -> Tensor:
-        return draw(logits_NMW.flatten(1), uniform_LR[step, row_N], sampling)
+        logits_NV = logits_NMW.flatten(1)[:, : decoder.vocab_size]
+        return draw(logits_NV, uniform_LR[step, row_N], sampling)
 
     found = _roll_out(decoder, src_BS, length_B, config, choose, config.n_best)
     return [sorted(draws, key=lambda h: -h.log_prob) for draws in found]
@@ -100,13 +102,14 @@ def _roll_out(
         logits_NV, state = decoder.step(token_N, state)
         logits_NMW = in_blocks(logits_NV)
         max_NM, lse_N = normalise(logits_NMW, sums=config.log_probs)
+        if step == 0 and not config.log_probs and not max_NM.amax(1).isfinite().all():
+            raise not_finite()  # else told by the log-probability
         ended_N = token_N == EOS
         ban(logits_NMW, max_NM, config.ban_unk)
         token_N = choose(logits_NMW, max_NM, row_N, step)
         if step + 1 >= shortest:  # the last permitted word is `eos`
             token_N = token_N.masked_fill(limit_N <= step + 1, EOS)
         if config.log_probs:
-            logits_NV = logits_NMW.flatten(1)
             gain_N = logits_NV.gather(1, token_N[:, None]).view(-1).float() - lse_N
             log_prob_R[row_N] += gain_N.masked_fill(ended_N, 0.0)
         token_N = token_N.masked_fill(ended_N, EOS)

@@ -3,7 +3,7 @@
 The random numbers are a function of a seed and a sentence's id alone, so that what is drawn for a
 sentence depends neither on its batch nor on the device, and a resharded run draws the same.
 
-Shapes: N rows (sentences times draws), V vocabulary, L steps.
+Shapes: N rows (sentences times draws), V vocabulary, K best words, L steps.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def draw(logits_NV: Tensor, uniform_N: Tensor, sampling: Sampling) -> Tensor:
     total_N = cumulative_NV[:, -1]
     target_N = torch.minimum(uniform_N * total_N, total_N.nextafter(torch.zeros_like(total_N)))
     place_N1 = torch.searchsorted(cumulative_NV, target_N[:, None], right=True)
+    place_N1 = place_N1.clamp_(max=cumulative_NV.shape[1] - 1)  # where logits are not numbers
     return (place_N1 if word_NV is None else word_NV.gather(1, place_N1)).view(-1)
 
 
@@ -74,7 +75,7 @@ def _nucleus(mass_NV: Tensor, top_p: float, count: int = _FEW_WORDS) -> tuple[Te
     further for its own sake alone, so that the order of equals does not depend on other rows.
 
     Returns:
-        Masses, 0 after those of a row, and their words, both (N, count).
+        Masses, 0 after those of a row, and their words, both (N, K) for the longest row's K.
     """
     best_NK, word_NK = mass_NV.topk(min(count, mass_NV.shape[1]), 1)
     short = (best_NK.sum(1) < top_p).nonzero().view(-1)

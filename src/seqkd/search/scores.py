@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from seqkd.compiled import library
+from seqkd.errors import SeqkdError
 from seqkd.models.protocol import BOS, PAD, UNK, State
 
 # Words that a block of the two-stage search for the best holds, about; measured.
@@ -44,7 +45,7 @@ def in_blocks(logits_NV: Tensor) -> Tensor:
 
 
 def normalise(logits_NMW: Tensor, *, sums: bool = True) -> tuple[Tensor, Tensor]:
-    """Return block maxima (N, M) and log-sum-exp (N,) in float32, reading the logits once.
+    """Return block maxima (N, M) and log-sum-exp (N,) in float32.
 
     Without `sums` the latter is not a number.
     """
@@ -92,6 +93,11 @@ def _in_float32(logits_NMW: Tensor) -> Iterator[tuple[slice, Tensor]]:
         chunk = slice(start, start + size)
         part = logits_NMW[chunk]
         yield chunk, work[: len(part)].copy_(part)
+
+
+def not_finite() -> SeqkdError:
+    """Return what is told of logits that are not numbers."""
+    return SeqkdError("the model's logits are not finite: its training has diverged")
 
 
 def ban(logits_NMW: Tensor, max_NM: Tensor, ban_unk: bool) -> None:

@@ -80,8 +80,8 @@ class ShardTranslator(Protocol):
     """What translates a shard."""
 
     @property
-    def precision(self) -> str:
-        """Of matrix products."""
+    def arithmetic(self) -> str:
+        """What decides the last digits of its numbers, such as the precision of its products."""
         ...
 
     def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
@@ -131,7 +131,7 @@ def decode_shard(
         block=BLOCK,
         shard=args.shard,
         shards=args.shards,
-        precision="",  # the device decides it
+        arithmetic="",  # the device decides it
         code=code_hash(step),
     )
     folder = args.output.with_name(args.output.name + ".blocks")
@@ -148,14 +148,14 @@ def _is_made(output: Path, header: ShardHeader) -> bool:
     if not output.exists():
         return False
     found = ShardHeader.from_line(next(read_lines(output), ""))
-    return found is not None and replace(found, precision="").to_line() == header.to_line()
+    return found is not None and replace(found, arithmetic="").to_line() == header.to_line()
 
 
 def _make(args: argparse.Namespace, load: Load, header: ShardHeader, folder: Path) -> None:
     device = set_up(args.threads, args.device)
     config = _search_config(args)
     translator = load(args.model, device)
-    header = replace(header, precision=translator.precision)
+    header = replace(header, arithmetic=translator.arithmetic)
     todo = {
         number for number, lines in _blocks(args) if not _is_there(folder, header, number, lines)
     }

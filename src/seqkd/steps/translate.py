@@ -55,7 +55,10 @@ def run(args: argparse.Namespace) -> None:
     from seqkd.translator import load
 
     config = SearchConfig(
-        beam=args.beam, n_best=args.n_best or 1, length_penalty=args.length_penalty
+        beam=args.beam,
+        n_best=args.n_best or 1,
+        length_penalty=args.length_penalty,
+        log_probs=args.beam > 1 or args.scores or args.n_best is not None,
     )
     translator = load(
         args.model, device=args.device, threads=args.threads, precision=args.precision
