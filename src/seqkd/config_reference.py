@@ -46,7 +46,7 @@ A wrong key, type or combination is told in one line, with the path of the key, 
 | `home-assistant` | the default: real German-English text, a quarter of an hour on two CPU cores |
 | `beyond` | what came after the paper, against Seq-KD + Seq-Inter: same text, three seeds |
 | `multi30k` | the field's small benchmark, downloaded or from `MULTI30K_DIR` |
-| `headline` | Multi30k: a large teacher, students a fifteenth and a sixth of its size, pruned |
+| `headline` | Multi30k: a large teacher, a student a fourteenth of its size, pruned and in int8 |
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
 | `smoke` | every kind of step on a few sentences: what the tests run |
 
