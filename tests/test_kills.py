@@ -74,7 +74,7 @@ def merging(folder: Path) -> list[str]:
         for number, name in enumerate(shards, start=1):
             header = ShardHeader(
                 models=("0" * 64,), source=digest(folder / "train.de"), search={"beam": 5},
-                block=forked_steps.BLOCK, shard=number, shards=3, precision="float32", code="",
+                block=forked_steps.BLOCK, shard=number, shards=3, arithmetic="float32", code="",
             )  # fmt: skip
             write_shard(folder / name, header, pretended(lines, number - 1, 3))
     return ["merge", "--shards", *shards, "--src", "train.de", "--output", "nbest.jsonl.zst"]
