@@ -7,6 +7,7 @@ import torch
 
 from seqkd.models import packed
 from seqkd.models.packed import PackedLinear
+from seqkd.models.product import product_with_transposed
 
 
 def maps(*shape: int) -> torch.Tensor:
@@ -22,9 +23,11 @@ def way(request, monkeypatch):
 
 @pytest.mark.parametrize("rows", [1, 5, 130])
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("inputs", [24, 64], ids=["rest-of-a-block", "whole-blocks"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_packed_product_equals_plain(way, rows, bias, dtype):
-    x, weight, bias_O = maps(rows, 24).to(dtype), maps(24, 67), maps(67) if bias else None
+def test_packed_product_equals_plain(way, rows, bias, inputs, dtype):
+    x, weight = maps(rows, inputs).to(dtype), maps(inputs, 67) / inputs**0.5
+    bias_O = maps(67) if bias else None
     linear = PackedLinear(weight, bias_O, dtype)
     exact = x.double() @ weight.to(dtype).double()
     if bias_O is not None:
@@ -37,6 +40,14 @@ def test_packed_product_equals_plain(way, rows, bias, dtype):
         assert found.dtype == dtype
         expected = exact.tanh() if squash else exact
         torch.testing.assert_close(found.double(), expected, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_product_with_a_weight_turned_round(way, dtype):
+    x, weight = maps(7, 40).to(dtype), maps(12, 40).to(dtype)
+    exact = x.double() @ weight.double().t()
+    near = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.01, "atol": 0.03}
+    torch.testing.assert_close(product_with_transposed(weight)(x).double(), exact, **near)
 
 
 def test_weight_may_be_a_transposed_view():

@@ -39,6 +39,7 @@ from seqkd.divergences import (
     rows_of,
     soft_loss,
 )
+from seqkd.models.packed import in_blocks
 
 __all__ = [
     "Alongside",
@@ -77,9 +78,10 @@ class _ProjectedLoss(torch.autograd.Function):
         objective: Objective,
     ) -> tuple[Tensor, Tensor]:
         dtype, count = hidden_ND.dtype, len(target_N)
-        weight, bias = weight_VD.to(dtype), bias_V.float()
+        width = hidden_ND.shape[1]
+        weight, bias = in_blocks(weight_VD.to(dtype)), bias_V.float()
         chunks = _chunks(hidden_ND)
-        hidden = F.pad(hidden_ND, (0, 0, 0, chunks[-1].stop - count))
+        hidden = F.pad(in_blocks(hidden_ND), (0, 0, 0, chunks[-1].stop - count))
         dhidden = torch.empty_like(hidden)
         dweight = None
         dbias = torch.zeros_like(bias_V)
@@ -118,12 +120,12 @@ class _ProjectedLoss(torch.autograd.Function):
                 sums -= torch.cat(gold_p).clamp_min_(_TINY).log_().double().sum()
             torch.mm(all_logits, weight, out=dhidden[chunk])
             if dweight is None:
-                dweight = torch.mm(all_logits.t(), hidden[chunk]).float()
+                dweight = torch.mm(all_logits.t(), hidden[chunk])[:, :width].float()
             elif dtype == torch.float32:
                 dweight.addmm_(all_logits.t(), hidden[chunk])
             else:
-                dweight.add_(torch.mm(all_logits.t(), hidden[chunk]))
-        ctx.save_for_backward(dhidden[:count], dweight, dbias)
+                dweight.add_(torch.mm(all_logits.t(), hidden[chunk])[:, :width])
+        ctx.save_for_backward(dhidden[:count, :width], dweight, dbias)
         ctx.mark_non_differentiable(nll := sums[1].clone())
         return sums[0].float(), nll
 

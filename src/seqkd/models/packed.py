@@ -9,9 +9,14 @@ Shapes: N rows, I inputs, O outputs.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# A matrix unit takes bf16 inputs in blocks of this; a rest makes products up to 1.9 times as slow.
+BLOCK = 32
 
 
 class PackedLinear:
@@ -27,7 +32,7 @@ class PackedLinear:
         """
         self._weight_OI = weight_IO.detach().to(dtype).t().contiguous()
         self._bias_O = None if bias_O is None else bias_O.detach().to(dtype)
-        self._packed = _pack(self._weight_OI)
+        self._packed = _pack(in_blocks(self._weight_OI))
 
     def __call__(self, x_NI: Tensor, *, squash: bool = False) -> Tensor:
         """Return x W + b, (N, O), or its tanh, which is then rounded once."""
@@ -35,19 +40,33 @@ class PackedLinear:
             y_NO = F.linear(x_NI, self._weight_OI, self._bias_O)
             return torch.tanh(y_NO.float()).to(y_NO.dtype) if squash else y_NO
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x_NI, self._packed, self._bias_O, "tanh" if squash else "none", [], ""
+            in_blocks(x_NI), self._packed, self._bias_O, "tanh" if squash else "none", [], ""
         )
         return product
 
 
+def in_blocks(x: Tensor) -> Tensor:
+    """Return bf16 rows on a CPU with zeros that fill the last block of inputs, else `x` itself."""
+    rest = -x.shape[-1] % BLOCK
+    blocked = x.dtype == torch.bfloat16 and x.device.type == "cpu"
+    return F.pad(x, (0, rest)) if rest and blocked else x
+
+
 def _pack(weight_OI: Tensor) -> Tensor | None:
     """Return the weight in oneDNN's own layout, or None if this PyTorch or device cannot."""
-    if weight_OI.device.type != "cpu":
+    if weight_OI.device.type != "cpu" or not _can_pack(weight_OI.dtype):
         return None
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight_OI)
+    return packed
+
+
+@functools.cache
+def _can_pack(dtype: torch.dtype) -> bool:
+    """Say whether this PyTorch can lay out a weight on a CPU and multiply by it."""
+    one = torch.zeros(1, BLOCK, dtype=dtype)
     try:
-        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight_OI)
-        one = weight_OI.new_zeros(1, weight_OI.shape[1])
+        packed = torch.ops.mkldnn._reorder_linear_weight(one)
         torch.ops.mkldnn._linear_pointwise(one, packed, None, "none", [], "")
     except (AttributeError, RuntimeError, NotImplementedError):
-        return None
-    return packed
+        return False
+    return True

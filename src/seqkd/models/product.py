@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from seqkd.models.packed import PackedLinear
 
 
 def weight_gradient(x_NI: Tensor, d_NO: Tensor) -> Tensor:
@@ -38,3 +41,16 @@ def product(x: Tensor, weight_IO: Tensor) -> Tensor:
     """Multiply activations (..., I) by an fp32 weight, in the dtype of the activations."""
     result: Tensor = _Product.apply(x, weight_IO)  # type: ignore[no-untyped-call]
     return result
+
+
+def product_with_transposed(weight_IO: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the function that multiplies (N, O) by a weight turned round, laid out once for it.
+
+    oneDNN's own layout costs no more than turning it round, and makes products of few rows with
+    bf16 1.1 to 1.5 times as fast. Forwards it does not pay: there the weight would have to be
+    turned round first.
+    """
+    if weight_IO.dtype == torch.bfloat16 and weight_IO.device.type == "cpu":
+        return PackedLinear(weight_IO.t(), None, weight_IO.dtype)
+    weight_OI = weight_IO.t().contiguous()
+    return lambda d_NO: torch.mm(d_NO, weight_OI)

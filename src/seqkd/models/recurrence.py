@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from seqkd.models.pointwise import Attention, AttentionalState, LstmSteps
 from seqkd.models.pointwise_compiled import attention, attentional_state, lstm_steps
-from seqkd.models.product import weight_gradient
+from seqkd.models.product import product_with_transposed, weight_gradient
 
 # ---------------------------------------------------------------------------- encoder layer
 
@@ -75,19 +75,15 @@ class _LstmLayer(torch.autograd.Function):
         layer.last_state(
             ctx.last_R, dlast_h_DBH.reshape(rows, width), dlast_c_DBH.reshape(rows, width)
         )
-        weight_t = weight.transpose(1, 2).contiguous()  # once, rather than in each product
+        by_weight = [product_with_transposed(w) for w in weight]
         own: Tensor | None = None
-        product = torch.empty(directions, batch, width, dtype=weight.dtype, device=h.device)
         dh_TRH = dh_TDBH.reshape(steps, rows, width).unbind(0)
         for t in range(steps - 1, -1, -1):
             dgates = layer.backward(t, dh_TRH[t], own)
-            own = product.view(rows, width)
             if t == 0:
                 break  # the first state is no input
-            for dgates_BG, weight_GH, out in zip(
-                dgates.view(directions, batch, 4 * width), weight_t, product, strict=True
-            ):
-                torch.mm(dgates_BG, weight_GH, out=out)
+            dgates_DBG = dgates.view(directions, batch, 4 * width)
+            own = torch.cat([by(d) for by, d in zip(by_weight, dgates_DBG, strict=True)])
         dgates_TDBG = layer.dgates_TRG.view(steps, directions, batch, 4 * width)
         dweight = torch.stack(
             [
@@ -182,7 +178,7 @@ class _AttentionalDecoder(torch.autograd.Function):
             state.forward(t, combined)
         ctx.below, ctx.feeding = below, feeding
         ctx.parts = stack, attend, state
-        ctx.save_for_backward(wc, attended, *recurrent, *inputs)
+        ctx.save_for_backward(wc, *recurrent, *inputs)
         # The node keeps `states`: what it returns must be another tensor, or the two keep each
         # other alive.
         return states.view_as(states)
@@ -196,29 +192,26 @@ class _AttentionalDecoder(torch.autograd.Function):
         state: AttentionalState
         stack, attend, state = ctx.parts
         layers = len(stack)
-        wc, attended, *rest = ctx.saved_tensors
+        wc, *rest = ctx.saved_tensors
         recurrent, inputs = rest[:layers], rest[layers:]
-        steps, batch, width = dstates_TBH.shape
+        steps, _, width = dstates_TBH.shape
         for layer in range(layers):
             stack[layer].start_backward()
         attend.start_backward()
         state.start_backward(dstates_TBH.to(wc.dtype))
-        # Turned round once, rather than in each product.
-        recurrent_t, wc_t = [w.t().contiguous() for w in recurrent], wc.t().contiguous()
-        dattended = attended.new_empty(batch, 2 * width)
-        dx = [x.new_empty(x.shape[1:]) for x in inputs]  # gradient of inputs[l][t]
-        own = [x[:, b:] for x, b in zip(dx, below, strict=True)]
+        by_recurrent = [product_with_transposed(w) for w in recurrent]
+        by_combine = product_with_transposed(wc)
+        own: list[Tensor | None] = [None] * layers
+        fed = None
         for t in range(steps - 1, -1, -1):
-            first = t == steps - 1
-            dz = state.backward(t, dx[0][:, :width] if feeding and not first else None)
-            torch.mm(dz, wc_t, out=dattended)
-            above = attend.backward(t, dattended)
+            above = attend.backward(t, by_combine(state.backward(t, fed)))
             for layer in range(layers - 1, -1, -1):
-                dgates = stack[layer].backward(t, above, None if first else own[layer])
-                torch.mm(dgates, recurrent_t[layer], out=dx[layer])
-                above = dx[layer][:, :width]
+                dgates = stack[layer].backward(t, above, own[layer])
+                dx = by_recurrent[layer](dgates)  # gradient of inputs[layer][t]
+                above, own[layer] = dx[:, :width], dx[:, below[layer] :]
+            fed = above if feeding else None
         del ctx.parts
-        dh0 = torch.stack([x.float() for x in own])
+        dh0 = torch.stack([x.float() for x in own if x is not None])
         dc0 = torch.stack([part.dcell_RH for part in stack])
         return (
             stack[0].dgates_TRG, dh0, dc0, *_weight_gradients(stack, attend, state, inputs)
