@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64, help="sentences, of all but our search")
     parser.add_argument("--updates", type=int, default=60, help="of training, 10 of them warm-up")
     parser.add_argument("--beam", type=int, default=5)
-    parser.add_argument("--sentences", type=int, default=320, help="to decode")
+    parser.add_argument("--sentences", type=int, default=1000, help="to decode")
     parser.add_argument("--length", type=int, default=14, help="tokens of each hypothesis")
     parser.add_argument("--model", help="weights to decode with; hypotheses then end by themselves")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
