@@ -134,7 +134,7 @@ def plan_batches(
     """Group pairs of like length into batches and shuffle the batches.
 
     Pairs are sorted by target length, then by source length, so that neither side sees much
-    padding. A little noise on the target length makes the batches of each epoch different.
+    padding. Pairs of equal lengths are shuffled, so each epoch has other batches.
 
     Args:
         data: the corpus.
@@ -146,8 +146,7 @@ def plan_batches(
     """
     random = np.random.default_rng([seed, epoch])
     tgt, src = data.tgt.lengths[indices] + 1, data.src.lengths[indices] + 1
-    bucket = np.floor(tgt + random.random(len(indices)))
-    order = np.lexsort((random.random(len(indices)), src, bucket))
+    order = np.lexsort((random.random(len(indices)), src, tgt))
     batches, start = [], 0
     sorted_tgt = tgt[order]
     while start < len(order):
