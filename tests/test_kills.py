@@ -134,7 +134,8 @@ def killed(step: Step, folder: Path, moment: float, number: signal.Signals) -> i
         status = forked_steps.ended(process)
         if status:
             # SIGTERM before the step has taken it in hand ends it as any program.
-            assert status in ((-number,) if number == signal.SIGKILL else (-number, SAVED))
+            fine = (-number,) if number == signal.SIGKILL else (-number, SAVED)
+            assert status in fine, forked_steps.told(folder, process)
             return status
         for name in step.outputs:
             (folder / name).unlink()

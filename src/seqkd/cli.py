@@ -120,8 +120,9 @@ def _main(words: list[str]) -> None:
         if error.errno in (errno.EACCES, errno.ENOENT, errno.EROFS):
             raise SystemExit(f"seqkd {verb}: {error}") from None
         raise
-    except RuntimeError as error:
-        # Python 3.11 wraps whatever is raised while a class is made, as in a late import.
+    except (ImportError, RuntimeError, SystemError) as error:
+        # The start of a compiled module wraps whatever is raised in it, and Python 3.11 what is
+        # raised while a class is made: the signal may come in the middle of a late import.
         if isinstance(error.__cause__, SystemExit):
             raise error.__cause__ from None
         raise
