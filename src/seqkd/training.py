@@ -169,7 +169,7 @@ class Trainer:
             self.indices = self.data.usable(config.max_length)
         return plan_batches(
             self.data, self.indices, sentences=config.batch_sentences, tokens=config.batch_tokens,
-            seed=self.seed, epoch=epoch,
+            seed=self.seed, epoch=epoch, shuffle=epoch >= config.curriculum_epochs,
         )  # fmt: skip
 
     def agree(self, wish: bool) -> bool:

@@ -21,6 +21,9 @@ class TrainingConfig:
     """Sentences in a batch at most; 0 leaves only `batch_tokens`."""
     batch_tokens: int = 4096
     """Target tokens in a batch at most, padding included; 0 leaves only `batch_sentences`."""
+    curriculum_epochs: int = 0
+    """Epochs at the start whose batches go from short to long, as the original code's `curriculum`:
+    one helps where a model is slow to look at its source."""
     max_length: int = 60
     """Longer pairs (tokens on either side) are left out, counted in the manifest."""
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -66,6 +69,7 @@ class TrainingConfig:
             "epochs": self.epochs >= 1,
             "batch_sentences": self.batch_sentences >= 0,
             "batch_tokens": self.batch_tokens >= 0 and self.batch_sentences + self.batch_tokens > 0,
+            "curriculum_epochs": self.curriculum_epochs >= 0,
             "max_length": self.max_length >= 1,
             "learning_rate": self.learning_rate > 0,
             "decay_from": self.decay_from >= 0,
