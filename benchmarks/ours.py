@@ -16,7 +16,8 @@ from seqkd.models.architecture import LstmConfig
 from seqkd.models.lstm import Lstm
 from seqkd.models.protocol import EOS
 from seqkd.search import Hypothesis, SearchConfig, translate_ids
-from seqkd.training import SoftTargets, Trainer
+from seqkd.soft_targets import SoftTargets
+from seqkd.training import Trainer
 from seqkd.training_config import TrainingConfig
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 from pathlib import Path
 
 import pytest
+import yaml
 
-from workflow_harness import Workspace, make_workspace
+from seqkd.config import overlay
+from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
 
 # Under nohup or as a background job the tests are started deaf to these, and so would be all that
 # they start; steps respect that, and the tests of Ctrl-C could not be made.
@@ -27,3 +30,11 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def finished(finished_once: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished run that a test may change."""
     return finished_once.copy(tmp_path)
+
+
+@pytest.fixture
+def smoke() -> dict:
+    """The smoke experiment with its defaults, as plain values that a test may spoil."""
+    paths = (REPOSITORY / "config" / "default.yaml", SMOKE)
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
+    return copy.deepcopy(overlay(*files))

@@ -16,7 +16,8 @@ from seqkd.models.architecture import LstmConfig
 from seqkd.models.lstm import Lstm
 from seqkd.resume import ResumableState
 from seqkd.schedule import halving_start, learning_rate
-from seqkd.training import TeacherAlongside, Trainer, TrainingState
+from seqkd.soft_targets import TeacherAlongside
+from seqkd.training import Trainer, TrainingState
 from seqkd.training_config import TrainingConfig
 
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)

@@ -114,6 +114,10 @@ class Batch:
         """Ids to predict, padding left out."""
         return self.tgt_out_BT.reshape(-1).index_select(0, self.position_N)
 
+    def real_positions(self, states_BTD: Tensor) -> Tensor:
+        """Return the states of real target positions (N, D), padding left out."""
+        return states_BTD.flatten(0, 1).index_select(0, self.position_N)
+
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
         if device.type == "cpu":

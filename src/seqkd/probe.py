@@ -20,8 +20,8 @@ from seqkd.models.build import Model, build
 from seqkd.models.protocol import EOS
 from seqkd.runtime import compute_dtype
 from seqkd.search import SearchConfig, translate_ids
-from seqkd.soft_targets import StoredTopK
-from seqkd.training import SoftTargets, TeacherAlongside, Trainer
+from seqkd.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
+from seqkd.training import Trainer
 from seqkd.training_config import ObjectiveConfig, TrainingConfig
 
 _SECONDS = 1.0  # of measuring, for each kind of work

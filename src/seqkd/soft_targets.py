@@ -1,6 +1,7 @@
-"""A teacher's word distributions, stored once: the k most probable words of each position.
+"""A teacher's word distributions: from the teacher alongside, or stored once.
 
-Word-KD then costs a student little more than plain training, and the teacher is not needed.
+Stored are the k most probable words of each position. Word-KD then costs a student little more
+than plain training, and the teacher is not needed.
 Positions lie end to end, one for each target word and one for `eos` of each sentence, in the
 order of the text. Ids take four bytes, probabilities two. The file may be larger than memory: it
 is written block by block, and a student reads the rows of a batch.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,15 +19,39 @@ from torch import Tensor
 
 from seqkd.batching import Batch, Ints, ParallelTokens, batches_of, plan_batches
 from seqkd.errors import SeqkdError
-from seqkd.losses import TopK, top_k_distribution
+from seqkd.losses import Alongside, Together, TopK, top_k_distribution
 from seqkd.models.build import Model
 from seqkd.progress import Progress
 from seqkd.row_file import RowsOnDisk, open_rows, write_rows
 from seqkd.runtime import give_back_memory
-from seqkd.training import TeacherAlongside
 
 _BATCH_TOKENS = 4096
 _BLOCK = 10_000  # sentences whose distributions are held at a time
+
+
+class SoftTargets(Protocol):
+    """Where Word-KD gets the teacher's distributions of a batch from."""
+
+    def of(self, batch: Batch) -> TopK | Alongside | Together:
+        """Return the distributions of the batch's real target positions."""
+        ...
+
+
+class TeacherAlongside:
+    """A teacher run beside the student, or an ensemble of them: full distributions."""
+
+    def __init__(self, *teachers: Model) -> None:
+        self._teachers = [teacher.eval() for teacher in teachers]
+
+    @torch.no_grad()
+    def of(self, batch: Batch) -> Alongside | Together:
+        """See `SoftTargets`."""
+        members = []
+        for teacher in self._teachers:
+            hidden = teacher.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
+            rows = batch.real_positions(hidden)
+            members.append(Alongside(rows, teacher.output_weight_VD, teacher.output_bias_V))
+        return members[0] if len(members) == 1 else Together(tuple(members))
 
 
 class StoredTopK:
@@ -53,7 +79,7 @@ class StoredTopK:
         return cls(tables["ids"], tables["probs"])
 
     def of(self, batch: Batch) -> TopK:
-        """See `training.SoftTargets`."""
+        """See `SoftTargets`."""
         where = batch.soft_N.cpu()
         ids = self._ids_PK.index_select(0, where).long()
         probs = self._probs_PK.index_select(0, where)

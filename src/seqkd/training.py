@@ -12,7 +12,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -20,36 +19,12 @@ from torch import Tensor, nn
 
 from seqkd.batching import Batch, Ints, ParallelTokens, collate, plan_batches
 from seqkd.errors import SeqkdError
-from seqkd.losses import Alongside, Objective, Together, TopK, projected_loss
+from seqkd.losses import Objective, projected_loss
 from seqkd.models.build import Model
 from seqkd.models.dropout import DropoutNoise
 from seqkd.schedule import halving_start, learning_rate
+from seqkd.soft_targets import SoftTargets
 from seqkd.training_config import TrainingConfig
-
-
-class SoftTargets(Protocol):
-    """Where Word-KD gets the teacher's distributions of a batch from."""
-
-    def of(self, batch: Batch) -> TopK | Alongside | Together:
-        """Return the distributions of the batch's real target positions."""
-        ...
-
-
-class TeacherAlongside:
-    """A teacher run beside the student, or an ensemble of them: full distributions."""
-
-    def __init__(self, *teachers: Model) -> None:
-        self._teachers = [teacher.eval() for teacher in teachers]
-
-    @torch.no_grad()
-    def of(self, batch: Batch) -> Alongside | Together:
-        """See `SoftTargets`."""
-        members = []
-        for teacher in self._teachers:
-            hidden = teacher.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
-            rows = flat_rows(hidden, batch.position_N)
-            members.append(Alongside(rows, teacher.output_weight_VD, teacher.output_bias_V))
-        return members[0] if len(members) == 1 else Together(tuple(members))
 
 
 @dataclass
@@ -243,7 +218,7 @@ class Trainer:
         self.model.noise = DropoutNoise([self.seed, self.state.epoch, number])
         hidden = self.model.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
         losses = projected_loss(
-            flat_rows(hidden, batch.position_N),
+            batch.real_positions(hidden),
             self.model.output_weight_VD,
             self.model.output_bias_V,
             batch.target_N,
@@ -360,11 +335,6 @@ class Trainer:
             else:
                 recent.setdefault(part, {})[name] = tensor
         self.recent = [recent[key] for key in sorted(recent, key=lambda k: int(k.split("-")[1]))]
-
-
-def flat_rows(hidden_BTD: Tensor, position_N: Tensor) -> Tensor:
-    """Return the states of real target positions (N, D)."""
-    return hidden_BTD.reshape(-1, hidden_BTD.shape[-1]).index_select(0, position_N)
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -12,7 +12,6 @@ from seqkd.batching import Ints, ParallelTokens, batches_of, plan_batches, sourc
 from seqkd.losses import projected_loss
 from seqkd.models.build import Model
 from seqkd.search import SearchConfig, translate_ids
-from seqkd.training import flat_rows
 from seqkd.vocabulary import Vocabulary
 
 _BATCH_TOKENS = 4096
@@ -31,7 +30,7 @@ def perplexity(model: Model, data: ParallelTokens, device: torch.device) -> floa
     for cpu_batch in batches_of(data, plan):
         batch = cpu_batch.to(device)
         hidden = model.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
-        rows = flat_rows(hidden, batch.position_N)
+        rows = batch.real_positions(hidden)
         losses = projected_loss(rows, model.output_weight_VD, model.output_bias_V, batch.target_N)
         nll += float(losses.nll)
         tokens += len(batch.position_N)

@@ -42,9 +42,9 @@ from seqkd.resume import ResumableState, fingerprint
 from seqkd.runtime import compute_dtype, hardware, set_up
 from seqkd.saliency import fisher_of
 from seqkd.schema import to_dict
-from seqkd.soft_targets import StoredTopK
+from seqkd.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
 from seqkd.subword_sampling import SubwordSampler, law_of
-from seqkd.training import SoftTargets, TeacherAlongside, Trainer, Validation
+from seqkd.training import Trainer, Validation
 from seqkd.validation import greedy_bleu, perplexity
 from seqkd.vocabulary import Vocabulary, load_vocabulary
 from seqkd.work_lock import sole_worker
