@@ -1,5 +1,7 @@
 """The command line: how a step that was told to stop ends."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import pytest
@@ -7,22 +9,32 @@ import pytest
 from seqkd import cli
 
 
-@pytest.mark.parametrize("wrapper", [ImportError, RuntimeError, SystemError])
-def test_a_signal_in_the_middle_of_a_late_import_is_still_an_order_to_stop(wrapper, monkeypatch):
-    def run(arguments):
-        raise wrapper("initialization failed") from SystemExit(cli.EXIT_SAVED)
-
+def call(monkeypatch: pytest.MonkeyPatch, run) -> None:
+    """Call a verb whose step is `run`."""
     step = SimpleNamespace(__doc__="", configure=lambda parser: None, run=run)
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: step)
+    cli.main(["train"])
+
+
+@pytest.mark.parametrize(
+    "wrappers", [[ImportError], [RuntimeError], [SystemError], [ImportError, ImportError]]
+)
+def test_a_signal_in_the_middle_of_a_late_import_is_still_an_order_to_stop(wrappers, monkeypatch):
+    def run(arguments):
+        error = SystemExit(cli.EXIT_SAVED)
+        for wrapper in wrappers:
+            inner, error = error, wrapper("initialization failed")
+            error.__cause__ = inner
+        raise error
+
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["train"])
+        call(monkeypatch, run)
     assert stopped.value.code == cli.EXIT_SAVED
 
 
 def test_an_import_that_fails_by_itself_is_not_hidden(monkeypatch):
-    def fail(name):
-        raise ImportError(name)
+    def run(arguments):
+        raise ImportError("no such module") from OSError("no such file")
 
-    monkeypatch.setattr(cli.importlib, "import_module", fail)
     with pytest.raises(ImportError):
-        cli.main(["train"])
+        call(monkeypatch, run)

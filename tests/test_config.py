@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,18 @@ def test_training_is_laid_over_in_the_order_general_architecture_stage(smoke: di
     config = parse_experiment(smoke)
     training = config.training_of("student", config.methods["seq-kd"][0])
     assert (training.epochs, training.learning_rate, training.patience) == (3, 0.2, 1)
+
+
+def test_only_fresh_weights_have_a_curriculum(smoke: dict):
+    smoke["architectures"]["student"]["training"] = {"curriculum_epochs": 1}
+    smoke["methods"]["seq-kd+seq-inter"][1]["training"] = {"epochs": 3}
+    name = "lstm-1x16.seq-kd_seq-inter.from-lstm-1x32"
+    models = Experiment(parse_experiment(copy.deepcopy(smoke))).models
+    assert models[name, 1].training.curriculum_epochs == 0
+    assert models[models[name, 1].parent, 1].training.curriculum_epochs == 1
+    smoke["methods"]["seq-kd+seq-inter"][1]["training"] = {"curriculum_epochs": 2}
+    models = Experiment(parse_experiment(smoke)).models
+    assert models[name, 1].training.curriculum_epochs == 2
 
 
 def test_shared_stages_are_trained_once(smoke: dict):

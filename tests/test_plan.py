@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from command_line import seqkd
+from seqkd import training
 from seqkd.estimates import Estimator, Text, measure_text
 from seqkd.models.architecture import LstmConfig
 from seqkd.planning import Job, find_config, load, plain_error, plan, wall_seconds
@@ -114,6 +115,23 @@ def test_a_probe_measures_and_remembers(probe: Probe):
     assert probe.seconds_a_pair(SMALL, TrainingConfig(), ObjectiveConfig(), None) == seconds
     beam = probe.seconds_a_sentence(SMALL, 8)
     assert probe.seconds_a_sentence(SMALL, 8) == beam > 0
+
+
+def test_a_probe_does_not_stop_among_the_short_batches(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+):
+    lengths = []
+    plan = training.plan_batches
+
+    def spied(data, *args, **options):
+        batches = plan(data, *args, **options)
+        lengths.append([float(data.tgt.lengths[batch].mean()) for batch in batches])
+        return batches
+
+    monkeypatch.setattr(training, "plan_batches", spied)
+    config = TrainingConfig(curriculum_epochs=1, batch_sentences=48)
+    probe.seconds_a_pair(SMALL, config, ObjectiveConfig(), None)
+    assert lengths[0] != sorted(lengths[0])
 
 
 def test_word_kd_is_probed_with_its_soft_targets(probe: Probe):

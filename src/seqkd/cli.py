@@ -121,10 +121,13 @@ def _main(words: list[str]) -> None:
             raise SystemExit(f"seqkd {verb}: {error}") from None
         raise
     except (ImportError, RuntimeError, SystemError) as error:
-        # The start of a compiled module wraps whatever is raised in it, and Python 3.11 what is
-        # raised while a class is made: the signal may come in the middle of a late import.
-        if isinstance(error.__cause__, SystemExit):
-            raise error.__cause__ from None
+        # The start of a compiled module wraps whatever is raised in it, NumPy wraps that again, and
+        # Python 3.11 what is raised while a class is made: the signal may come in a late import.
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, SystemExit):
+                raise cause from None
+            cause = cause.__cause__
         raise
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -172,11 +172,14 @@ class Experiment:
     ) -> ModelEntry:
         """Return the resolved entry of one stage; only a stage that is taught has a teacher."""
         taught = teacher if self.config.needs_teacher(stage) else None
+        training = self.config.training_of(architecture, stage)
+        if parent is not None and "curriculum_epochs" not in stage.training:
+            training = replace(training, curriculum_epochs=0)
         return ModelEntry(
             model=key[0],
             seed=key[1],
             architecture=self.config.architectures[architecture].architecture,
-            training=self.config.training_of(architecture, stage),
+            training=training,
             targets=stage.targets,
             objective=self.config.objective_of(stage),
             parent=parent,

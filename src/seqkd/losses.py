@@ -39,7 +39,7 @@ from seqkd.divergences import (
     rows_of,
     soft_loss,
 )
-from seqkd.models.packed import in_blocks
+from seqkd.models.packed import fill_block
 
 __all__ = [
     "Alongside",
@@ -79,9 +79,9 @@ class _ProjectedLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         dtype, count = hidden_ND.dtype, len(target_N)
         width = hidden_ND.shape[1]
-        weight, bias = in_blocks(weight_VD.to(dtype)), bias_V.float()
+        weight, bias = fill_block(weight_VD.to(dtype)), bias_V.float()
         chunks = _chunks(hidden_ND)
-        hidden = F.pad(in_blocks(hidden_ND), (0, 0, 0, chunks[-1].stop - count))
+        hidden = F.pad(fill_block(hidden_ND), (0, 0, 0, chunks[-1].stop - count))
         dhidden = torch.empty_like(hidden)
         dweight = None
         dbias = torch.zeros_like(bias_V)

@@ -127,7 +127,9 @@ class Probe:
             model=self._model(architecture),
             data=ParallelTokens(src, tgt),
             validate=lambda model: (1.0, 0.0),
-            config=replace(training, epochs=8, validations_per_epoch=1, accumulate=1),
+            config=replace(
+                training, epochs=8, validations_per_epoch=1, accumulate=1, curriculum_epochs=0
+            ),
             objective=Objective(
                 kd_weight=objective.kd_weight,
                 divergence=objective.divergence,

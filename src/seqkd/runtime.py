@@ -15,7 +15,8 @@ from seqkd.errors import SeqkdError
 from seqkd.gpu_slots import claim_gpu
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # parameters of glibc's mallopt
-_KEEP_BYTES = (1 << 31) - 1  # the most that mallopt takes
+_KEEP_BYTES = (1 << 31) - 1  # the largest C int, which mallopt takes
+_KEEP_BYTES_BEFORE_GLIBC_2_35 = 32 << 20  # more is refused there
 _HUGE_PAGE, _MADV_HUGEPAGE = 2 << 20, 14
 _HEAP_BYTES = 1 << 30  # more than training takes at the paper's student sizes
 
@@ -54,27 +55,37 @@ def set_up(threads: int, device: str = "auto") -> torch.device:
 def _keep_freed_memory() -> None:
     """Stop glibc from handing large buffers back to the kernel after each use (1.15x in training).
 
-    The heap to come also gets pages of 2 MiB where Linux gives them to who asks: fewer addresses
-    to look up (1.03x to 1.05x). It is taken once and freed, which costs addresses, not memory.
     Elsewhere (musl, macOS) there is no mallopt, and nothing needs doing.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        if not libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES):
+            libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES_BEFORE_GLIBC_2_35)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
-        libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-        libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        libc.free.argtypes = [ctypes.c_void_p]
-        if heap := libc.malloc(_HEAP_BYTES):
-            start = -(-heap // _HUGE_PAGE) * _HUGE_PAGE
-            libc.madvise(start, _HEAP_BYTES - _HUGE_PAGE, _MADV_HUGEPAGE)
-            libc.free(heap)
+        _ask_for_huge_pages(libc)
+
+
+def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
+    """Let the heap to come have pages of 2 MiB where Linux gives them to who asks.
+
+    Fewer addresses are looked up (1.03x to 1.05x in training). The heap is taken once and freed,
+    which costs addresses, not memory.
+    """
+    libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    libc.free.argtypes = [ctypes.c_void_p]
+    if heap := libc.malloc(_HEAP_BYTES):
+        start = -(-heap // _HUGE_PAGE) * _HUGE_PAGE
+        libc.madvise(start, _HEAP_BYTES - _HUGE_PAGE, _MADV_HUGEPAGE)
+        libc.free(heap)
 
 
 def give_back_memory() -> None:
     """Hand what is free at the moment back to the kernel: batches of many shapes leave holes."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        _ask_for_huge_pages(libc)  # the end of the heap is gone, and what was asked with it
 
 
 def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:

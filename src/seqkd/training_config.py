@@ -22,8 +22,9 @@ class TrainingConfig:
     batch_tokens: int = 4096
     """Target tokens in a batch at most, padding included; 0 leaves only `batch_sentences`."""
     curriculum_epochs: int = 0
-    """Epochs at the start whose batches go from short to long, as the original code's `curriculum`:
-    one helps where a model is slow to look at its source."""
+    """Epochs at the start whose batches go from short targets to long: one helps where a model is
+    slow to look at its source. The original code's `curriculum` goes by the source's length. A
+    stage that goes on from another has 0 unless it says otherwise itself."""
     max_length: int = 60
     """Longer pairs (tokens on either side) are left out, counted in the manifest."""
     optimizer: Literal["adam", "sgd"] = "adam"

@@ -1,6 +1,7 @@
-"""Products with a weight that never changes, laid out once for the CPU's matrix unit.
+"""Products with one weight, many times: laid out once for the CPU's matrix unit.
 
-Search multiplies by the same few weights at every step. `torch.mm` lays a bf16 weight out anew at
+Search multiplies by the same few weights at every step, and so does a recurrence on its way back.
+`torch.mm` lays a bf16 weight out anew at
 each call, and `torch.addmm` first copies the bias into each row of the result: with few rows and
 many words both cost as much as the product itself.
 
@@ -32,7 +33,7 @@ class PackedLinear:
         """
         self._weight_OI = weight_IO.detach().to(dtype).t().contiguous()
         self._bias_O = None if bias_O is None else bias_O.detach().to(dtype)
-        self._packed = _pack(in_blocks(self._weight_OI))
+        self._packed = _pack(fill_block(self._weight_OI))
 
     def __call__(self, x_NI: Tensor, *, squash: bool = False) -> Tensor:
         """Return x W + b, (N, O), or its tanh, which is then rounded once."""
@@ -40,12 +41,12 @@ class PackedLinear:
             y_NO = F.linear(x_NI, self._weight_OI, self._bias_O)
             return torch.tanh(y_NO.float()).to(y_NO.dtype) if squash else y_NO
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            in_blocks(x_NI), self._packed, self._bias_O, "tanh" if squash else "none", [], ""
+            fill_block(x_NI), self._packed, self._bias_O, "tanh" if squash else "none", [], ""
         )
         return product
 
 
-def in_blocks(x: Tensor) -> Tensor:
+def fill_block(x: Tensor) -> Tensor:
     """Return bf16 rows on a CPU with zeros that fill the last block of inputs, else `x` itself."""
     rest = -x.shape[-1] % BLOCK
     blocked = x.dtype == torch.bfloat16 and x.device.type == "cpu"
