@@ -27,7 +27,6 @@ from seqkd.models.pointwise import lstm_step_
 from seqkd.models.protocol import Decoder, State
 from seqkd.storage import quantize_channels
 
-_ZERO = 128  # the uint8 that stands for 0; oneDNN lacks fast kernels for one row of signed inputs
 # Products of fewer multiplications are done in fp32: a call of a packed product costs some 20 us
 # whatever its size. Measured on an Intel CPU with AMX, one thread.
 _SMALL = 400_000
@@ -46,16 +45,24 @@ def decoder_of(loaded: LoadedModel) -> Decoder:
 def activation_steps() -> int:
     """Return how many steps quantised activations have between 0 and 1.
 
-    Without VNNI, oneDNN adds two products in 16 bits: 2 x 255 x 127 overflows, and 7-bit inputs,
-    2 x 127 x 127, do not.
+    Without VNNI, oneDNN adds two products in 16 bits, and what is too large is cut off: 2 x 255 x
+    127 is, and inputs of 7 bits, 2 x 127 x 127, are not.
     """
     return 127 if torch.cpu._is_vnni_supported() else 63
 
 
+def zero_point(steps: int) -> int:
+    """Return the uint8 that stands for 0, so that 1 is the least and 2 steps + 1 the largest.
+
+    oneDNN lacks fast kernels for one row of signed inputs.
+    """
+    return steps + 1
+
+
 def quantize_bounded(x: Tensor, steps: int) -> Tensor:
-    """Round values in [-1, 1] to uint8, with 0 at 128."""
+    """Round values in [-1, 1] to uint8, with 0 at `zero_point(steps)`."""
     # Of a positive number, cutting off the fraction after adding one half is rounding.
-    return torch.add(_ZERO + 0.5, x.float(), alpha=steps).to(torch.uint8)
+    return torch.add(zero_point(steps) + 0.5, x.float(), alpha=steps).to(torch.uint8)
 
 
 class Int8Linear:
@@ -77,7 +84,7 @@ class Int8Linear:
         self.size = weight_IO.shape[1]
         self._scale_O = scale_1O.flatten()
         self._bias_O = None if bias_O is None else bias_O.float()
-        self._step = 1.0 / steps
+        self._step, self._zero = 1.0 / steps, zero_point(steps)
         self._zeros_O = torch.zeros(self.size, dtype=torch.int32)
         self._packed = _pack(values_IO)
         # The quantised weights as fp32, for products that are not worth a packed call.
@@ -97,7 +104,7 @@ class Int8Linear:
         if self._in_fp32(x_NI):
             return self._fp32(x_NI, add_NO).to(dtype)
         quantised = torch.ops.onednn.qlinear_pointwise
-        inputs = x_NI, self._step, _ZERO, self._packed, self._scale_O, self._zeros_O
+        inputs = x_NI, self._step, self._zero, self._packed, self._scale_O, self._zeros_O
         result: Tensor
         if add_NO is None:
             result = quantised(*inputs, self._bias_O, 1.0, 0, dtype, "none", [], "")
@@ -112,8 +119,8 @@ class Int8Linear:
         if self._in_fp32(x_NI):
             return quantize_bounded(self._fp32(x_NI, None).tanh_(), round(1 / self._step))
         result: Tensor = torch.ops.onednn.qlinear_pointwise(
-            x_NI, self._step, _ZERO, self._packed, self._scale_O, self._zeros_O, self._bias_O,
-            self._step, _ZERO, torch.uint8, "tanh", [], "",
+            x_NI, self._step, self._zero, self._packed, self._scale_O, self._zeros_O, self._bias_O,
+            self._step, self._zero, torch.uint8, "tanh", [], "",
         )  # fmt: skip
         return result
 
@@ -125,7 +132,7 @@ class Int8Linear:
     def _fp32(self, x_NI: Tensor, add_NO: Tensor | None) -> Tensor:
         """Return the same from quantised inputs and weights held in fp32."""
         assert self._float_IO is not None
-        x = x_NI.float().sub_(_ZERO)
+        x = x_NI.float().sub_(self._zero)
         term = self._bias_O if add_NO is None else add_NO
         return torch.mm(x, self._float_IO) if term is None else torch.addmm(term, x, self._float_IO)
 
@@ -133,12 +140,12 @@ class Int8Linear:
 def _pack(values_IO: Tensor) -> Tensor | None:
     """Return the weight in oneDNN's own layout, or None if this PyTorch or CPU cannot."""
     values_OI = values_IO.t().contiguous()
-    one = torch.full((1, values_OI.shape[1]), _ZERO, dtype=torch.uint8)
+    one = torch.ones(1, values_OI.shape[1], dtype=torch.uint8)
     scale, zero = torch.ones(len(values_OI)), torch.zeros(len(values_OI), dtype=torch.int32)
     try:
         packed: Tensor = torch.ops.onednn.qlinear_prepack(values_OI, None)
         torch.ops.onednn.qlinear_pointwise(
-            one, 1.0, _ZERO, packed, scale, zero, None, 1.0, 0, torch.float32, "none", [], ""
+            one, 1.0, 1, packed, scale, zero, None, 1.0, 0, torch.float32, "none", [], ""
         )
     except (AttributeError, RuntimeError, NotImplementedError):
         return None
@@ -242,7 +249,7 @@ class Int8Decoder:
         h = gates_SBG.new_empty(steps, batch, gates // 4)
         c = gates_SBG.new_zeros(steps + 1, batch, gates // 4)
         tanh_c = torch.empty_like(c[0])
-        before = torch.full(h.shape[1:], _ZERO, dtype=torch.uint8)
+        before = torch.full(h.shape[1:], zero_point(self._steps), dtype=torch.uint8)
         for t in range(steps):
             lstm_step_(recurrent(before, gates_SBG[t]), c[t], c[t + 1], tanh_c, h[t])
             before = quantize_bounded(h[t], self._steps)
