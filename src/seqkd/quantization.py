@@ -54,7 +54,7 @@ def activation_steps() -> int:
 def zero_point(steps: int) -> int:
     """Return the uint8 that stands for 0, so that 1 is the least and 2 steps + 1 the largest.
 
-    oneDNN lacks fast kernels for one row of signed inputs.
+    Inputs are unsigned because oneDNN lacks fast kernels for one row of signed ones.
     """
     return steps + 1
 

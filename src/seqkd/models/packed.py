@@ -1,9 +1,8 @@
 """Products with one weight, many times: laid out once for the CPU's matrix unit.
 
 Search multiplies by the same few weights at every step, and so does a recurrence on its way back.
-`torch.mm` lays a bf16 weight out anew at
-each call, and `torch.addmm` first copies the bias into each row of the result: with few rows and
-many words both cost as much as the product itself.
+`torch.mm` lays a bf16 weight out anew at each call, and `torch.addmm` first copies the bias into
+each row of the result: with few rows and many words both cost as much as the product itself.
 
 Shapes: N rows, I inputs, O outputs.
 """
