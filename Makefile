@@ -18,7 +18,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
-	@python -m seqkd.launch --configfile $(CONFIG) --cores $(CORES) $(ARGS)
+	@python -m seqkd.runs.launch --configfile $(CONFIG) --cores $(CORES) $(ARGS)
 
 test: $(VENV)/.ready
 	@pytest -m "not slurm" $(ARGS)
@@ -30,7 +30,7 @@ environment: $(VENV)/.ready
 
 # What is generated from the code: the config schema and the reference of its keys.
 docs: $(VENV)/.ready
-	@python -m seqkd.config_reference
+	@python -m seqkd.config.reference
 
 # The picture of a report in the README; needs a Chromium.
 screenshot: $(VENV)/.ready

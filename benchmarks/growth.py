@@ -15,10 +15,11 @@ from pathlib import Path
 
 from ours import decode, made_pairs, new_model, train
 
-from seqkd.batching import source_rows
 from seqkd.files import atomic_text, write_json
-from seqkd.manifest import code_commit
-from seqkd.runtime import compute_dtype, hardware, set_up
+from seqkd.machine.manifest import code_commit
+from seqkd.machine.runtime import hardware, set_up
+from seqkd.models.precision import compute_dtype
+from seqkd.vocabulary.tokens import source_rows
 
 BASE = {"pairs": 20_000, "vocab": 8000, "width": 256, "beam": 5}
 VARIED = {

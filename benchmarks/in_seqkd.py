@@ -11,10 +11,11 @@ from job import Job, report
 from ours import decode, new_model, train
 from torch import Tensor
 
-from seqkd.batching import ParallelTokens, encode_lines, source_rows
+from seqkd.machine.runtime import set_up
 from seqkd.models.lstm import Lstm
-from seqkd.models.protocol import UNK
-from seqkd.runtime import set_up
+from seqkd.training.batching import ParallelTokens
+from seqkd.vocabulary.specials import UNK
+from seqkd.vocabulary.tokens import encode_lines, source_rows
 
 
 class Words:

@@ -10,15 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from seqkd.batching import ParallelTokens, Tokens
-from seqkd.losses import Objective
-from seqkd.models.architecture import LstmConfig
+from seqkd.config.architecture import LstmConfig
+from seqkd.config.training import TrainingConfig
 from seqkd.models.lstm import Lstm
-from seqkd.models.protocol import EOS
-from seqkd.search import Hypothesis, SearchConfig, translate_ids
-from seqkd.soft_targets import SoftTargets
-from seqkd.training import Trainer
-from seqkd.training_config import TrainingConfig
+from seqkd.search.batches import translate_ids
+from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.training.batching import ParallelTokens
+from seqkd.training.losses import Objective
+from seqkd.training.soft_targets import SoftTargets
+from seqkd.training.trainer import Trainer
+from seqkd.vocabulary.specials import EOS
+from seqkd.vocabulary.tokens import Tokens
 
 
 class Timed(NamedTuple):

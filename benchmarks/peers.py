@@ -32,10 +32,10 @@ from systems import PACKAGES, SYSTEMS, TORCH, Workshop, run
 from table import Measurement, write
 from text import prepare
 
-from seqkd.checkpoint import load_model
 from seqkd.errors import SeqkdError
-from seqkd.manifest import code_commit
-from seqkd.runtime import hardware
+from seqkd.machine.manifest import code_commit
+from seqkd.machine.runtime import hardware
+from seqkd.model_files.model_file import load_model
 
 
 def main() -> None:

@@ -18,10 +18,11 @@ from typing import NamedTuple
 import torch
 from ours import decode, made_pairs, new_model, train
 
-from seqkd.batching import source_rows
 from seqkd.files import atomic_text, write_json
-from seqkd.manifest import code_commit
-from seqkd.runtime import hardware, has_bf16, set_up
+from seqkd.machine.manifest import code_commit
+from seqkd.machine.runtime import hardware, set_up
+from seqkd.models.precision import has_bf16
+from seqkd.vocabulary.tokens import source_rows
 
 PRECISIONS = ("fp32", "fp32-medium", "bf16")
 SECONDS = 0.15  # of one timing; the best of several counts

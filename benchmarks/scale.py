@@ -28,11 +28,19 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from seqkd.batching import encode_lines
 from seqkd.files import atomic_text, digest, read_lines
-from seqkd.nbest import BLOCK, Record, Scored, ShardHeader, source_digest, to_line, write_shard
-from seqkd.row_file import write_rows
-from seqkd.vocabulary import load_vocabulary
+from seqkd.training.row_file import write_rows
+from seqkd.translation.nbest import (
+    BLOCK,
+    Record,
+    Scored,
+    ShardHeader,
+    source_digest,
+    to_line,
+    write_shard,
+)
+from seqkd.vocabulary.tokens import encode_lines
+from seqkd.vocabulary.vocabulary import load_vocabulary
 
 _WORDS = 200_000
 _MEAN_LENGTH = 20.0  # tokens a side, about that of news

@@ -14,9 +14,10 @@ import statistics
 import torch
 from ours import made_pairs, new_model, train
 
-from seqkd.losses import Objective
-from seqkd.runtime import compute_dtype, set_up
-from seqkd.soft_targets import StoredTopK
+from seqkd.machine.runtime import set_up
+from seqkd.models.precision import compute_dtype
+from seqkd.training.losses import Objective
+from seqkd.training.soft_targets import StoredTopK
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seqkd.config import overlay
+from seqkd.config.experiment import overlay
 from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
 
 # Under nohup or as a background job the tests are started deaf to these, and so would be all that

@@ -1,4 +1,4 @@
-"""Lets Snakemake tell `seqkd.terminal` what happens; `seqkd.launch` asks for it on a terminal.
+"""Lets Snakemake tell `seqkd.runs.terminal` what happens; `seqkd.runs.launch` asks for it.
 
 Snakemake finds plugins by the name of their package, which is why this one stands by itself.
 """
@@ -11,8 +11,8 @@ from typing import cast
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 
-from seqkd.planning import Job, plain_error
-from seqkd.terminal import Terminal
+from seqkd.runs.planning import Job, plain_error
+from seqkd.runs.terminal import Terminal
 
 _TOLD = ("Nothing to be done", "Trying to restart")
 _STOPPING = ("Will exit", "Terminating")

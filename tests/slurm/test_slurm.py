@@ -77,7 +77,7 @@ class Run:
             [str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
         )
         command = [
-            *(sys.executable, "-m", "seqkd.launch", *first),
+            *(sys.executable, "-m", "seqkd.runs.launch", *first),
             *("--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "smoke.yaml"),
             *arguments,
         ]

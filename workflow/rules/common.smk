@@ -10,15 +10,15 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from seqkd import naming
-from seqkd.code_hash import code_hash
-from seqkd.config import parse_experiment
-from seqkd.corpus_config import all_sources, files_of_test_set, required_files
+from seqkd.config import naming
+from seqkd.machine.code_hash import code_hash
+from seqkd.config.experiment import parse_experiment
+from seqkd.config.corpus import all_sources, files_of_test_set, required_files
 from seqkd.errors import SeqkdError
-from seqkd.experiment import Experiment
-from seqkd.sources import fetched_names
-from seqkd.slices import slice_of, source_slice, table_of
-from seqkd.teacher_config import FileTeacher, HuggingFaceTeacher
+from seqkd.config.expansion import Experiment
+from seqkd.config.sources import fetched_names
+from seqkd.config.slices import slice_of, source_slice, table_of
+from seqkd.config.teachers import FileTeacher, HuggingFaceTeacher
 
 if "experiment" not in config:
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from seqkd.config.architecture import Architecture, LstmConfig, TransformerConfig
 from seqkd.errors import SeqkdError
-from seqkd.models.architecture import Architecture, LstmConfig, TransformerConfig
 from seqkd.models.lstm import Lstm
 from seqkd.models.transformer import Transformer
 

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqkd.models.architecture import LstmConfig
-from seqkd.models.dropout import DropoutNoise
+from seqkd.config.architecture import LstmConfig
+from seqkd.models.kernels.dropout import DropoutNoise
+from seqkd.models.kernels.product import product
+from seqkd.models.kernels.recurrence import attentional_decoder, lstm_layer
 from seqkd.models.lstm_decoder import LstmDecoder, padding_mask
-from seqkd.models.product import product
-from seqkd.models.recurrence import attentional_decoder, lstm_layer
 
 
 class Lstm(nn.Module):

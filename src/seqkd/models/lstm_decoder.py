@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from seqkd.compiled import library
-from seqkd.models.packed import PackedLinear
+from seqkd.models.kernels.compiled import library
+from seqkd.models.kernels.packed import PackedLinear
 from seqkd.models.protocol import State
 
 if TYPE_CHECKING:

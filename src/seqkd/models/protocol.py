@@ -10,8 +10,6 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the same four ids in every vocabulary
-
 
 class State(NamedTuple):
     """Everything a decoder carries from step to step. Search re-indexes it and never looks inside.

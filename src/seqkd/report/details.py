@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
+from seqkd.evaluation.score_files import dig, number, text
 from seqkd.report.html import Cell, Head, details, figure_cell, glossary, name_of, plain, table
 from seqkd.report.material import Material
+from seqkd.report.results_table import method_name
 from seqkd.report.svg import bars
-from seqkd.results_table import method_name
-from seqkd.scores import dig, number, text
 
 
 def funnel(material: Material) -> str:

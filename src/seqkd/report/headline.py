@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from seqkd.evaluation.results import Comparison, Measured, Results, RowResult
 from seqkd.report.html import Cell, Head, figure_cell, name_of, notes, plain, table
 from seqkd.report.material import Material
 from seqkd.report.plots import (
@@ -16,9 +17,8 @@ from seqkd.report.plots import (
     teacher_row,
     timings_of,
 )
-from seqkd.results import Comparison, Measured, Results, RowResult
-from seqkd.results_table import aim_name, gain, noise_note, percent, row_name
-from seqkd.tables import DELTA, PLUS_MINUS, count, megabytes, signed
+from seqkd.report.results_table import aim_name, gain, noise_note, percent, row_name
+from seqkd.report.tables import DELTA, PLUS_MINUS, count, megabytes, signed
 
 _TIMES = "\u00d7"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from seqkd.tables import Table
+from seqkd.report.tables import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from seqkd.chart import Axis, Chart, Point, Series
+from seqkd.evaluation.results import RowResult
+from seqkd.evaluation.score_files import dig, number, numbers, text
+from seqkd.report.chart import Axis, Chart, Point, Series
 from seqkd.report.material import Key, Material, Trained
 from seqkd.report.plots import (
     best_student,
@@ -16,9 +18,7 @@ from seqkd.report.plots import (
     quality_speed,
     teacher_row,
 )
-from seqkd.results import RowResult
-from seqkd.results_table import method_name
-from seqkd.scores import dig, number, numbers, text
+from seqkd.report.results_table import method_name
 
 
 def charts(material: Material) -> list[Chart]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqkd.files import read_lines
-from seqkd.results import Results, analyse, count_outputs
-from seqkd.schema import load_yaml
-from seqkd.scores import (
+from seqkd.config.schema import load_yaml
+from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.evaluation.results import Results, analyse, count_outputs
+from seqkd.evaluation.score_files import (
     Evaluation,
     TestSet,
     dig,
@@ -23,9 +23,9 @@ from seqkd.scores import (
     read_json,
     text,
 )
-from seqkd.speed_scores import Speed, load_speed
-from seqkd.statistics import RESAMPLES
-from seqkd.table_config import TableConfig, TableRow
+from seqkd.evaluation.significance import RESAMPLES
+from seqkd.evaluation.speed_files import Speed, load_speed
+from seqkd.files import read_lines
 
 Key = tuple[str, int]
 """Model and seed."""

@@ -10,10 +10,11 @@ from html import escape
 from importlib import resources
 
 from seqkd import __version__
-from seqkd.chart import Chart
-from seqkd.compression_tables import pruning_table, speed_table
-from seqkd.manifest import code_commit
+from seqkd.evaluation.score_files import corpus_summary
+from seqkd.machine.manifest import code_commit
 from seqkd.report import details, headline
+from seqkd.report.chart import Chart
+from seqkd.report.compression_tables import pruning_table, speed_table
 from seqkd.report.graph import graph
 from seqkd.report.html import details as folded
 from seqkd.report.html import paper_table, section
@@ -21,7 +22,6 @@ from seqkd.report.learning_plots import charts
 from seqkd.report.material import Material
 from seqkd.report.samples import samples
 from seqkd.report.svg import HALF, WIDE, figure
-from seqkd.scores import corpus_summary
 
 
 def page(material: Material) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from seqkd.chart import Axis, Chart, Point, Reference, Series
+from seqkd.evaluation.results import Results, RowResult, teacher_of
+from seqkd.evaluation.speed_files import Speed, Timing, batch_name
+from seqkd.report.chart import Axis, Chart, Point, Reference, Series
 from seqkd.report.material import Material
-from seqkd.results import Results, RowResult, teacher_of
-from seqkd.results_table import method_name, row_name
-from seqkd.speed_scores import Speed, Timing, batch_name
-from seqkd.tables import megabytes
+from seqkd.report.results_table import method_name, row_name
+from seqkd.report.tables import megabytes
 
 PRUNED_COLOUR, FORMAT_COLOUR = 2, 3
 _ARCHITECTURE_COLOURS = (0, 1, 4, 5, 6, 7)

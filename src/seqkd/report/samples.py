@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from seqkd.evaluation.results import Results, RowResult
+from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.report.html import details
 from seqkd.report.material import Material
 from seqkd.report.plots import best_student, teacher_row
-from seqkd.results import Results, RowResult
-from seqkd.results_table import method_name
-from seqkd.similarity import Segment, similarity
+from seqkd.report.results_table import method_name
 from seqkd.text import tokenise
 
 _EACH = 4

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from statistics import fmean
 
-from seqkd.chart import Axis, Chart, Point, Series, extent, log_ticks, number_label, ticks
+from seqkd.report.chart import Axis, Chart, Point, Series, extent, log_ticks, number_label, ticks
 
 WIDE, HALF, NARROW = 1000, 580, 340
 _CHARACTER = 6.9  # mean width of a character at 12 px, rather too much than too little

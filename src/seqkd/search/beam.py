@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from seqkd.models.protocol import BOS, EOS, PAD, Decoder, State
+from seqkd.models.protocol import Decoder, State
 from seqkd.search.config import Hypothesis, SearchConfig, length_penalty
-from seqkd.search.scores import (
+from seqkd.search.logits import (
     ban,
     block_words,
     in_blocks,
@@ -23,6 +23,7 @@ from seqkd.search.scores import (
     rows_to_keep,
     select_rows,
 )
+from seqkd.vocabulary.specials import BOS, EOS, PAD
 
 
 class _Live(NamedTuple):

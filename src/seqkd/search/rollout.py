@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from seqkd.models.protocol import BOS, EOS, Decoder
+from seqkd.models.protocol import Decoder
 from seqkd.search.config import Hypothesis, SearchConfig
-from seqkd.search.sampling import draw, uniforms
-from seqkd.search.scores import (
+from seqkd.search.logits import (
     ban,
     best_words,
     in_blocks,
@@ -23,6 +22,8 @@ from seqkd.search.scores import (
     rows_to_keep,
     select_rows,
 )
+from seqkd.search.sampling import draw, uniforms
+from seqkd.vocabulary.specials import BOS, EOS
 
 # (logits_NMW, max_NM, row_N, step) -> token_N
 _Choose = Callable[[Tensor, Tensor, Tensor, int], Tensor]

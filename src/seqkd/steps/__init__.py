@@ -1,1 +1,0 @@
-"""One thin module a verb: parse arguments, load, call, save."""

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqkd.adoption import Adopted, adopt, reader
+from seqkd.distillation.adoption import Adopted, adopt, reader
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
-from seqkd.manifest import write_manifest
-from seqkd.nbest import Record, Scored, source_digest, to_line
-from seqkd.vocabulary import Vocabulary, load_vocabulary
+from seqkd.machine.manifest import write_manifest
+from seqkd.translation.nbest import Record, Scored, source_digest, to_line
+from seqkd.vocabulary.vocabulary import Vocabulary, load_vocabulary
 
 _LINES = 1000  # lists encoded at a time
 

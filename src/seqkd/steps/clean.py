@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from seqkd.errors import SeqkdError, nearest
-from seqkd.monitor import is_going_on, last_run
-from seqkd.planning import results_folder
+from seqkd.runs.monitor import is_going_on, last_run
+from seqkd.runs.planning import results_folder
 
 RESULTS = Path("results")
 _KEPT = ("models", "tables", "figures", "report.html")

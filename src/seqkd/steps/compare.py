@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seqkd.comparison import (
+from seqkd.errors import SeqkdError
+from seqkd.evaluation.comparison import (
     Difference,
     Side,
     compare,
@@ -32,10 +33,9 @@ from seqkd.comparison import (
     target_of,
     test_sets_of,
 )
-from seqkd.errors import SeqkdError
-from seqkd.planning import results_folder
-from seqkd.statistics import RESAMPLES, corrected
-from seqkd.tables import signed
+from seqkd.evaluation.significance import RESAMPLES, corrected
+from seqkd.report.tables import signed
+from seqkd.runs.planning import results_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from seqkd import files
-from seqkd.corpus import Indices, Mask, choose_held_out, keep_smallest, limit_digest
-from seqkd.corpus_config import CorpusConfig, HeldOut, Split, read_corpus_config
-from seqkd.decontamination import HeldOutIndex
+from seqkd.config.corpus import CorpusConfig, HeldOut, Split, read_corpus_config
+from seqkd.corpus.decontamination import HeldOutIndex
+from seqkd.corpus.funnel import Stage, Tally
+from seqkd.corpus.readers import read_given, read_pairs, write_pairs
+from seqkd.corpus.split import Indices, Mask, choose_held_out, keep_smallest, limit_digest
+from seqkd.corpus.spool import Spool, fill_spool
 from seqkd.errors import SeqkdError
-from seqkd.funnel import Stage, Tally
-from seqkd.providers import read_given, read_pairs, write_pairs
-from seqkd.spool import Spool, fill_spool
 from seqkd.text import Pair
 
 HELD_OUT = "held out for dev and test"

@@ -23,10 +23,15 @@ from typing import Protocol, TypeAlias
 
 import torch
 
-from seqkd.code_hash import code_hash
 from seqkd.errors import SeqkdError
 from seqkd.files import digest, read_lines
-from seqkd.nbest import (
+from seqkd.machine.code_hash import code_hash
+from seqkd.machine.progress import Progress
+from seqkd.machine.runtime import set_up
+from seqkd.machine.work_lock import sole_worker
+from seqkd.search.config import Hypothesis, Sampling, SearchConfig
+from seqkd.translation.engine import MAX_SOURCE, load_translator
+from seqkd.translation.nbest import (
     BLOCK,
     Record,
     Scored,
@@ -36,11 +41,6 @@ from seqkd.nbest import (
     to_line,
     write_shard,
 )
-from seqkd.progress import Progress
-from seqkd.runtime import set_up
-from seqkd.search import Hypothesis, Sampling, SearchConfig
-from seqkd.translation import MAX_SOURCE, load_translator
-from seqkd.work_lock import sole_worker
 
 _EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request, finished blocks are kept
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from seqkd.hugging_face import HuggingFaceTranslator
+from seqkd.config.teachers import HuggingFaceTeacher
+from seqkd.distillation.hugging_face import HuggingFaceTranslator
 from seqkd.steps.decode import configure_search, decode_shard
-from seqkd.teacher_config import HuggingFaceTeacher
-from seqkd.vocabulary import load_vocabulary
+from seqkd.vocabulary.vocabulary import load_vocabulary
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

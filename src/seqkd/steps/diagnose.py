@@ -14,7 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqkd.diagnostics import (
+from seqkd.alignment.word_alignment import Dictionary, align, complexity, faithfulness
+from seqkd.config.schema import from_dict, load_yaml, to_dict
+from seqkd.config.table_rows import TableConfig, load_table_config
+from seqkd.config.targets import TargetConfig
+from seqkd.errors import SeqkdError
+from seqkd.evaluation.diagnostics import (
     Bucket,
     Variety,
     bleu,
@@ -28,17 +33,12 @@ from seqkd.diagnostics import (
     variety,
     word_counts,
 )
-from seqkd.errors import SeqkdError
+from seqkd.evaluation.results import teacher_of
+from seqkd.evaluation.score_files import Evaluation, TestSet, index_evaluations, load_test_set
 from seqkd.files import read_lines, write_json
-from seqkd.nbest import from_line, source_digest
-from seqkd.progress import Progress
-from seqkd.results import teacher_of
-from seqkd.schema import from_dict, load_yaml, to_dict
-from seqkd.scores import Evaluation, TestSet, index_evaluations, load_test_set
-from seqkd.table_config import TableConfig, load_table_config
-from seqkd.target_config import TargetConfig
+from seqkd.machine.progress import Progress
 from seqkd.text import tokenise
-from seqkd.word_alignment import Dictionary, align, complexity, faithfulness
+from seqkd.translation.nbest import from_line, source_digest
 
 ALIGNED_PAIRS = 20_000
 ORACLE_SENTENCES = 1_000

@@ -14,21 +14,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqkd.conversion import sizes
 from seqkd.errors import SeqkdError
-from seqkd.files import atomic_text, read_lines, write_json
-from seqkd.metrics import (
+from seqkd.evaluation.metrics import (
     as_json,
     forced_log_probs,
     mode_probability,
     perplexity,
     translation_scores,
 )
-from seqkd.progress import Progress
-from seqkd.runtime import set_up
-from seqkd.search import Hypothesis, SearchConfig
+from seqkd.files import atomic_text, read_lines, write_json
+from seqkd.machine.progress import Progress
+from seqkd.machine.runtime import set_up
+from seqkd.model_files.conversion import sizes
+from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.text import tokenise
-from seqkd.translation import MAX_SOURCE, Translator, load_translator
+from seqkd.translation.engine import MAX_SOURCE, Translator, load_translator
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from seqkd.storage_formats import STORAGES
+from seqkd.config.formats import STORAGES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the folder."""
-    from seqkd.checkpoint import read_info
-    from seqkd.conversion import convert
-    from seqkd.export import export
+    from seqkd.model_files.conversion import convert
+    from seqkd.model_files.model_file import read_info
+    from seqkd.translation.export import export
 
     if args.format is None and not args.compress:
         export(args.model, args.folder, args.scores, args.licence)

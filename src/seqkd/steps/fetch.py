@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seqkd.corpus_config import read_corpus_config
-from seqkd.fetching import fetch
+from seqkd.config.corpus import read_corpus_config
+from seqkd.corpus.fetching import fetch
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from seqkd.files import atomic_text, digest, read_lines
-from seqkd.nbest import merge
+from seqkd.translation.nbest import merge
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from seqkd.config.expansion import Experiment
 from seqkd.errors import SeqkdError
-from seqkd.experiment import Experiment
-from seqkd.planning import Job, Plan, find_config, load, plan, wall_seconds
+from seqkd.runs.planning import Job, Plan, find_config, load, plan, wall_seconds
 
 _DAY = 86_400.0
 _HOUR = 3_600.0
@@ -69,9 +69,9 @@ def _estimate(
     console: Console, planned: Plan, experiment: Experiment, args: argparse.Namespace
 ) -> None:
     # PyTorch takes seconds to import, so only where it is needed.
-    from seqkd.estimates import Estimator, measure_text
-    from seqkd.probe import Probe, Setting
-    from seqkd.runtime import hardware, set_up
+    from seqkd.machine.runtime import hardware, set_up
+    from seqkd.runs.estimates import Estimator, measure_text
+    from seqkd.runs.probe import Probe, Setting
 
     device = set_up(1, args.device)
     text = measure_text(experiment, args.pairs)

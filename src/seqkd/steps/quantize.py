@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqkd.storage_formats import STORAGES
+from seqkd.config.formats import STORAGES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Convert the model and say what it saved."""
-    from seqkd.conversion import convert
+    from seqkd.model_files.conversion import convert
 
     convert(args.model, args.format, args.output)
     before, after = args.model.stat().st_size, args.output.stat().st_size

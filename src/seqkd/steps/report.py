@@ -11,14 +11,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from seqkd.config.table_rows import load_table_config
 from seqkd.errors import SeqkdError
-from seqkd.figures import save_figures
+from seqkd.evaluation.significance import RESAMPLES
 from seqkd.files import atomic_text
+from seqkd.report.figures import save_figures
 from seqkd.report.learning_plots import charts
 from seqkd.report.material import gather
 from seqkd.report.page import page
-from seqkd.statistics import RESAMPLES
-from seqkd.table_config import load_table_config
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

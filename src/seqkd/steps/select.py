@@ -16,15 +16,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from seqkd.config.schema import from_dict, load_yaml
+from seqkd.config.targets import TargetConfig
+from seqkd.distillation.selection import Selected, SelectionStatistics, is_taken, select, worst
 from seqkd.errors import SeqkdError
+from seqkd.evaluation.sentence_scores import Segment
 from seqkd.files import atomic_text, read_lines
-from seqkd.manifest import write_manifest
-from seqkd.nbest import Record, read_nbest
-from seqkd.schema import from_dict, load_yaml
-from seqkd.selection import Selected, SelectionStatistics, is_taken, select, worst
-from seqkd.similarity import Segment
-from seqkd.target_config import TargetConfig
-from seqkd.vocabulary import Vocabulary, load_vocabulary
+from seqkd.machine.manifest import write_manifest
+from seqkd.translation.nbest import Record, read_nbest
+from seqkd.vocabulary.vocabulary import Vocabulary, load_vocabulary
 
 _LINES = 1000  # references encoded at a time
 

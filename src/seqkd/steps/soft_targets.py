@@ -11,13 +11,15 @@ import argparse
 import time
 from pathlib import Path
 
-from seqkd.batching import ParallelTokens, encode_lines
-from seqkd.checkpoint import load_ensemble
 from seqkd.errors import SeqkdError
 from seqkd.files import digest, read_lines
-from seqkd.manifest import roles, write_manifest
-from seqkd.runtime import compute_dtype, set_up
-from seqkd.soft_targets import store
+from seqkd.machine.manifest import roles, write_manifest
+from seqkd.machine.runtime import set_up
+from seqkd.model_files.model_file import load_ensemble
+from seqkd.models.precision import compute_dtype
+from seqkd.training.batching import ParallelTokens
+from seqkd.training.soft_targets import store
+from seqkd.vocabulary.tokens import encode_lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

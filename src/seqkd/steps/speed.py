@@ -21,10 +21,10 @@ import torch
 from seqkd import __version__
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines, write_json
-from seqkd.progress import Progress
-from seqkd.runtime import hardware, set_up
-from seqkd.speed import Setting, Stopwatch, sample
-from seqkd.translator import CHUNK_LINES
+from seqkd.machine.progress import Progress
+from seqkd.machine.runtime import hardware, set_up
+from seqkd.translation.api import CHUNK_LINES
+from seqkd.translation.speed import Setting, Stopwatch, sample
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seqkd.monitor import Run, Started, is_going_on, last_lines, last_run, progress_in
-from seqkd.planning import Job, Plan, find_config, in_order, load, plan
-from seqkd.terminal import show_failure
+from seqkd.runs.monitor import Run, Started, is_going_on, last_lines, last_run, progress_in
+from seqkd.runs.planning import Job, Plan, find_config, in_order, load, plan
+from seqkd.runs.terminal import show_failure
 
 _STATES = ("done", "running", "failed", "waiting")
 

@@ -12,17 +12,17 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seqkd.compression_tables import pruning_table, speed_table
+from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.errors import SeqkdError
+from seqkd.evaluation.results import Index, Results, analyse, count_outputs
+from seqkd.evaluation.score_files import TestSet, corpus_summary, index_evaluations, load_test_set
+from seqkd.evaluation.significance import RESAMPLES
+from seqkd.evaluation.speed_files import load_speed
 from seqkd.files import atomic_text
-from seqkd.manifest import code_commit
-from seqkd.results import Index, Results, analyse, count_outputs
-from seqkd.results_table import results_tables
-from seqkd.scores import TestSet, corpus_summary, index_evaluations, load_test_set
-from seqkd.speed_scores import load_speed
-from seqkd.statistics import RESAMPLES
-from seqkd.table_config import TableConfig, load_table_config
-from seqkd.tables import Table, to_csv, to_latex, to_markdown
+from seqkd.machine.manifest import code_commit
+from seqkd.report.compression_tables import pruning_table, speed_table
+from seqkd.report.results_table import results_tables
+from seqkd.report.tables import Table, to_csv, to_latex, to_markdown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,10 +11,10 @@ import argparse
 from pathlib import Path
 
 from seqkd import files
-from seqkd.corpus_config import HeldOut, read_corpus_config
-from seqkd.decontamination import HeldOutIndex
+from seqkd.config.corpus import HeldOut, read_corpus_config
+from seqkd.corpus.decontamination import HeldOutIndex
+from seqkd.corpus.readers import read_given, read_parallel, write_pairs
 from seqkd.errors import SeqkdError
-from seqkd.providers import read_given, read_parallel, write_pairs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -25,29 +25,31 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from seqkd import compiled
-from seqkd.batching import ParallelTokens, encode_lines
-from seqkd.checkpoint import ModelInfo, load_ensemble, load_model, save_model
-from seqkd.code_hash import code_hash
-from seqkd.entry import ModelEntry, load_entry
+from seqkd.config.model_entry import ModelEntry, load_entry
+from seqkd.config.pruning import PruneConfig
+from seqkd.config.schema import to_dict
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, digest, read_lines
-from seqkd.losses import Objective
-from seqkd.manifest import roles, write_manifest
+from seqkd.machine.code_hash import code_hash
+from seqkd.machine.manifest import roles, write_manifest
+from seqkd.machine.progress import Progress
+from seqkd.machine.runtime import hardware, set_up
+from seqkd.machine.work_lock import sole_worker
+from seqkd.model_files.model_file import ModelInfo, load_ensemble, load_model, save_model
 from seqkd.models.build import Model, build
-from seqkd.progress import Progress
-from seqkd.pruning import Pruner
-from seqkd.pruning_config import PruneConfig
-from seqkd.resume import ResumableState, fingerprint
-from seqkd.runtime import compute_dtype, hardware, set_up
-from seqkd.saliency import fisher_of
-from seqkd.schema import to_dict
-from seqkd.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
-from seqkd.subword_sampling import SubwordSampler, law_of
-from seqkd.training import Trainer, Validation
-from seqkd.validation import greedy_bleu, perplexity
-from seqkd.vocabulary import Vocabulary, load_vocabulary
-from seqkd.work_lock import sole_worker
+from seqkd.models.kernels import compiled
+from seqkd.models.precision import compute_dtype
+from seqkd.training.batching import ParallelTokens
+from seqkd.training.checkpoint import ResumableState, fingerprint
+from seqkd.training.losses import Objective
+from seqkd.training.pruning import Pruner
+from seqkd.training.saliency import fisher_of
+from seqkd.training.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
+from seqkd.training.trainer import Trainer, Validation
+from seqkd.training.validation import greedy_bleu, perplexity
+from seqkd.vocabulary.subword_sampling import SubwordSampler, law_of
+from seqkd.vocabulary.tokens import encode_lines
+from seqkd.vocabulary.vocabulary import Vocabulary, load_vocabulary
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

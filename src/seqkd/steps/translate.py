@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING
 from seqkd.errors import SeqkdError
 
 if TYPE_CHECKING:
-    from seqkd.translator import Note, Translation
+    from seqkd.translation.api import Note, Translation
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> None:
     for path in args.files:
         if str(path) != "-" and not path.is_file():
             raise SeqkdError(f"file not found: {path}")
-    from seqkd.search import SearchConfig
-    from seqkd.translator import load
+    from seqkd.search.config import SearchConfig
+    from seqkd.translation.api import load
 
     config = SearchConfig(
         beam=args.beam,
@@ -84,8 +84,8 @@ def _lines(args: argparse.Namespace, number: int, found: Sequence[Translation]) 
 def _chunks(files: Sequence[Path]) -> Iterator[tuple[str, Sequence[bytes], int]]:
     """Yield the name of the source, lines that are translated together, and the first's number."""
     from seqkd.files import open_bytes
-    from seqkd.line_source import byte_lines, prompt_chunks
-    from seqkd.translator import CHUNK_LINES, chunks
+    from seqkd.translation.api import CHUNK_LINES, chunks
+    from seqkd.translation.lines import byte_lines, prompt_chunks
 
     for path in files:
         first = 1

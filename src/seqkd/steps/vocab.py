@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seqkd import files
+from seqkd.config.schema import from_dict, load_yaml
+from seqkd.config.vocab import VocabConfig
 from seqkd.errors import SeqkdError
-from seqkd.manifest import write_manifest
-from seqkd.models.protocol import UNK
-from seqkd.schema import from_dict, load_yaml
-from seqkd.vocab_config import VocabConfig
-from seqkd.vocabulary import Vocabulary, train_vocabulary
+from seqkd.machine.manifest import write_manifest
+from seqkd.vocabulary.specials import UNK
+from seqkd.vocabulary.vocabulary import Vocabulary, train_vocabulary
 
 _MEASURED_LINES = 20_000
 

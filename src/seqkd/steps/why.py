@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from seqkd.errors import SeqkdError
-from seqkd.planning import Job, Plan, find_config, plan
+from seqkd.runs.planning import Job, Plan, find_config, plan
 
 _CHANGES_SHOWN = 12
 _GROUPS_SHOWN = 20

@@ -1,0 +1,119 @@
+"""Sentence pairs from the translations of Home Assistant's user interface.
+
+A translation is a nested JSON object per component and language; the same keys lead to the same
+text in every language, so nothing has to be aligned but the sentences inside one text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from seqkd.corpus.funnel import Stage, Tally
+from seqkd.corpus.sentences import cut_sentences
+from seqkd.errors import SeqkdError
+from seqkd.text import Pair, placeholders
+
+_MEMBER_RE = re.compile(r"homeassistant/components/(\w+)/translations/([\w-]+)\.json")
+_LINK_RE = re.compile(r"!?\[([^\]]+)\]\([^()\s]*\)")
+_STRONG_RE = re.compile(r"\*\*(.+?)\*\*")
+_EMPHASIS_RE = re.compile(r"(?<![\w*])\*(\S(?:[^*]*\S)?)\*(?![\w*])")
+_BULLET_RE = re.compile(r"^\s*(?:#+|>|[-*\u2022]|\d{1,2}[.)])\s+")
+_CODE_FENCE = "```"
+
+CODE_BLOCK = "home-assistant: code block"
+LINES = "home-assistant: other number of lines"
+PLACEHOLDERS = "home-assistant: other placeholders"
+
+
+def read_wheel(wheel: Path, languages: tuple[str, str]) -> tuple[list[Pair], list[Stage]]:
+    """Return the sentence pairs of a `homeassistant` wheel, and the account of how they were cut.
+
+    Args:
+        wheel: the file; it is read as a zip archive, nothing in it runs.
+        languages: source and target language, as the names of the translation files have them.
+
+    Raises:
+        SeqkdError: if the file is no such wheel or lacks one of the languages.
+    """
+    src = read_translations(wheel, languages[0])
+    tgt = read_translations(wheel, languages[1])
+    shared = [(src[key], tgt[key]) for key in src if key in tgt]
+    distinct = list(dict.fromkeys(shared))
+    stages = [
+        Stage("home-assistant: key in both languages", len(src), len(shared)),
+        Stage("home-assistant: text seen before", len(shared), len(distinct)),
+    ]
+    tally = Tally(read=len(distinct))
+    whole = [lines for pair in distinct if (lines := cut_lines(pair, tally)) is not None]
+    stages += tally.stages((CODE_BLOCK, LINES))
+    pairs = [sentence for lines in whole for pair in lines for sentence in cut_sentences(pair)]
+    stages.append(Stage("home-assistant: cut into lines and sentences", len(whole), len(pairs)))
+    tally = Tally(read=len(pairs))
+    kept = []
+    for pair in pairs:
+        if placeholders(pair[0]) == placeholders(pair[1]):
+            kept.append(pair)
+        else:
+            tally.drop(PLACEHOLDERS, pair)
+    return kept, stages + tally.stages((PLACEHOLDERS,))
+
+
+def read_translations(wheel: Path, language: str) -> dict[str, str]:
+    """Return key -> text of one language, in the order of the archive.
+
+    Raises:
+        SeqkdError: if the file is damaged, no such wheel, or has nothing in this language.
+    """
+    texts: dict[str, str] = {}
+    known: set[str] = set()
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                match = _MEMBER_RE.fullmatch(name)
+                if match is None:
+                    continue
+                known.add(match[2])
+                if match[2] == language:
+                    texts.update(_flatten(json.loads(archive.read(name)), match[1]))
+    except (zipfile.BadZipFile, zlib.error, ValueError) as error:
+        raise SeqkdError(f"{wheel}: not a readable homeassistant wheel: {error}") from None
+    if not texts:
+        raise SeqkdError(
+            f"{wheel}: no translations for '{language}'; "
+            f"there are: {', '.join(sorted(known)) or 'none'}"
+        )
+    return texts
+
+
+def _flatten(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}/{key}")
+        elif isinstance(value, str):
+            yield f"{prefix}/{key}", value
+
+
+def cut_lines(pair: Pair, tally: Tally) -> list[Pair] | None:
+    """Return the lines of a text with their markup taken off, or None if they do not correspond."""
+    if _CODE_FENCE in pair[0] or _CODE_FENCE in pair[1]:
+        tally.drop(CODE_BLOCK, pair)
+        return None
+    src, tgt = ([x for x in text.splitlines() if x.strip()] for text in pair)
+    if len(src) != len(tgt):
+        tally.drop(LINES, pair)
+        return None
+    return [(strip_markup(x), strip_markup(y)) for x, y in zip(src, tgt, strict=True)]
+
+
+def strip_markup(line: str) -> str:
+    """Return the words of a line of Markdown: no link targets, emphasis, code marks or bullets."""
+    line = _BULLET_RE.sub("", line)
+    line = _LINK_RE.sub(r"\1", line)
+    line = _STRONG_RE.sub(r"\1", line)
+    line = _EMPHASIS_RE.sub(r"\1", line)
+    return line.replace("`", "")

@@ -1,0 +1,140 @@
+"""Reading the pairs of a source from files on disk, the same way for each provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+from seqkd import files
+from seqkd.config.sources import (
+    FilesSource,
+    HomeAssistantSource,
+    LibreOfficeSource,
+    Source,
+    UrlSource,
+    foreign_language,
+    source_files,
+)
+from seqkd.corpus.funnel import Stage
+from seqkd.corpus.home_assistant import read_wheel
+from seqkd.errors import SeqkdError
+from seqkd.text import Pair, normalise
+
+
+def read_pairs(
+    source: Source, languages: tuple[str, str], resources: Path, stages: list[Stage]
+) -> Iterator[Pair]:
+    """Yield the raw pairs of `source`, and append what reading did to `stages`.
+
+    Args:
+        source: the entry of the config.
+        languages: source and target language.
+        resources: folder of what was fetched.
+        stages: the funnel so far; complete once the last pair was taken.
+
+    Raises:
+        SeqkdError: for a file that is missing, damaged, empty, not UTF-8, not parallel, or not the
+            one that the config names by its sum.
+    """
+    paths = source_files(source, languages, resources)
+    number = 0
+    for pair in _pairs(source, paths, languages, stages):
+        number += 1
+        yield pair
+    names = ", ".join(path.name for path in paths)
+    if number == 0:
+        raise SeqkdError(f"{', '.join(map(str, paths))}: no lines in it; expected parallel text")
+    stages.append(Stage(f"read: {source.provider} ({names})", number, number))
+
+
+def read_given(source: Source, languages: tuple[str, str], resources: Path) -> Iterator[Pair]:
+    """Yield the pairs of a dev or test set: normalised, none left out.
+
+    Raises:
+        SeqkdError: as `read_pairs`.
+    """
+    for src, tgt in read_pairs(source, languages, resources, []):
+        yield normalise(src), normalise(tgt)
+
+
+def _pairs(
+    source: Source, paths: list[Path], languages: tuple[str, str], stages: list[Stage]
+) -> Iterator[Pair]:
+    match source:
+        case HomeAssistantSource(sha256=sha256):
+            foreign_language(languages, source.provider)
+            check_sha256(paths[0], sha256)
+            pairs, cut = read_wheel(paths[0], languages)
+            stages += cut
+            return iter(pairs)
+        case FilesSource(tsv=str(), columns=(src, tgt)):
+            return read_columns(paths[0], (src, tgt))
+        case UrlSource(src=src_file, tgt=tgt_file):
+            check_sha256(paths[0], src_file.sha256)
+            check_sha256(paths[1], tgt_file.sha256)
+        case LibreOfficeSource():
+            return read_columns(paths[0], (1, 2) if languages[0] == "en" else (2, 1))
+    return read_parallel(paths[0], paths[1])
+
+
+def read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
+    """Yield the lines of two files side by side.
+
+    Raises:
+        SeqkdError: if one has more lines than the other (both counts are told), or cannot be read.
+    """
+    src_lines, tgt_lines = files.read_lines(src), files.read_lines(tgt)
+    for number, (src_line, tgt_line) in enumerate(zip_longest(src_lines, tgt_lines)):
+        if src_line is None or tgt_line is None:
+            longer = number + 1 + sum(1 for _ in (src_lines if tgt_line is None else tgt_lines))
+            counts = (number, longer) if src_line is None else (longer, number)
+            raise SeqkdError(
+                f"not parallel: {src} has {counts[0]} lines but {tgt} has {counts[1]}; "
+                f"line n of one must be the translation of line n of the other"
+            )
+        yield src_line, tgt_line
+
+
+def read_columns(tsv: Path, columns: tuple[int, int]) -> Iterator[Pair]:
+    """Yield two columns, counted from 1, of a tab-separated file; quotes mean nothing.
+
+    Raises:
+        SeqkdError: if a line has too few columns, or the file cannot be read.
+    """
+    needed = max(columns)
+    for number, line in enumerate(files.read_lines(tsv), start=1):
+        cells = line.split("\t")
+        if len(cells) < needed:
+            raise SeqkdError(
+                f"{tsv}, line {number}: expected at least {needed} columns separated by tabs, "
+                f"got {len(cells)}"
+            )
+        yield cells[columns[0] - 1], cells[columns[1] - 1]
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Compare a file with the sum that the config gives.
+
+    Raises:
+        SeqkdError: if it is missing or another file.
+    """
+    if not path.is_file():
+        raise SeqkdError(f"file not found: {path}")
+    found = files.digest(path)
+    if found != expected:
+        raise SeqkdError(
+            f"{path}: sha256 is {found}, expected {expected}; "
+            f"delete the file to fetch it again, or correct the sum in the config"
+        )
+
+
+def write_pairs(
+    folder: Path, split: str, languages: tuple[str, str], pairs: Iterable[Pair]
+) -> None:
+    """Write both sides of a split, one sentence a line."""
+    source, target = (folder / f"{split}.{language}" for language in languages)
+    with files.atomic_text(source) as src_file, files.atomic_text(target) as tgt_file:
+        for src, tgt in pairs:
+            src_file.write(src + "\n")
+            tgt_file.write(tgt + "\n")

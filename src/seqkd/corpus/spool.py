@@ -1,0 +1,67 @@
+"""Cleaned pairs waiting in a file for the split, so that memory holds digests and no text."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seqkd import files
+from seqkd.config.corpus import CleaningConfig
+from seqkd.corpus.cleaning import FILTERS, clean
+from seqkd.corpus.funnel import Stage, Tally
+from seqkd.corpus.split import Mask, split_digest
+from seqkd.errors import SeqkdError
+from seqkd.text import Pair, tokenise
+
+
+@dataclass(slots=True)
+class Spool:
+    """The cleaned pairs in a file, and of each what decides its split.
+
+    Attributes:
+        path: tab-separated pairs.
+        digests: `split_digest` of each pair.
+        lengths: tokens of the shorter side of each pair.
+        in_training: which pairs are not held out.
+    """
+
+    path: Path
+    digests: array[int]
+    lengths: array[int]
+    in_training: Mask
+
+    def pairs(self, wanted: Mask | None = None) -> Iterator[Pair]:
+        """Yield the pairs that `wanted` marks, or all."""
+        for number, line in enumerate(files.read_lines(self.path)):
+            if wanted is None or wanted[number]:
+                src, _, tgt = line.partition("\t")
+                yield src, tgt
+
+
+def fill_spool(
+    raw: Iterable[Pair], cleaning: CleaningConfig, path: Path, stages: list[Stage]
+) -> Spool:
+    """Clean `raw` pairs into the file `path`, and append each filter's count to `stages`.
+
+    Raises:
+        SeqkdError: if nothing is left.
+    """
+    tally = Tally()
+    digests, lengths = array("Q"), array("i")
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for src, tgt in clean(raw, cleaning, tally):
+            file.write(f"{src}\t{tgt}\n")
+            digests.append(split_digest(src))
+            lengths.append(min(len(tokenise(src)), len(tokenise(tgt))))
+    stages += tally.stages(FILTERS)
+    if not digests:
+        worst = max(tally.dropped, key=lambda name: tally.dropped[name])
+        raise SeqkdError(
+            f"no training pair is left of {tally.read}: '{worst}' dropped {tally.dropped[worst]}; "
+            f"check the languages of the files, or widen corpus.cleaning in the config"
+        )
+    return Spool(path, digests, lengths, np.ones(len(digests), dtype=bool))

@@ -1,0 +1,215 @@
+"""Translations of another system as n-best lists: their formats, and whether they fit the text.
+
+A file holds lists in the order of the text that was translated. That text is the training text, or
+a longer one in which the training text stands in its order, as before cleaning; both are read side
+by side, and memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from seqkd.errors import SeqkdError
+from seqkd.files import read_lines
+from seqkd.text import normalise
+from seqkd.translation.nbest import source_digest
+
+
+class Translation(NamedTuple):
+    """One translation: its score, the higher the better, and its text."""
+
+    score: float
+    text: str
+
+
+class Given(NamedTuple):
+    """What a file says of one sentence: where, its translations, and its source if it says so."""
+
+    where: str
+    translations: tuple[Translation, ...]
+    source: str = ""
+
+
+Reader: TypeAlias = Callable[[Path], Iterator[Given]]
+
+
+def reader(form: Literal["lines", "moses", "json"]) -> Reader:
+    """Return the function that reads a format."""
+    match form:
+        case "lines":
+            return read_plain
+        case "moses":
+            return read_moses
+        case "json":
+            return read_json
+
+
+def read_plain(path: Path) -> Iterator[Given]:
+    """Yield one translation for each line; its score is unknown and stands as 0."""
+    for number, line in enumerate(read_lines(path), start=1):
+        yield Given(f"{path}, line {number}", (_translation(0.0, line),))
+
+
+def read_moses(path: Path) -> Iterator[Given]:
+    """Yield the lists of `N ||| translation ||| features ||| score`; features may be missing.
+
+    Raises:
+        SeqkdError: if a line has another form, or a sentence is missing or out of order.
+    """
+    lines = enumerate(read_lines(path), start=1)
+    rows = (_moses_row(line, f"{path}, line {number}") for number, line in lines)
+    grouped = itertools.groupby(rows, key=lambda row: row.sentence)
+    for expected, (sentence, group) in enumerate(grouped):
+        first, *others = group
+        if sentence != expected:
+            raise SeqkdError(f"{first.where}: expected sentence {expected}, got {sentence}")
+        yield Given(first.where, tuple(row.translation for row in (first, *others)))
+
+
+class _Row(NamedTuple):
+    sentence: int
+    translation: Translation
+    where: str
+
+
+def _moses_row(line: str, where: str) -> _Row:
+    fields = line.split("|||")
+    try:
+        number, text, *_, last = fields
+        score = float(last)
+        if not math.isfinite(score):
+            raise ValueError(score)
+        return _Row(int(number), _translation(score, text), where)
+    except ValueError:
+        raise _misread(where, line, "N ||| translation ||| ... ||| score") from None
+
+
+def read_json(path: Path) -> Iterator[Given]:
+    """Yield the lists of JSON lines: translations, or [score, translation], under `nbest`.
+
+    `id`, where there is one, counts from 0; `src` is the source line, or its CRC-32 as in ours.
+
+    Raises:
+        SeqkdError: if a line has another form or another id.
+    """
+    for number, line in enumerate(read_lines(path)):
+        where = f"{path}, line {number + 1}"
+        try:
+            fields = json.loads(line)
+            found = tuple(map(_json_item, fields["nbest"]))
+            identity, source = int(fields.get("id", number)), str(fields.get("src", ""))
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+            form = '{"nbest": [[score, translation], ...]}'
+            raise _misread(where, line, form) from None
+        if identity != number:
+            raise SeqkdError(f"{where}: expected id {number}, got {identity}")
+        yield Given(where, found, source)
+
+
+def _json_item(item: object) -> Translation:
+    match item:
+        case str():
+            return _translation(0.0, item)
+        case [int() | float() as score, str() as text, *_] if math.isfinite(score):
+            return _translation(float(score), text)
+    raise ValueError(item)
+
+
+def _translation(score: float, text: str) -> Translation:
+    return Translation(score, normalise(text))
+
+
+def _misread(where: str, line: str, expected: str) -> SeqkdError:
+    return SeqkdError(f"{where}: expected {expected}, got {line[:60]!r}")
+
+
+@dataclass(slots=True)
+class Adopted:
+    """Counts of what was taken over."""
+
+    sentences: int = 0
+    translations: int = 0
+    empty: int = 0
+    """Sentences without a translation that says anything."""
+    left_out: int = 0
+    """Sentences of the file that are not in the training text."""
+
+
+def adopt(
+    lists: Iterable[Given],
+    translated: Iterable[str],
+    wanted: Iterable[str],
+    most: int,
+    counts: Adopted,
+) -> Iterator[tuple[str, tuple[Translation, ...]]]:
+    """Yield each line of a text with its translations, at most so many, the first first.
+
+    Args:
+        lists: translations, sentence by sentence.
+        translated: the lines that they translate.
+        wanted: the text: these lines or some of them, in the same order.
+        most: translations of a line.
+        counts: filled in on the way.
+
+    Raises:
+        SeqkdError: if there are more lists than lines or the other way round, a list names another
+            source, or a line of the text is not among those that were translated.
+    """
+    pairs = _beside(lists, translated)
+    for number, line in enumerate(wanted, start=1):
+        translations = _find(line, pairs, counts)
+        if translations is None:
+            raise SeqkdError(
+                f"line {number} of the training text was not translated, or in another order: "
+                f"{line[:60]!r}; give the text that was translated as `src`"
+            )
+        kept = translations[:most]
+        counts.sentences += 1
+        counts.translations += len(kept)
+        counts.empty += not any(translation.text for translation in kept)
+        yield line, kept
+    counts.left_out += sum(1 for _ in pairs)
+
+
+def _find(
+    line: str, pairs: Iterator[tuple[Given, str]], counts: Adopted
+) -> tuple[Translation, ...] | None:
+    """Return the translations of the next source that is this line; pass over those before it."""
+    for given, source in pairs:
+        if normalise(source) == line:
+            return given.translations
+        counts.left_out += 1
+    return None
+
+
+def _beside(lists: Iterable[Given], lines: Iterable[str]) -> Iterator[tuple[Given, str]]:
+    """Yield lists with the lines they translate; there must be as many."""
+    number, where, remaining = 0, "", iter(lines)
+    for given in lists:
+        source = next(remaining, None)
+        if source is None:
+            raise SeqkdError(f"{given.where}: there are only {number} lines that were translated")
+        if given.source and normalise(given.source) != normalise(source):
+            _check_digest(given, source)
+        number, where = number + 1, given.where
+        yield given, source
+    if next(remaining, None) is not None:
+        more = 1 + sum(1 for _ in remaining)
+        raise SeqkdError(
+            f"{where or 'the file of translations'}: ends after {number} sentences, "
+            f"but {number + more} lines were translated"
+        )
+
+
+def _check_digest(given: Given, source: str) -> None:
+    if given.source != source_digest(source):
+        raise SeqkdError(
+            f"{given.where}: is of another source, {given.source[:60]!r}, than the line that was "
+            f"translated, {source[:60]!r}"
+        )

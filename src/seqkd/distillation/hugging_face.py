@@ -1,0 +1,204 @@
+"""A sequence-to-sequence model of Hugging Face's transformers as a teacher that translates.
+
+It is asked for translations only: its words are other tokens than ours, so its distributions would
+say nothing to a student. The package is wanted by this module alone, and not needed otherwise.
+
+Shapes: B sentences, R rows (sentences times translations), S source length, T target length,
+V words of the model.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqkd.config.sources import expand
+from seqkd.config.teachers import HuggingFaceTeacher
+from seqkd.errors import SeqkdError
+from seqkd.models.precision import has_bf16
+from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.text import normalise
+from seqkd.translation.nbest import Scored
+from seqkd.vocabulary.vocabulary import Vocabulary
+
+
+class HuggingFaceTranslator:
+    """Translates with beam search or sampling of transformers.
+
+    Attributes:
+        arithmetic: precision of its weights.
+    """
+
+    def __init__(
+        self, teacher: HuggingFaceTeacher, vocabulary: Vocabulary, device: torch.device
+    ) -> None:
+        """Load model and tokenizer from the teacher's folder; nothing is downloaded.
+
+        Args:
+            teacher: which.
+            vocabulary: of the students' target side: translations are given in its tokens too.
+            device: where the model is to live.
+
+        Raises:
+            SeqkdError: if transformers is not installed, or the folder does not hold such a model.
+        """
+        transformers, folder = _transformers(), str(expand(teacher.folder))
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True
+            )
+            model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
+                folder, local_files_only=True
+            )
+        except (OSError, ValueError, ImportError) as error:
+            told = " ".join(str(error).split())
+            raise SeqkdError(f"{folder}: no sequence-to-sequence model: {told[:200]}") from None
+        dtype = torch.bfloat16 if device.type == "cuda" and has_bf16(device) else torch.float32
+        self._model: Any = model.to(device=device, dtype=dtype).eval()
+        self._teacher, self._vocabulary, self._device = teacher, vocabulary, device
+        self._extra = self._languages()
+        self.arithmetic = str(dtype).removeprefix("torch.")
+
+    def _languages(self) -> dict[str, int]:
+        """Tell the tokenizer the source language; return what makes the model speak the target."""
+        if self._teacher.source_language:
+            self._tokenizer.src_lang = self._teacher.source_language
+        if not self._teacher.target_language:
+            return {}
+        code = self._tokenizer.convert_tokens_to_ids(self._teacher.target_language)
+        if code is None or code == self._tokenizer.unk_token_id:
+            raise SeqkdError(f"this model does not know '{self._teacher.target_language}'")
+        return {"forced_bos_token_id": code}
+
+    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
+        """Return the model's ids of source lines, and how many were cut."""
+        sources = [self._teacher.prefix + normalise(line) for line in lines]
+        whole = self._tokenizer(sources)["input_ids"]
+        found = self._tokenizer(sources, truncation=True)["input_ids"]
+        cut = sum(len(short) < len(long) for short, long in zip(found, whole, strict=True))
+        return [ids if line.strip() else [] for ids, line in zip(found, lines, strict=True)], cut
+
+    @torch.inference_mode()
+    def translate(
+        self,
+        sources: Sequence[Sequence[int]],
+        config: SearchConfig,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+        first_id: int = 0,
+    ) -> list[list[Hypothesis]]:
+        """Translate encoded sources; empty ones become the empty translation.
+
+        Args:
+            sources: of `encode`.
+            config: beam or sampling, and the limits of length.
+            on_progress: called with the number of sentences done.
+            first_id: of the first sentence; draws depend on it and on the seed.
+
+        Returns:
+            For each source its translations in the model's own order, drawn ones the most probable
+            first, with their log-probabilities.
+        """
+        found: list[list[Hypothesis]] = [[Hypothesis((), 0.0)] for _ in sources]
+        for places in _batches(sources, config.rows, config.budget(self._device.type)):
+            if config.sampling is not None:
+                seeds = np.random.SeedSequence([config.sampling.seed, first_id, places[0]])
+                torch.manual_seed(int(seeds.generate_state(1)[0]))
+            for place, hypotheses in zip(
+                places, self._translate([sources[k] for k in places], config), strict=True
+            ):
+                found[place] = hypotheses
+            if on_progress is not None:
+                on_progress(len(places))
+        if on_progress is not None:
+            on_progress(sum(not source for source in sources))
+        return found
+
+    def _translate(
+        self, sources: Sequence[Sequence[int]], config: SearchConfig
+    ) -> Iterator[list[Hypothesis]]:
+        """Yield the translations of each source of one batch."""
+        batch = self._tokenizer.pad({"input_ids": [list(x) for x in sources]}, return_tensors="pt")
+        batch = batch.to(self._device)
+        length_B = batch["attention_mask"].sum(1)
+        words_RT = self._model.generate(
+            **batch,
+            **_search(config),
+            **self._extra,
+            max_new_tokens=int(config.limit(length_B).max()),
+            num_return_sequences=config.n_best,
+        )
+        rows = {key: value.repeat_interleave(config.n_best, 0) for key, value in batch.items()}
+        log_prob_R, length_R = self._log_probs(rows, words_RT)
+        flat = [
+            Hypothesis(tuple(words[:length]), log_prob)
+            for words, length, log_prob in zip(
+                words_RT.tolist(), length_R.tolist(), log_prob_R.tolist(), strict=True
+            )
+        ]
+        for start in range(0, len(flat), config.n_best):
+            own = flat[start : start + config.n_best]
+            yield sorted(own, key=lambda h: -h.log_prob) if config.sampling else own
+
+    def _log_probs(self, rows: dict[str, Tensor], words_RT: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities (R,), the end included, and lengths (R,), the start included.
+
+        The first word is the model's own start, given and not translated. Search reports scores of
+        other kinds, divided by length or cut by top-k, so the words are forced once more.
+        """
+        logits_RTV = self._model(**rows, decoder_input_ids=words_RT[:, :-1]).logits.float()
+        gain_RT = logits_RTV.log_softmax(2).gather(2, words_RT[:, 1:, None]).squeeze(2)
+        ends = torch.tensor(self._model.generation_config.eos_token_id, device=words_RT.device)
+        ends_RT = torch.isin(words_RT[:, 1:], ends).int()
+        real_RT = ends_RT.cumsum(1) - ends_RT == 0  # up to the first end, and that itself
+        return gain_RT.masked_fill(~real_RT, 0.0).sum(1), 1 + real_RT.sum(1)
+
+    def scored(self, hypotheses: Sequence[Hypothesis]) -> list[Scored]:
+        """Return hypotheses as they stand in an n-best list: text, and our tokens of it."""
+        ids = [list(hypothesis.tokens) for hypothesis in hypotheses]
+        texts = list(map(normalise, self._tokenizer.batch_decode(ids, skip_special_tokens=True)))
+        tokens = self._vocabulary.encode(texts)
+        return [
+            Scored(hypothesis.log_prob, text, tuple(own))
+            for hypothesis, text, own in zip(hypotheses, texts, tokens, strict=True)
+        ]
+
+
+def _transformers() -> ModuleType:
+    try:
+        return importlib.import_module("transformers")
+    except ImportError:
+        raise SeqkdError(
+            "a teacher of kind hugging-face needs the package transformers; install it beside "
+            "seqkd: pip install 'seqkd[hugging-face]'"
+        ) from None
+
+
+def _search(config: SearchConfig) -> dict[str, object]:
+    """Return what `generate` is told of the search."""
+    sampling = config.sampling
+    if sampling is None:
+        return {"do_sample": False, "num_beams": config.beam}
+    return {
+        "do_sample": True,
+        "num_beams": 1,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "temperature": sampling.temperature,
+    }
+
+
+def _batches(sources: Sequence[Sequence[int]], rows: int, budget: int) -> Iterator[list[int]]:
+    """Yield the places of sources that are translated together: of like length, empty ones none."""
+    places = sorted((k for k, x in enumerate(sources) if x), key=lambda k: (len(sources[k]), k))
+    while places:
+        # The longest first, so that what fits is known.
+        size = max(1, budget // (len(sources[places[-1]]) * rows))
+        places, batch = places[:-size], places[-size:]
+        yield batch

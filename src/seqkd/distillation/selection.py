@@ -1,0 +1,186 @@
+"""Choosing training targets from n-best lists: one function a rule.
+
+A rule ranks a list of hypotheses; the first of them, or the first few, are trained on. A new rule
+is one function, one name in `TargetConfig` and one case in `chooser`.
+
+Sources: Kim & Rush 2016, sections 3.2 (Seq-KD) and 3.3 (Seq-Inter); Kumar & Byrne 2004 (minimum
+Bayes risk).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from seqkd.config.targets import TargetConfig
+from seqkd.evaluation.sentence_scores import Segment, Similarity, similarity
+from seqkd.translation.nbest import Record, Scored
+
+Rule: TypeAlias = Callable[[Sequence[Scored], Sequence[float]], Sequence[int]]
+"""From hypotheses, the most probable first, and their similarities to the reference to indices,
+the one to train on first."""
+
+
+class Selected(NamedTuple):
+    """A training pair's target side and what was measured on the way."""
+
+    target: str
+    place: int
+    """Place in the n-best list; 0 is the most probable."""
+    similarity: float
+    """Of the target to the reference."""
+    token_log_prob: float
+    """The teacher's log-probability of the target, divided by its tokens, `eos` included."""
+
+
+@dataclass(slots=True)
+class SelectionStatistics:
+    """What was chosen, over a text.
+
+    Similarities are means over sentences that have a target; where these have several, over them
+    first.
+    """
+
+    sentences: int = 0
+    kept: int = 0
+    dropped_empty: int = 0
+    """Sentences without a non-empty hypothesis (or reference line); they have no pair."""
+    pairs: int = 0
+    """Targets of all sentences."""
+    hypotheses: int = 0
+    different: int = 0
+    """Targets that are not the most probable hypothesis."""
+    similarity_sum: float = 0.0
+    one_best_sum: float = 0.0
+    oracle_sum: float = 0.0
+
+    def add(self, similarities: Sequence[float], chosen: Sequence[int]) -> None:
+        """Count one sentence with its targets."""
+        self.kept += 1
+        self.pairs += len(chosen)
+        self.hypotheses += len(similarities)
+        self.different += sum(place != 0 for place in chosen)
+        self.similarity_sum += sum(similarities[place] for place in chosen) / len(chosen)
+        self.one_best_sum += similarities[0]
+        self.oracle_sum += max(similarities)
+
+    def facts(self) -> dict[str, int | float]:
+        """Return counts and means for the manifest."""
+        kept = max(self.kept, 1)
+        return {
+            "sentences": self.sentences,
+            "kept": self.kept,
+            "dropped_empty": self.dropped_empty,
+            "pairs": self.pairs,
+            "mean_hypotheses": round(self.hypotheses / kept, 3),
+            "share_not_one_best": round(self.different / max(self.pairs, 1), 6),
+            "mean_similarity": round(self.similarity_sum / kept, 6),
+            "mean_similarity_of_one_best": round(self.one_best_sum / kept, 6),
+            "mean_similarity_of_oracle": round(self.oracle_sum / kept, 6),
+        }
+
+
+def select(
+    config: TargetConfig,
+    records: Iterable[tuple[Record, Segment]],
+    statistics: SelectionStatistics,
+) -> Iterator[list[Selected]]:
+    """Yield the targets of each sentence, the rule's best first; none if there is nothing to learn.
+
+    Empty hypotheses are never chosen: they teach to say nothing. Targets of one sentence differ.
+
+    Args:
+        config: the rule and its measure.
+        records: each n-best list with the reference.
+        statistics: filled in on the way.
+    """
+    measure = similarity(config.similarity, config.unit)
+    rule = chooser(config, measure)
+    for record, reference in records:
+        statistics.sentences += 1
+        usable = [i for i, h in enumerate(record.hypotheses) if h.text.strip()]
+        if not usable or not reference.text.strip():
+            statistics.dropped_empty += 1
+            yield []
+            continue
+        hypotheses = [record.hypotheses[i] for i in usable]
+        similarities = similarities_to(measure, hypotheses, reference)
+        chosen = _first_different(hypotheses, rule(hypotheses, similarities), config.keep)
+        statistics.add(similarities, chosen)
+        yield [
+            Selected(
+                target=hypotheses[place].text,
+                place=usable[place],
+                similarity=similarities[place],
+                token_log_prob=hypotheses[place].log_prob / (len(hypotheses[place].tokens) + 1),
+            )
+            for place in chosen
+        ]
+
+
+def _first_different(
+    hypotheses: Sequence[Scored], ranked: Sequence[int], keep: int
+) -> Sequence[int]:
+    """Return the first `keep` of the ranked places whose texts differ."""
+    places: dict[str, int] = {}
+    for place in ranked:
+        places.setdefault(hypotheses[place].text, place)
+        if len(places) == keep:
+            break
+    return list(places.values())
+
+
+def worst(scores: Sequence[float], share: float) -> frozenset[int]:
+    """Return the places of the lowest scores, a share of all; of equal ones the first."""
+    ranked = sorted(range(len(scores)), key=lambda place: (scores[place], place))
+    return frozenset(ranked[: int(share * len(scores))])
+
+
+def is_taken(number: int, share: float) -> bool:
+    """Say whether an item, counted from 0, is in an evenly spread share of whole hundredths."""
+    percent = round(100 * share)
+    return (number + 1) * percent // 100 > number * percent // 100
+
+
+def chooser(config: TargetConfig, measure: Similarity) -> Rule:
+    """Return the rule that a config names."""
+    match config.rule:
+        case "one-best" | "n-best":
+            return lambda hypotheses, similarities: range(len(hypotheses))
+        case "most-similar":
+            return ranked
+        case "mbr":
+            return lambda hypotheses, similarities: ranked(
+                hypotheses, expected_utilities(measure, hypotheses)
+            )
+
+
+def similarities_to(
+    measure: Similarity, hypotheses: Sequence[Scored], reference: Segment
+) -> list[float]:
+    """Return the similarity of each hypothesis to the reference."""
+    against = measure.reference(reference)
+    return [
+        measure.score(measure.hypothesis(Segment(h.text, h.tokens)), against) for h in hypotheses
+    ]
+
+
+def ranked(hypotheses: Sequence[Scored], values: Sequence[float]) -> Sequence[int]:
+    """Return indices by falling value; ties go to the more probable, then to the earlier."""
+    return sorted(range(len(hypotheses)), key=lambda i: (-values[i], -hypotheses[i].log_prob, i))
+
+
+def expected_utilities(measure: Similarity, hypotheses: Sequence[Scored]) -> list[float]:
+    """Return each hypothesis's mean similarity to the whole list, itself included.
+
+    All members count alike, as in MBR over samples; with `n` hypotheses it takes n * n comparisons.
+
+    Source: Kumar & Byrne 2004; Eikema & Aziz 2020.
+    """
+    segments = [Segment(h.text, h.tokens) for h in hypotheses]
+    ours = [measure.hypothesis(segment) for segment in segments]
+    theirs = [measure.reference(segment) for segment in segments]
+    return [
+        sum(measure.score(candidate, other) for other in theirs) / len(theirs) for candidate in ours
+    ]

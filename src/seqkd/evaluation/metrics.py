@@ -1,0 +1,198 @@
+"""Scores of one model on one test set: BLEU, chrF, perplexity and p(t = y^).
+
+Shapes: B sentences, S source length, T target length, N target positions, D width of the state
+before the projection, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from torch import Tensor
+
+from seqkd.models.protocol import TranslationModel
+from seqkd.vocabulary.specials import BOS, EOS
+from seqkd.vocabulary.tokens import pad_rows
+
+_CHUNK = 512  # positions whose logits are in memory at a time
+_BATCH_POSITIONS = 4096  # padded target positions of a batch
+# Languages that write no spaces, and how sacreBLEU cuts them without further packages.
+_TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
+# Upper ends of the buckets of source length, in words.
+_BUCKETS = (5, 10, 15, 20, 30, 50)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TranslationScores:
+    """How good translations are: 0 to 100, with the signatures that make them comparable."""
+
+    bleu: float
+    bleu_signature: str
+    chrf: float
+    chrf_signature: str
+    length_ratio: float
+    """BLEU tokens of the hypotheses to those of the references."""
+
+
+def translation_scores(
+    hypotheses: Sequence[str], references: Sequence[str], target: str
+) -> TranslationScores | None:
+    """Score translations against one reference each; None if there are none.
+
+    Args:
+        hypotheses: detokenised text.
+        references: detokenised text, as many.
+        target: the target language, which decides how BLEU cuts words.
+    """
+    if not hypotheses:
+        return None
+    bleu, chrf = BLEU(tokenize=_TOKENIZERS.get(target, "13a")), CHRF()
+    bleu_score = bleu.corpus_score(hypotheses, [references])
+    chrf_score = chrf.corpus_score(hypotheses, [references])
+    return TranslationScores(
+        bleu=round(bleu_score.score, 4),
+        bleu_signature=str(bleu.get_signature()),
+        chrf=round(chrf_score.score, 4),
+        chrf_signature=str(chrf.get_signature()),
+        length_ratio=round(bleu_score.sys_len / max(bleu_score.ref_len, 1), 4),
+    )
+
+
+@torch.inference_mode()
+def forced_log_probs(
+    model: TranslationModel,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    device: torch.device,
+) -> list[float]:
+    """Return the log-probability of each target, `eos` included, under teacher forcing.
+
+    Args:
+        model: in evaluation mode.
+        sources: word ids as the model reads them; none empty.
+        targets: word ids without sentence marks.
+        device: where the model lives.
+    """
+    results = [0.0] * len(sources)
+    for batch in _batches([len(target) + 1 for target in targets]):
+        src_BS, length_B = pad_rows([list(sources[i]) for i in batch])
+        tgt_in_BT, _ = pad_rows([[BOS, *targets[i]] for i in batch])
+        tgt_out_BT, tgt_length_B = pad_rows([[*targets[i], EOS] for i in batch])
+        hidden_BTD = model.hidden(src_BS.to(device), length_B.to(device), tgt_in_BT.to(device))
+        real_BT = torch.arange(tgt_out_BT.shape[1])[None] < tgt_length_B[:, None]
+        hidden_ND = hidden_BTD[real_BT.to(device)]
+        log_prob_N = _word_log_probs(model, hidden_ND, tgt_out_BT[real_BT].to(device))
+        parts = torch.split(log_prob_N.cpu(), tgt_length_B.tolist())
+        for i, part in zip(batch, parts, strict=True):
+            results[i] = float(part.sum())
+    return results
+
+
+def _word_log_probs(model: TranslationModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
+    """Return log p of each target word, float64, without ever holding N x V logits."""
+    weight_DV, bias_V = model.output_weight_VD.to(hidden_ND.dtype).t(), model.output_bias_V.float()
+    found = []
+    for start in range(0, len(target_N), _CHUNK):
+        logits_NV = (hidden_ND[start : start + _CHUNK] @ weight_DV).float() + bias_V
+        word_N1 = target_N[start : start + _CHUNK, None]
+        chosen_N = logits_NV.gather(1, word_N1).view(-1)
+        found.append(chosen_N.double() - logits_NV.logsumexp(1).double())
+    return torch.cat(found)
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield indices in batches of like length within the budget."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    start = 0
+    while start < len(order):
+        size = max(1, _BATCH_POSITIONS // lengths[order[start]])
+        yield order[start : start + size]
+        start += size
+
+
+def perplexity(log_probs: Sequence[float], targets: Sequence[Sequence[int]]) -> float | None:
+    """Return exp(-log-probability a target token), `eos` counted; None without targets.
+
+    Source: Kim & Rush 2016, Table 1; `eval` of their `train.lua`.
+    """
+    tokens = sum(len(target) + 1 for target in targets)
+    return math.exp(min(-math.fsum(log_probs) / tokens, 700.0)) if tokens else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bucket:
+    """p(t = y^) of sources of similar length."""
+
+    words_from: int
+    words_to: int | None
+    """None: no upper end."""
+    sentences: int
+    mean: float
+    median: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModeProbability:
+    """How much mass a model puts on its own greedy output, 0 to 1.
+
+    Short sentences dominate the mean, hence the median and the buckets.
+
+    Source: Kim & Rush 2016, Table 1.
+    """
+
+    mean: float
+    median: float
+    by_length: tuple[Bucket, ...]
+
+
+def mode_probability(
+    log_probs: Sequence[float], source_words: Sequence[int]
+) -> ModeProbability | None:
+    """Summarise the probabilities of greedy outputs; None if there are none.
+
+    Args:
+        log_probs: of each greedy output, `eos` included.
+        source_words: words of each source.
+    """
+    if not log_probs:
+        return None
+    probabilities = [math.exp(x) for x in log_probs]
+    buckets, low = [], 1
+    for high in (*_BUCKETS, None):
+        inside = [
+            p
+            for p, words in zip(probabilities, source_words, strict=True)
+            if low <= words and (high is None or words <= high)
+        ]
+        if inside:
+            buckets.append(
+                Bucket(
+                    words_from=low,
+                    words_to=high,
+                    sentences=len(inside),
+                    mean=_round(statistics.fmean(inside)),
+                    median=_round(statistics.median(inside)),
+                )
+            )
+        low = (high or 0) + 1
+    return ModeProbability(
+        mean=_round(statistics.fmean(probabilities)),
+        median=_round(statistics.median(probabilities)),
+        by_length=tuple(buckets),
+    )
+
+
+def _round(probability: float) -> float:
+    """Keep 6 significant digits: probabilities span many orders of magnitude."""
+    return float(f"{probability:.6g}")
+
+
+def as_json(scores: TranslationScores | ModeProbability | None) -> dict[str, object] | None:
+    """Return scores as plain values."""
+    return None if scores is None else asdict(scores)

@@ -1,0 +1,17 @@
+"""The decoder of a model that was read from a file: plain, or int8 where it is stored so."""
+
+from __future__ import annotations
+
+from seqkd.model_files.model_file import LoadedModel
+from seqkd.models.lstm import Lstm
+from seqkd.models.lstm_int8 import Int8Decoder
+from seqkd.models.protocol import Decoder
+
+
+def decoder_of(loaded: LoadedModel) -> Decoder:
+    """Return the model made ready for search: in int8 if it is stored so and lives on a CPU."""
+    model = loaded.model
+    on_cpu = model.output_bias_V.device.type == "cpu"
+    if loaded.info.storage.endswith("int8") and on_cpu and isinstance(model, Lstm):
+        return Int8Decoder(model)
+    return model.decoder()

@@ -1,0 +1,294 @@
+"""An int8 build of the LSTM for search on a CPU: weights in int8, one scale per output channel.
+
+Every input of a product with weights, word vectors apart, is bounded: outputs of LSTM cells and
+attentional states lie in (-1, 1), and so does an attention-weighted mean of them. One fixed step
+of 1/127 quantises them all: nothing is calibrated, and a translation
+does not depend on what else is in its batch. Word vectors meet their weights once, when the decoder
+is made, in a table of gates. Cell states, nonlinearities and attention stay in floating point.
+
+Products run in oneDNN through PyTorch's `onednn.qlinear_pointwise` (AMX, AVX-512 VNNI, AVX2), and
+in fp32 on the same rounded numbers where that is missing or the product is tiny.
+
+Shapes: B batch, S source length, N hypotheses, E embedding, H width, G = 4 H gates, L layers,
+D directions, I inputs, O outputs, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from seqkd.models.kernels.pointwise import lstm_step_
+from seqkd.models.lstm import Lstm
+from seqkd.models.lstm_decoder import encoder_layer, padding_mask
+from seqkd.models.protocol import State
+
+# Products of fewer multiplications are done in fp32: a call of a packed product costs some 20 us
+# whatever its size. Measured on an Intel CPU with AMX, one thread.
+_SMALL = 400_000
+_INT8_MAX = 127  # symmetric: -128 is not used
+TABLE_LIMIT = 64_000_000  # entries of a table of gates by words, 256 MB in fp32
+
+
+def quantize_channels(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Round a weight to int8, symmetric, one scale for each slice along `dim`.
+
+    Args:
+        weight: any shape.
+        dim: the dimension that a scale covers.
+
+    Returns:
+        int8 of the same shape, and fp32 scales that broadcast over it. Doing it again to their
+        product gives the same int8 numbers.
+    """
+    largest = weight.float().abs().amax(dim, keepdim=True)
+    # A scale of 0 would divide by 0; such a channel is all zeros whatever the scale is.
+    scale = torch.where(largest > 0, largest / _INT8_MAX, torch.ones_like(largest))
+    return (weight.float() / scale).round_().clamp_(-_INT8_MAX, _INT8_MAX).to(torch.int8), scale
+
+
+def activation_steps() -> int:
+    """Return how many steps quantised activations have between 0 and 1.
+
+    Without VNNI, oneDNN adds two products in 16 bits, and what is too large is cut off: 2 x 255 x
+    127 is, and inputs of 7 bits, 2 x 127 x 127, are not.
+    """
+    return 127 if torch.cpu._is_vnni_supported() else 63
+
+
+def zero_point(steps: int) -> int:
+    """Return the uint8 that stands for 0, so that 1 is the least and 2 steps + 1 the largest.
+
+    Inputs are unsigned because oneDNN lacks fast kernels for one row of signed ones.
+    """
+    return steps + 1
+
+
+def quantize_bounded(x: Tensor, steps: int) -> Tensor:
+    """Round values in [-1, 1] to uint8, with 0 at `zero_point(steps)`."""
+    # Of a positive number, cutting off the fraction after adding one half is rounding.
+    return torch.add(zero_point(steps) + 0.5, x.float(), alpha=steps).to(torch.uint8)
+
+
+class Int8Linear:
+    """A fixed affine map with int8 weights, from quantised inputs to floating point.
+
+    Attributes:
+        size: number of outputs O.
+    """
+
+    def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, steps: int) -> None:
+        """Quantise the weight and lay it out.
+
+        Args:
+            weight_IO: each column is an output channel with its own scale.
+            bias_O: added to each row.
+            steps: of the inputs, see `quantize_bounded`.
+        """
+        values_IO, scale_1O = quantize_channels(weight_IO, -2)
+        self.size = weight_IO.shape[1]
+        self._scale_O = scale_1O.flatten()
+        self._bias_O = None if bias_O is None else bias_O.float()
+        self._step, self._zero = 1.0 / steps, zero_point(steps)
+        self._zeros_O = torch.zeros(self.size, dtype=torch.int32)
+        self._packed = _pack(values_IO)
+        # The quantised weights as fp32, for products that are not worth a packed call.
+        small = self._packed is None or values_IO.numel() < _SMALL
+        self._float_IO = values_IO * (scale_1O * self._step) if small else None
+
+    def __call__(
+        self, x_NI: Tensor, add_NO: Tensor | None = None, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Return x W + b + add, (N, O).
+
+        Args:
+            x_NI: uint8.
+            add_NO: fp32, contiguous; overwritten. Only without a bias and with fp32 results.
+            dtype: of the result.
+        """
+        if self._in_fp32(x_NI):
+            return self._fp32(x_NI, add_NO).to(dtype)
+        quantised = torch.ops.onednn.qlinear_pointwise
+        inputs = x_NI, self._step, self._zero, self._packed, self._scale_O, self._zeros_O
+        result: Tensor
+        if add_NO is None:
+            result = quantised(*inputs, self._bias_O, 1.0, 0, dtype, "none", [], "")
+        else:
+            result = quantised.binary(
+                *inputs, add_NO, None, 1.0, 0, dtype, 1.0, 0, "sum", 1.0, "none", [], ""
+            )
+        return result
+
+    def squashed(self, x_NI: Tensor) -> Tensor:
+        """Return tanh(x W + b), quantised like the input."""
+        if self._in_fp32(x_NI):
+            return quantize_bounded(self._fp32(x_NI, None).tanh_(), round(1 / self._step))
+        result: Tensor = torch.ops.onednn.qlinear_pointwise(
+            x_NI, self._step, self._zero, self._packed, self._scale_O, self._zeros_O, self._bias_O,
+            self._step, self._zero, torch.uint8, "tanh", [], "",
+        )  # fmt: skip
+        return result
+
+    def _in_fp32(self, x_NI: Tensor) -> bool:
+        if self._packed is None:
+            return True
+        return self._float_IO is not None and x_NI.numel() * self.size < _SMALL
+
+    def _fp32(self, x_NI: Tensor, add_NO: Tensor | None) -> Tensor:
+        """Return the same from quantised inputs and weights held in fp32."""
+        assert self._float_IO is not None
+        x = x_NI.float().sub_(self._zero)
+        term = self._bias_O if add_NO is None else add_NO
+        return torch.mm(x, self._float_IO) if term is None else torch.addmm(term, x, self._float_IO)
+
+
+def _pack(values_IO: Tensor) -> Tensor | None:
+    """Return the weight in oneDNN's own layout, or None if this PyTorch or CPU cannot."""
+    values_OI = values_IO.t().contiguous()
+    one = torch.ones(1, values_OI.shape[1], dtype=torch.uint8)
+    scale, zero = torch.ones(len(values_OI)), torch.zeros(len(values_OI), dtype=torch.int32)
+    try:
+        packed: Tensor = torch.ops.onednn.qlinear_prepack(values_OI, None)
+        torch.ops.onednn.qlinear_pointwise(
+            one, 1.0, 1, packed, scale, zero, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return None
+    return packed
+
+
+class _WordGates:
+    """Every word's part of a first layer's gates (V, G), made once unless that is too large."""
+
+    def __init__(self, table_VE: Tensor, weight_EG: Tensor, bias_G: Tensor) -> None:
+        self._parts = table_VE.float(), weight_EG.float(), bias_G.float()
+        small = table_VE.shape[0] * weight_EG.shape[1] <= TABLE_LIMIT
+        self._gates_VG = self._product(self._parts[0]) if small else None
+
+    def _product(self, words_NE: Tensor) -> Tensor:
+        return torch.addmm(self._parts[2], words_NE, self._parts[1])
+
+    def __call__(self, token_N: Tensor) -> Tensor:
+        if self._gates_VG is not None:
+            return self._gates_VG.index_select(0, token_N)
+        return self._product(self._parts[0].index_select(0, token_N))
+
+
+class Int8Decoder:
+    """An `Lstm` ready for search in int8; see `protocol.Decoder`.
+
+    State: sentence = memory (B, S, H), keys (B, H, S), mask (B, 1, S); hypothesis =
+    [attentional state | output of each layer] (N, (1 + L) H) in uint8 and cells (N, L H).
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: Lstm) -> None:
+        """Quantise all weights; `model.compute_dtype` is that of attention and logits."""
+        steps = self._steps = activation_steps()
+        self._dtype = model.compute_dtype
+        self._width = model.config.width
+        self._layers = model.config.layers
+        self.vocab_size = model.output_weight_VD.shape[0]
+
+        def linear(weight_IO: Tensor, bias_O: Tensor | None = None) -> Int8Linear:
+            return Int8Linear(weight_IO.detach(), bias_O, steps)
+
+        self._src_gates = _WordGates(
+            model.src_embedding_VE, model.encoder_input[0], model.encoder_bias[0]
+        )
+        inputs = zip(list(model.encoder_input)[1:], list(model.encoder_bias)[1:], strict=True)
+        self._encoder_input = [linear(weight, bias) for weight, bias in inputs]
+        self._encoder_recurrent = [
+            [
+                functools.partial(self._direction, number, linear(weight_HG))
+                for number, weight_HG in enumerate(weight_DHG)
+            ]
+            for weight_DHG in model.encoder_recurrent
+        ]
+        self._attention = linear(model.attention_HH)
+        self._tgt_gates = _WordGates(
+            model.target_embedding_VE, model.decoder_input, model.decoder_bias[0]
+        )
+        biases = [None, *list(model.decoder_bias)[1:]]
+        self._decoder_recurrent = [
+            linear(weight, bias)
+            for weight, bias in zip(model.decoder_recurrent, biases, strict=True)
+        ]
+        self._feeding = model.config.input_feeding
+        self._combine = linear(model.combine)
+        self._output = linear(model.output_weight_VD.t(), model.output_bias_V)
+
+    # ------------------------------------------------------------------ encoder
+
+    @torch.inference_mode()
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        """Encode the sources; see `protocol.Decoder`."""
+        batch, steps = src_BS.shape
+        gates_SBG = self._src_gates(src_BS.t().reshape(-1)).view(steps, batch, -1)
+        h_SBH, h_last, c_last = encoder_layer(gates_SBG, length_B, self._encoder_recurrent[0])
+        outputs, cells = [h_last], [c_last]
+        layers = zip(self._encoder_input, self._encoder_recurrent[1:], strict=True)
+        for from_below, recurrent in layers:
+            x = quantize_bounded(h_SBH, self._steps).flatten(0, 1)
+            gates_SBG = from_below(x).view(steps, batch, -1)
+            h_SBH, h_last, c_last = encoder_layer(gates_SBG, length_B, recurrent)
+            outputs.append(h_last)
+            cells.append(c_last)
+        memory_BSH = h_SBH.transpose(0, 1).contiguous()
+        quantised = quantize_bounded(memory_BSH, self._steps).flatten(0, 1)
+        keys_BSH = self._attention(quantised, dtype=self._dtype).view(memory_BSH.shape)
+        sentence = (
+            memory_BSH.to(self._dtype),
+            keys_BSH.transpose(1, 2).contiguous(),
+            padding_mask(length_B, steps).unsqueeze(1),
+        )
+        first = torch.cat([torch.zeros_like(outputs[0]), *outputs], dim=1)
+        return State(sentence, (quantize_bounded(first, self._steps), torch.cat(cells, dim=1)))
+
+    def _direction(
+        self, number: int, recurrent: Int8Linear, gates_SBG: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return outputs and cells (S, B, H / D) of one direction from a zero state."""
+        gates_SBG = gates_SBG.split(recurrent.size, 2)[number].contiguous()
+        steps, batch, gates = gates_SBG.shape
+        h = gates_SBG.new_empty(steps, batch, gates // 4)
+        c = gates_SBG.new_zeros(steps + 1, batch, gates // 4)
+        tanh_c = torch.empty_like(c[0])
+        before = torch.full(h.shape[1:], zero_point(self._steps), dtype=torch.uint8)
+        for t in range(steps):
+            lstm_step_(recurrent(before, gates_SBG[t]), c[t], c[t + 1], tanh_c, h[t])
+            before = quantize_bounded(h[t], self._steps)
+        return h, c[1:]
+
+    # ------------------------------------------------------------------ decoder
+
+    @torch.inference_mode()
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance each hypothesis by one word; see `protocol.Decoder`."""
+        memory_BSH, keys_BHS, mask_B1S = state.sentence
+        outputs_before, cells_before = state.hypothesis
+        rows, width = len(token_N), self._width
+        outputs, cells = torch.empty_like(outputs_before), torch.empty_like(cells_before)
+        h, tanh_c = cells.new_empty(2, rows, width)
+        below = outputs_before[:, :width]  # the attentional state before, at first
+        for layer, recurrent in enumerate(self._decoder_recurrent):
+            own = slice(width * (layer + 1), width * (layer + 2))
+            if layer or self._feeding:
+                x = torch.cat([below, outputs_before[:, own]], 1)
+            else:
+                x = outputs_before[:, own].contiguous()
+            gates = recurrent(x) if layer else recurrent(x, self._tgt_gates(token_N))
+            cell = slice(width * layer, width * (layer + 1))
+            lstm_step_(gates, cells_before[:, cell], cells[:, cell], tanh_c, h)
+            outputs[:, own] = below = quantize_bounded(h, self._steps)
+        batch = memory_BSH.shape[0]
+        query = h.to(self._dtype).view(batch, rows // batch, width)
+        scores = torch.bmm(query, keys_BHS).float() + mask_B1S
+        context = torch.bmm(torch.softmax(scores, 2).to(self._dtype), memory_BSH)
+        context = quantize_bounded(context.view(rows, width), self._steps)
+        attentional = self._combine.squashed(torch.cat([context, below], 1))
+        outputs[:, :width] = attentional
+        logits = self._output(attentional, dtype=self._dtype)
+        return logits, State(state.sentence, (outputs, cells))

@@ -1,0 +1,26 @@
+"""The precision of matrix products: what the config asks for and what the hardware has."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal
+
+import torch
+
+
+def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
+    """Return the dtype of matrix products; `auto` takes bf16 where the hardware multiplies it."""
+    if precision == "fp32":
+        return torch.float32
+    if precision == "bf16" or has_bf16(device):
+        return torch.bfloat16
+    return torch.float32
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Say whether the device multiplies bf16 in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    with contextlib.suppress(AttributeError, RuntimeError):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False

@@ -1,0 +1,247 @@
+"""The results table: the paper's Table 1 with intervals, seeds, noise floor and significance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from seqkd.evaluation.results import Comparison, Measured, Results, RowResult, SearchResult
+from seqkd.report.tables import DELTA, PLUS_MINUS, Block, Column, Table, count, signed
+
+_NAMES = {
+    "baseline": "Baseline",
+    "word-kd": "Word-KD",
+    "seq-kd": "Seq-KD",
+    "seq-inter": "Seq-Inter",
+    "mbr": "MBR",
+    "js": "JS",
+}
+
+
+def method_name(method: str) -> str:
+    """Return how the paper writes a method: `seq-kd+seq-inter` is `Seq-KD+Seq-Inter`."""
+    parts = [_NAMES.get(part, part[:1].upper() + part[1:]) for part in method.split("+")]
+    return "+".join(parts)
+
+
+def row_name(result: RowResult) -> str:
+    """Return the method, and what was done to the finished model."""
+    name = method_name(result.row.method)
+    if result.row.pruned:
+        name += f", pruned {result.row.pruned}%"
+    return f"{name}, {result.row.format}" if result.row.format != "fp32" else name
+
+
+def results_tables(analyses: Sequence[Results], setting: str) -> list[Table]:
+    """Return one table for each analysis; the notes stand below the last.
+
+    Args:
+        analyses: test sets, each whole and without near duplicates.
+        setting: what was trained, on how much, by which commit.
+    """
+    tables = []
+    for place, results in enumerate(analyses):
+        last = place == len(analyses) - 1
+        tables.append(_table(results, setting, notes=_notes(analyses) if last else []))
+    return tables
+
+
+def _table(results: Results, setting: str, notes: Sequence[str]) -> Table:
+    config = results.config
+    part = "all sentences" if results.whole else "sentences with no near duplicate in training"
+    title = f"Results: {config.experiment}, {config.source}-{config.target}, {results.test_set}"
+    return Table(
+        title=f"{title}, {results.sentences:,} {'sentences' if results.whole else part}",
+        caption=[setting] if results.whole else [],
+        columns=list(_columns(results)),
+        blocks=list(_blocks(results)),
+        notes=notes,
+        records=[_record(results, row) for row in results.rows],
+        label=f"results-{results.test_set}{'' if results.whole else '-no-near-duplicate'}",
+    )
+
+
+def _seeded(results: Results) -> bool:
+    return any(len(row.row.seeds) > 1 for row in results.rows)
+
+
+def _aim(results: Results) -> RowResult | None:
+    """Return the row that others are to beat, if the config names one."""
+    model = next((row.row.against for row in results.rows if row.row.against), None)
+    return next((row for row in results.rows if row.row.model == model), None)
+
+
+def aim_name(results: Results) -> str:
+    """Return what the deltas are against, in words."""
+    aim = _aim(results)
+    return f"{row_name(aim)} of {aim.row.label}" if aim else "the Baseline of the same size"
+
+
+def gain(results: Results, result: SearchResult) -> Comparison | None:
+    """Return the comparison that is a row's delta: with the row to beat, else its baseline."""
+    return result.against if _aim(results) else result.baseline
+
+
+def _columns(results: Results) -> Iterator[Column]:
+    yield Column("model", "left")
+    for width in (1, results.config.beam):
+        yield Column(f"BLEU K={width}")
+        if _seeded(results):
+            yield Column("sd")
+        yield Column(DELTA)
+    yield Column(f"{DELTA} T")
+    if results.whole:
+        yield Column("PPL")
+        yield Column("p(t=y^)")
+
+
+def _blocks(results: Results) -> Iterator[Block]:
+    for architecture in dict.fromkeys(row.row.architecture for row in results.rows):
+        rows = [row for row in results.rows if row.row.architecture == architecture]
+        name = architecture[:1].upper() + architecture[1:]
+        title = f"{name} {rows[0].row.label} {count(rows[0].parameters)}"
+        yield Block(title, [_cells(results, row) for row in rows])
+
+
+def _cells(results: Results, row: RowResult) -> list[str]:
+    seeds = max(len(other.row.seeds) for other in results.rows)
+    own = len(row.row.seeds)
+    room = _room_for_stars(results)
+    cells = [row_name(row) + (f" [{own}]" if own != seeds else "")]
+    for search in results.searches:
+        result = row.searches[search]
+        cells.append(f"{result.bleu.spread.mean:.1f}{PLUS_MINUS}{result.bleu.margin:.1f}")
+        if _seeded(results):
+            cells.append(_sd(result.bleu))
+        cells.append(_delta(gain(results, result), room))
+    cells.append(_delta(row.searches[results.searches[1]].teacher, room))
+    if results.whole:
+        cells.append("" if row.perplexity is None else f"{row.perplexity:.1f}")
+        cells.append("" if row.mode_mean is None else percent(row.mode_mean))
+    return cells
+
+
+def _sd(measured: Measured) -> str:
+    return "n/a" if measured.spread.sd is None else f"{measured.spread.sd:.1f}"
+
+
+def _room_for_stars(results: Results) -> int:
+    compared = [
+        comparison
+        for row in results.rows
+        for result in row.searches.values()
+        for comparison in (result.baseline, result.teacher, result.against)
+        if comparison is not None
+    ]
+    return max((len(each.stars) for each in compared), default=0)
+
+
+def _delta(comparison: Comparison | None, room: int) -> str:
+    if comparison is None:
+        return "-"
+    text = signed(comparison.delta)
+    if comparison.standard_error is not None:
+        text += f"{PLUS_MINUS}{comparison.standard_error:.1f}"
+    return f"{text}{comparison.stars:<{room}}"  # stars have a place of their own: numbers align
+
+
+def percent(share: float) -> str:
+    """Return a share as percent with one digit, as the paper does."""
+    return "<0.1%" if 0 < share < 0.0005 else f"{100 * share:.1f}%"
+
+
+def _notes(analyses: Sequence[Results]) -> list[str]:
+    results = analyses[0]
+    beam = results.config.beam
+    tests = f"{_counts([each.comparisons for each in analyses])} comparisons of its table"
+    if results.aimed:
+        aimed = _counts([each.aimed for each in analyses])
+        tests = f"{aimed} comparisons of {DELTA} and, apart from them, for the other {tests}"
+    return [
+        f"BLEU: greedy (K=1) and beam search of {beam} (K={beam}); {PLUS_MINUS}: half the 95% "
+        f"interval over test sentences ({results.resamples:,} bootstrap resamples).",
+        f"{DELTA}: against {aim_name(results)}. {DELTA} T: K={beam} against its "
+        f"teacher's K={beam}. Beside each architecture: its parameters.",
+        "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
+        f"corrected after Holm for the {tests}.",
+        noise_note(results),
+        "PPL: perplexity a token on the references. p(t=y^): probability of the greedy output, "
+        "mean over sentences.",
+        *(f"signature: {signature}" for signature in results.signatures),
+    ]
+
+
+def _counts(numbers: Sequence[int]) -> str:
+    return " and ".join(dict.fromkeys(map(str, numbers)))
+
+
+def noise_note(results: Results) -> str:
+    """Return what the spread over seeds says, or that there is none."""
+    if not _seeded(results):
+        return (
+            "One seed each: the spread over seeds and the noise floor are n/a, so whether another "
+            "seed would show the same difference is not known, whatever its p."
+        )
+    seeds = max(len(row.row.seeds) for row in results.rows)
+    other = any(len(row.row.seeds) != seeds for row in results.rows)
+    greedy, beam = (results.noise[search] for search in results.searches)
+    floors = "; ".join(
+        f"{name} {floor.sd:.2f} (K=1) and {beam[name].sd:.2f} (K={results.config.beam}) BLEU, "
+        f"{floor.degrees} degrees of freedom"
+        for name, floor in greedy.items()
+    )
+    return (
+        f"{seeds} seeds{' ([n]: n instead)' if other else ''}: means; sd: over seeds. "
+        f"{PLUS_MINUS} after {DELTA}: its standard error by seeds alone (noise floor, from the sd "
+        f"of one training pooled by architecture: {floors}). Stars in brackets: {DELTA} is below "
+        "twice that, so other seeds may not show it."
+    )
+
+
+def _record(results: Results, result: RowResult) -> dict[str, object]:
+    """Return one line of the CSV: all numbers, not rounded."""
+    row = result.row
+    record: dict[str, object] = {
+        "experiment": results.config.experiment,
+        "test_set": results.test_set,
+        "sentences": results.sentences,
+        "subset": "all" if results.whole else "no-near-duplicate",
+        "architecture": row.architecture,
+        "label": row.label,
+        "method": row.method,
+        "model": row.model,
+        "pruned": row.pruned,
+        "format": row.format,
+        "seeds": " ".join(map(str, row.seeds)),
+        "parameters": result.parameters,
+        "nonzero_parameters": result.nonzero_parameters,
+        "file_bytes": result.file_bytes,
+    }
+    for search in results.searches:
+        record |= _search_record(search.replace("-", "_"), result, search)
+    if results.whole:
+        record |= {
+            "perplexity": result.perplexity,
+            "mode_probability_mean": result.mode_mean,
+            "mode_probability_median": result.mode_median,
+        }
+    record["signatures"] = " ; ".join(results.signatures)
+    return record
+
+
+def _search_record(prefix: str, result: RowResult, search: str) -> dict[str, object]:
+    scores = result.searches[search]
+    record: dict[str, object] = {f"{prefix}_length_ratio": scores.length_ratio}
+    for name, measured in (("bleu", scores.bleu), ("chrf", scores.chrf)):
+        record[f"{prefix}_{name}"] = measured.spread.mean
+        record[f"{prefix}_{name}_sd"] = measured.spread.sd
+        record[f"{prefix}_{name}_low"] = measured.low
+        record[f"{prefix}_{name}_high"] = measured.high
+    roles = {"baseline": scores.baseline, "teacher": scores.teacher, "aim": scores.against}
+    for role, compared in roles.items():
+        start = f"{prefix}_vs_{role}"
+        record[f"{start}_delta"] = compared.delta if compared else None
+        record[f"{start}_standard_error"] = compared.standard_error if compared else None
+        record[f"{start}_p_bootstrap"] = compared.p_bootstrap if compared else None
+        record[f"{start}_p_randomisation"] = compared.p_randomisation if compared else None
+        record[f"{start}_p_corrected"] = compared.p_corrected if compared else None
+    return record

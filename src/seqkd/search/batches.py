@@ -1,0 +1,96 @@
+"""Turning sources into translations with any `Decoder`: greedy and beam search, and sampling.
+
+Search never asks which model it drives. Scores are natural logarithms of the model's own
+probabilities, `eos` included, always in float32, without length normalisation unless asked
+(Kim & Rush 2016 use none). Rules that hold everywhere:
+
+- **Candidates.** A step extends each live hypothesis by every word and keeps the best. PAD and BOS
+  are never chosen; they stay in the normalisation, so that a search score equals the score of
+  the same words under teacher forcing. An `eos` ends a hypothesis if it is among the `beam` best
+  candidates of its sentence; the beam is then refilled with the best that go on.
+- **Length limit.** The last permitted word is `eos`, so that every hypothesis is a whole
+  sentence with its true probability and none has to be dropped.
+- **Ties** go to the hypothesis of higher rank, then to the lower word id; between ended
+  hypotheses to the one that ended first. They are common where logits are bfloat16.
+- **Memory.** A batch holds at most `SearchConfig.budget` source positions times live hypotheses,
+  and the model's logits of one step, at most an eighth of that in rows of V; nothing of a sentence
+  is tiled over its beam, and the float32 copy of logits is a few rows on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from seqkd.models.protocol import Decoder
+from seqkd.search.beam import beam_search
+from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.logits import even_size, not_finite
+from seqkd.search.rollout import greedy_search, sample_search
+from seqkd.vocabulary.specials import PAD
+
+# Source positions that a sentence counts at least in a batch: bounds the rows of short ones.
+_MIN_POSITIONS = 8
+
+
+def translate_ids(
+    decoder: Decoder,
+    sources: Sequence[Sequence[int]],
+    config: SearchConfig,
+    device: torch.device | str = "cpu",
+    *,
+    on_progress: Callable[[int], None] | None = None,
+    first_id: int = 0,
+) -> list[list[Hypothesis]]:
+    """Translate sources of any length and order, in batches of similar length.
+
+    Args:
+        decoder: the model made ready for search.
+        sources: word ids of each source, as the model was trained to see them. An empty source
+            has the empty translation, with log-probability 0, and never reaches the model.
+        config: how to search; its `budget` bounds each batch.
+        device: where the model lives.
+        on_progress: called with the number of sources just translated.
+        first_id: id of the first source; matters to sampling only.
+
+    Returns:
+        For each source, in the order given, its hypotheses, best first; at least one.
+
+    Raises:
+        SeqkdError: if the model's logits are not numbers.
+    """
+    results = [[Hypothesis((), 0.0)] for _ in sources]
+    budget = config.budget(torch.device(device).type)
+    for batch in _batches([len(source) for source in sources], config.rows, budget):
+        length_B = torch.tensor([len(sources[i]) for i in batch])
+        src_BS = torch.full((len(batch), int(length_B[0])), PAD)
+        for row, i in enumerate(batch):
+            src_BS[row, : len(sources[i])] = torch.tensor(sources[i])
+        src_BS, length_B = src_BS.to(device), length_B.to(device)
+        if config.sampling:
+            found = sample_search(decoder, src_BS, length_B, config, [first_id + i for i in batch])
+        elif config.beam == 1:
+            found = [[best] for best in greedy_search(decoder, src_BS, length_B, config)]
+        else:
+            found = beam_search(decoder, src_BS, length_B, config)
+        for i, hypotheses in zip(batch, found, strict=True):
+            if not hypotheses or (config.log_probs and math.isnan(hypotheses[0].log_prob)):
+                raise not_finite()
+            results[i] = hypotheses
+        if on_progress:
+            on_progress(len(batch))
+    if on_progress:
+        on_progress(sum(not source for source in sources))
+    return results
+
+
+def _batches(lengths: Sequence[int], rows: int, budget: int) -> Iterator[list[int]]:
+    """Yield indices of non-empty sources, longest first, in batches within the budget."""
+    order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
+    while order:
+        positions = max(lengths[order[0]], _MIN_POSITIONS)
+        size = even_size(max(1, budget // (positions * rows)))
+        yield order[:size]
+        order = order[size:]

@@ -1,0 +1,54 @@
+"""What training measures on dev: perplexity of the references and BLEU of greedy translations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import sacrebleu
+import torch
+
+from seqkd.models.build import Model
+from seqkd.search.batches import translate_ids
+from seqkd.search.config import SearchConfig
+from seqkd.training.batching import Ints, ParallelTokens, batches_of, plan_batches
+from seqkd.training.losses import projected_loss
+from seqkd.vocabulary.tokens import source_rows
+from seqkd.vocabulary.vocabulary import Vocabulary
+
+_BATCH_TOKENS = 4096
+
+
+@torch.no_grad()
+def perplexity(model: Model, data: ParallelTokens, device: torch.device) -> float:
+    """Return exp(NLL / target tokens, `eos` included) under teacher forcing.
+
+    Source: Kim & Rush (2016), Table 1; `eval` of their `train.lua`.
+    """
+    model.eval()
+    everything: Ints = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
+    plan = plan_batches(data, everything, sentences=0, tokens=_BATCH_TOKENS, seed=0, epoch=0)
+    nll, tokens = 0.0, 0
+    for cpu_batch in batches_of(data, plan):
+        batch = cpu_batch.to(device)
+        hidden = model.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
+        rows = batch.real_positions(hidden)
+        losses = projected_loss(rows, model.output_weight_VD, model.output_bias_V, batch.target_N)
+        nll += float(losses.nll)
+        tokens += len(batch.position_N)
+    return math.exp(min(nll / max(tokens, 1), 700.0))
+
+
+def greedy_bleu(
+    model: Model,
+    data: ParallelTokens,
+    references: list[str],
+    vocabulary: Vocabulary,
+    device: torch.device,
+) -> float:
+    """Return sacreBLEU of greedy translations of the data's source side, 0 to 100."""
+    sources = source_rows(data.src[k] for k in range(len(data.src)))
+    config = SearchConfig(beam=1, log_probs=False, length_cap=100)
+    found = translate_ids(model.decoder(), sources, config, device)
+    hypotheses = vocabulary.decode([best[0].tokens for best in found])
+    return float(sacrebleu.corpus_bleu(hypotheses, [references]).score)

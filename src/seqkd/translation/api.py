@@ -1,0 +1,247 @@
+"""Translating lines of text with a finished model: what `seqkd.load` returns.
+
+    model = seqkd.load("exported/")
+    model.translate(["Das Licht ist an."])
+
+Any line may be given: empty, of any length, with any characters, even bytes that are not UTF-8.
+Each has exactly one translation, in its place; a `Note` says what was replaced or cut.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from seqkd.errors import SeqkdError
+from seqkd.machine.runtime import set_up
+from seqkd.model_files.model_file import ModelInfo
+from seqkd.search.config import SearchConfig
+from seqkd.text import has_removed_characters, normalise
+from seqkd.translation.engine import MAX_SOURCE, load_translator
+from seqkd.vocabulary.tokens import source_rows
+
+MODEL_NAMES = ("model.safetensors", "model.safetensors.zst")
+"""What a model file is called in an exported folder."""
+CHUNK_LINES = 2000  # held, sorted by length and translated together: bounds memory and delay
+_CHUNK_CHARACTERS = 1 << 20
+# Characters or bytes of a line that are looked at: far more than the model takes, and few enough
+# that a file without line feeds does no harm.
+_LONGEST_LINE = 400 * MAX_SOURCE
+
+
+Line = TypeVar("Line", bound=str | bytes)
+
+
+class Translation(NamedTuple):
+    """One translation and its natural log-probability, `eos` included."""
+
+    text: str
+    log_prob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was done to a line before it was translated."""
+
+    line: int
+    """Position of the line, from 1."""
+    text: str
+    """Such as `cut: 912 tokens, of which the first 250 are translated`."""
+
+
+class Translator:
+    """A loaded model. Make it with `load`."""
+
+    def __init__(
+        self, path: Path, device: str, threads: int, precision: Literal["auto", "fp32", "bf16"]
+    ) -> None:
+        self._core = load_translator([path], set_up(threads, device), precision)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model file says of itself."""
+        return self._core.models[0].info
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self._core.models[0].model.parameters())
+
+    def translate(
+        self, lines: Sequence[str | bytes], *, beam: int = 5, length_penalty: float = 0.0
+    ) -> list[str]:
+        """Return the best translation of each line; of an empty line, an empty one.
+
+        Args:
+            lines: sources, one sentence each.
+            beam: width of the beam search; 1 is greedy.
+            length_penalty: strength of length normalisation (Wu et al. 2016); 0 for none.
+        """
+        found = self.stream(lines, beam=beam, length_penalty=length_penalty)
+        return [translations[0].text for translations in found]
+
+    def n_best(
+        self,
+        lines: Sequence[str | bytes],
+        *,
+        beam: int = 5,
+        n_best: int = 5,
+        length_penalty: float = 0.0,
+    ) -> list[list[Translation]]:
+        """Return the `n_best` best translations of each line, best first, with scores."""
+        return list(self.stream(lines, beam=beam, n_best=n_best, length_penalty=length_penalty))
+
+    def stream(
+        self,
+        lines: Iterable[str | bytes],
+        *,
+        beam: int = 5,
+        n_best: int = 1,
+        length_penalty: float = 0.0,
+        notify: Callable[[Note], None] | None = None,
+    ) -> Iterator[list[Translation]]:
+        """Yield the translations of each line in order, reading ahead a bounded number of lines.
+
+        Args:
+            lines: sources; read until a chunk is full.
+            beam: width of the beam search; 1 is greedy.
+            n_best: translations of each line, at most `beam`; a line may have fewer.
+            length_penalty: strength of length normalisation.
+            notify: told of each line that was replaced or cut.
+
+        Raises:
+            SeqkdError: if the search is asked for what cannot be.
+        """
+        config = SearchConfig(beam=beam, n_best=n_best, length_penalty=length_penalty)
+        first = 1
+        for chunk in chunks(lines):
+            yield from self.translate_chunk(chunk, config, first, notify)
+            first += len(chunk)
+
+    def translate_chunk(
+        self,
+        chunk: Sequence[str | bytes],
+        config: SearchConfig,
+        first: int,
+        notify: Callable[[Note], None] | None = None,
+    ) -> list[list[Translation]]:
+        """Translate lines together; the first of them is line number `first`."""
+        sources = self._encode(chunk, first, notify)
+        found = self._core.translate(sources, config)
+        flat = [hypothesis for hypotheses in found for hypothesis in hypotheses]
+        # A line feed in a translation would shift all lines after it.
+        texts = iter([" ".join(text.splitlines()) for text in self._core.text(flat)])
+        return [[Translation(next(texts), h.log_prob) for h in hypotheses] for hypotheses in found]
+
+    def _encode(
+        self, chunk: Sequence[str | bytes], first: int, notify: Callable[[Note], None] | None
+    ) -> list[list[int]]:
+        """Return the ids of each line as the model reads them; empty for an empty line."""
+        cleaned, notes = [], []
+        for number, line in enumerate(chunk, first):
+            text, found = clean_line(line)
+            cleaned.append(text)
+            notes += [Note(number, note) for note in found]
+        ids = self._core.src_vocab.encode(cleaned)
+        for number, tokens in enumerate(ids, first):
+            if len(tokens) > MAX_SOURCE:
+                notes.append(
+                    Note(
+                        number,
+                        f"cut: {len(tokens)} tokens, of which the first {MAX_SOURCE} are "
+                        "translated",
+                    )
+                )
+        if notify is not None:
+            for note in sorted(notes, key=lambda n: n.line):
+                notify(note)
+        return source_rows([tokens[:MAX_SOURCE] for tokens in ids])
+
+
+def clean_line(line: str | bytes) -> tuple[str, list[str]]:
+    """Return a line in normal form, and what was done to it that its author should know.
+
+    White space and Unicode's normal form are no news; bytes and characters that go are.
+    """
+    notes = []
+    whole = len(line) <= _LONGEST_LINE
+    if not whole:
+        unit = "bytes" if isinstance(line, bytes) else "characters"
+        notes.append(
+            f"cut: {len(line)} {unit} or more, of which the first {_LONGEST_LINE} are read"
+        )
+    if isinstance(line, bytes):
+        text, invalid = _decoded(line[:_LONGEST_LINE], whole)
+        notes += [invalid] if invalid else []
+    else:
+        text = line[:_LONGEST_LINE]
+    if has_removed_characters(text.removeprefix("\ufeff")):
+        notes.append("replaced: control or invisible characters")
+    return normalise(text), notes
+
+
+def _decoded(line: bytes, whole: bool) -> tuple[str, str]:
+    """Return text, and what was wrong with the bytes; a cut line may end in half a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")
+    try:
+        return decoder().decode(line, whole), ""
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
+        return decoder("replace").decode(line, whole), f"replaced: not UTF-8 ({found})"
+
+
+def chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Yield lines in groups that are translated together, bounded in lines and characters."""
+    chunk: list[Line] = []
+    size = 0
+    for line in lines:
+        chunk.append(line)
+        size += len(line)
+        if len(chunk) == CHUNK_LINES or size >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    threads: int = 1,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+) -> Translator:
+    """Load an exported folder or a model file.
+
+    Args:
+        path: a folder that `seqkd export` wrote, or a model file.
+        device: cpu, cuda, or auto for a GPU where there is one.
+        threads: of PyTorch in this process. Small models gain nothing from a second one; to use
+            more cores, run more processes.
+        precision: of matrix products; auto is bf16 where the hardware has it. A model stored in
+            int8 computes in int8 on a CPU.
+
+    Raises:
+        SeqkdError: if there is no model, or it is damaged.
+    """
+    return Translator(find_model(path), device, threads, precision)
+
+
+def find_model(path: str | Path) -> Path:
+    """Return the model file of an exported folder, or `path` itself if it is a file.
+
+    Raises:
+        SeqkdError: if there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for name in MODEL_NAMES:
+            if (path / name).is_file():
+                return path / name
+        raise SeqkdError(f"{path}: no {MODEL_NAMES[0]} in this folder; was it made by export?")
+    if not path.exists():
+        raise SeqkdError(f"no such folder or model file: {path}")
+    return path

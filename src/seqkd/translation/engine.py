@@ -1,0 +1,117 @@
+"""From lines of text to translations, with a model file: normalise, encode, search, decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from seqkd.model_files.decoders import decoder_of
+from seqkd.model_files.model_file import LoadedModel, load_ensemble
+from seqkd.models.kernels import compiled
+from seqkd.models.precision import compute_dtype
+from seqkd.models.protocol import Decoder
+from seqkd.search.batches import translate_ids
+from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.ensemble import Ensemble
+from seqkd.text import normalise
+from seqkd.translation.nbest import Scored
+from seqkd.vocabulary.tokens import source_rows
+from seqkd.vocabulary.vocabulary import Vocabulary
+
+MAX_SOURCE = 250
+"""Tokens of a source that the model sees at most; what is longer is cut, and counted."""
+
+
+@dataclass(frozen=True)
+class Translator:
+    """One model, or an ensemble, ready to translate.
+
+    Attributes:
+        models: what was loaded.
+        decoder: the models made ready for search.
+        device: where they live.
+        precision: of matrix products, such as `bfloat16`.
+    """
+
+    models: tuple[LoadedModel, ...]
+    decoder: Decoder
+    device: torch.device
+    precision: str
+
+    @property
+    def arithmetic(self) -> str:
+        """What decides the last digits of scores."""
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return f"{self.precision}, {compiled.name(dtype, self.device)}"
+
+    @property
+    def src_vocab(self) -> Vocabulary:
+        """The source vocabulary."""
+        return self.models[0].src_vocab
+
+    @property
+    def tgt_vocab(self) -> Vocabulary:
+        """The target vocabulary."""
+        return self.models[0].tgt_vocab
+
+    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
+        """Return the word ids of source lines as the model reads them, and how many were cut.
+
+        An empty line, or one of white space, stays empty.
+        """
+        encoded = self.src_vocab.encode([normalise(line) for line in lines])
+        cut = sum(len(ids) > MAX_SOURCE for ids in encoded)
+        return source_rows([ids[:MAX_SOURCE] for ids in encoded]), cut
+
+    def translate(
+        self,
+        sources: Sequence[Sequence[int]],
+        config: SearchConfig,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+        first_id: int = 0,
+    ) -> list[list[Hypothesis]]:
+        """Translate encoded sources; see `search.translate_ids`."""
+        return translate_ids(
+            self.decoder, sources, config, self.device, on_progress=on_progress, first_id=first_id
+        )
+
+    def text(self, hypotheses: Sequence[Hypothesis]) -> list[str]:
+        """Return hypotheses as plain text."""
+        return self.tgt_vocab.decode([hypothesis.tokens for hypothesis in hypotheses])
+
+    def scored(self, hypotheses: Sequence[Hypothesis]) -> list[Scored]:
+        """Return hypotheses as they stand in an n-best list."""
+        texts = self.text(hypotheses)
+        return [
+            Scored(hypothesis.log_prob, text, hypothesis.tokens)
+            for hypothesis, text in zip(hypotheses, texts, strict=True)
+        ]
+
+
+def load_translator(
+    paths: Sequence[Path],
+    device: torch.device,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+) -> Translator:
+    """Load a model file, or several as an ensemble.
+
+    Args:
+        paths: model files, stored in any way.
+        device: where they are to live.
+        precision: of matrix products; a model stored in int8 keeps that on a CPU.
+
+    Raises:
+        SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
+    """
+    models = load_ensemble(paths, device)
+    dtype = compute_dtype(precision, device)
+    for loaded in models:
+        loaded.model.compute_dtype = dtype
+    decoders = [decoder_of(loaded) for loaded in models]
+    decoder = decoders[0] if len(decoders) == 1 else Ensemble(decoders)
+    return Translator(models, decoder, device, str(dtype).removeprefix("torch."))

@@ -1,0 +1,158 @@
+"""Measuring how fast a model translates text, as a user would have it: lines in, lines out.
+
+Everything from text to text counts: words to ids, search, ids to words; loading does not. One
+sentence at a time is how a reader waits for an answer, and how the paper measured CPUs; many lines
+together, in search's own batches, are how `seqkd translate` takes a file. Each setting is warmed
+up, then measured several times.
+
+Source: Kim & Rush (2016), Table 2.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seqkd.search.config import SearchConfig
+from seqkd.translation.engine import Translator, load_translator
+
+_ENOUGH_S = 20.0  # of measuring one setting; then no repeat is begun beyond the first three
+_FEWEST_REPEATS = 3
+_UNITS = ("words_per_second", "sentences_per_second")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """How translation is run while it is measured."""
+
+    device: str
+    """cpu or cuda."""
+    threads: int
+    beam: int
+    """1 is greedy search."""
+    batch: int
+    """Lines given to search together, which forms its own batches."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """Median and range of repeats."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """Speed of one model under one setting."""
+
+    device: str
+    threads: int
+    beam: int
+    batch: int
+    search: str
+    """greedy or beam-K."""
+    precision: str
+    """Of matrix products: int8, bfloat16 or float32."""
+    sentences: int
+    words: int
+    """Source words, cut at white space."""
+    repeats: int
+    words_per_second: Spread
+    sentences_per_second: Spread
+
+
+class Stopwatch:
+    """Measures one model.
+
+    One sentence at a time, fp32 is faster than bf16 on a CPU (rows are few, and small calls of
+    oneDNN are dear: 1.3 times for 2x256, 1.6 for 2x64), so that setting takes fp32; batches take
+    what the hardware has. A model stored in int8 takes int8 for both.
+    """
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        """Load the model.
+
+        Args:
+            path: model file.
+            device: where it runs.
+        """
+        self._device = device
+        self._batched = load_translator([path], device)
+        on_cpu = device.type == "cpu"
+        self._single = load_translator([path], device, "fp32") if on_cpu else self._batched
+        self.info = self._batched.models[0].info
+
+    def measure(self, lines: Sequence[str], setting: Setting, repeats: int) -> Measurement:
+        """Translate `lines` again and again, and return how fast that was.
+
+        Args:
+            lines: source sentences.
+            setting: threads, search and batch; its device must be this one.
+            repeats: after the warm-up; fewer, but at least three, if that takes long.
+        """
+        torch.set_num_threads(setting.threads)
+        translator = self._single if setting.batch == 1 else self._batched
+        config = SearchConfig(beam=setting.beam, log_probs=setting.beam > 1)
+        batches = list(_batches(lines, setting.batch))
+        _translate(translator, batches[: max(1, len(batches) // 4)], config)
+        seconds: list[float] = []
+        while len(seconds) < repeats:
+            if sum(seconds) > _ENOUGH_S and len(seconds) >= _FEWEST_REPEATS:
+                break
+            start = time.perf_counter()
+            _translate(translator, batches, config)
+            seconds.append(time.perf_counter() - start)
+        words = sum(len(line.split()) for line in lines)
+        return Measurement(
+            device=setting.device,
+            threads=setting.threads,
+            beam=setting.beam,
+            batch=setting.batch,
+            search="greedy" if setting.beam == 1 else f"beam-{setting.beam}",
+            precision=self._precision(translator),
+            sentences=len(lines),
+            words=words,
+            repeats=len(seconds),
+            words_per_second=_spread(words, seconds),
+            sentences_per_second=_spread(len(lines), seconds),
+        )
+
+    def _precision(self, translator: Translator) -> str:
+        int8 = self.info.storage.endswith("int8") and self._device.type == "cpu"
+        return "int8" if int8 else translator.precision
+
+
+def _batches(lines: Sequence[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(lines), size):
+        yield list(lines[start : start + size])
+
+
+def _translate(translator: Translator, batches: Sequence[list[str]], config: SearchConfig) -> None:
+    for batch in batches:
+        sources, _ = translator.encode(batch)
+        found = translator.translate(sources, config)
+        translator.text([hypotheses[0] for hypotheses in found])
+
+
+def _spread(count: int, seconds: Sequence[float]) -> Spread:
+    rates = [count / each for each in seconds]
+    return Spread(
+        median=round(statistics.median(rates), 2),
+        low=round(min(rates), 2),
+        high=round(max(rates), 2),
+    )
+
+
+def sample(lines: Sequence[str], size: int) -> list[str]:
+    """Return `size` lines spread evenly over all that are not empty."""
+    full = [line for line in lines if line.strip()]
+    if len(full) <= size:
+        return full
+    return [full[i * len(full) // size] for i in range(size)]

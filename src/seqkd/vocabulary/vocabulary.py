@@ -1,0 +1,330 @@
+"""Vocabularies: text to ids and back, and how each kind is made.
+
+Two kinds behind one protocol: subwords of sentencepiece (unigram or BPE), and the paper's list of
+the most frequent words with `<unk>` for the rest. A vocabulary is one file, told by its content.
+
+Source: Kim & Rush (2016), sec. 4.1 (50,000 words a side); Kudo (2018) and Sennrich et al. (2016).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from seqkd import files
+from seqkd.config.vocab import VocabConfig
+from seqkd.errors import SeqkdError
+from seqkd.vocabulary.word_tokenizer import UNKNOWN, Tokenizer, detokenise_words, tokenise_words
+
+SPECIALS = ("<pad>", UNKNOWN, "<s>", "</s>")
+"""Tokens 0 to 3 of every vocabulary."""
+_WORD_HEADER = "# seqkd word vocabulary, tokenizer "
+# Characters that subwords are learned from, at most: more change little, and sentencepiece takes 20
+# bytes for each.
+_TRAINING_CHARACTERS = 50_000_000
+_LONGEST_LINE_BYTES = 1 << 16
+# What an unknown subword is written as: one character that is itself unknown, so that text with it
+# is read back the same.
+_UNKNOWN_SURFACE = "\u2047"
+
+
+class Vocabulary(Protocol):
+    """The tokens of one side."""
+
+    @property
+    def size(self) -> int:
+        """Number of tokens, the four special ones included."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 of `serialise()`, in hexadecimal: equal digests, equal ids."""
+        ...
+
+    def serialise(self) -> bytes:
+        """Return the content of the vocabulary's file."""
+        ...
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each line, without sentence marks."""
+        ...
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return each sentence as plain text; `<pad>`, `<s>` and `</s>` leave nothing."""
+        ...
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the tokens themselves, as they are written in the vocabulary."""
+        ...
+
+
+class SubwordVocabulary:
+    """Subwords of a sentencepiece model."""
+
+    def __init__(self, proto: bytes) -> None:
+        """Load a model.
+
+        Args:
+            proto: the bytes of a sentencepiece model file.
+
+        Raises:
+            SeqkdError: if they are none, or its special tokens are not 0 to 3 as ours.
+        """
+        from sentencepiece import SentencePieceProcessor
+
+        if not proto:
+            raise SeqkdError("an empty file is no vocabulary")
+        try:
+            self._model = SentencePieceProcessor(model_proto=proto)
+        except RuntimeError:
+            raise SeqkdError("neither a word list of seqkd nor a sentencepiece model") from None
+        self._proto = proto
+        model = self._model
+        specials = (model.pad_id(), model.unk_id(), model.bos_id(), model.eos_id())
+        if specials != (0, 1, 2, 3):
+            raise SeqkdError(
+                f"this sentencepiece model numbers pad, unk, bos, eos as {specials}, expected "
+                f"(0, 1, 2, 3); train it with --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of subwords, the four special ones included."""
+        return int(self._model.get_piece_size())
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the model file."""
+        return hashlib.sha256(self._proto).hexdigest()
+
+    def serialise(self) -> bytes:
+        """Return the sentencepiece model file."""
+        return self._proto
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each line."""
+        # One thread: the steps say how many threads they use, and this is no bottleneck.
+        ids: list[list[int]] = self._model.encode(list(lines), num_threads=1)
+        return ids
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return each sentence as plain text; an unknown subword as U+2047."""
+        # sentencepiece takes an empty batch for an empty sentence.
+        lines: list[str] = self._model.decode([list(x) for x in ids], num_threads=1) if ids else []
+        return lines
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the subwords; U+2581 stands for a space."""
+        return [self._model.id_to_piece(int(number)) for number in ids]
+
+    @property
+    def is_unigram(self) -> bool:
+        """Whether words have several ways to be cut, each with its probability; else BPE."""
+        try:
+            self._model.nbest_encode_as_ids("a", 1)
+        except RuntimeError:
+            return False
+        return True
+
+    def scores(self) -> dict[str, tuple[int, float]]:
+        """Return id and score of each subword; of BPE, merges with higher ones come first."""
+        model = self._model
+        return {
+            model.id_to_piece(number): (number, model.get_score(number))
+            for number in range(len(SPECIALS), self.size)
+        }
+
+    def ways(self, word: str, most: int) -> list[tuple[list[int], float]]:
+        """Return the most probable ways to cut a word of a unigram model, and their scores.
+
+        A score is the logarithm of the probability, but for a constant where characters are
+        unknown.
+        """
+        score = self._model.get_score
+        found = self._model.nbest_encode_as_ids(word, most)
+        return [(ids, sum(map(score, ids))) for ids in found]
+
+
+class WordVocabulary:
+    """The most frequent words; all others are `<unk>`.
+
+    `<unk>` in a text is the token itself, so a model's `<unk>` survives being written and read.
+    """
+
+    def __init__(self, words: Sequence[str], tokenizer: Tokenizer) -> None:
+        """Number the words after the four special tokens.
+
+        Args:
+            words: without the special ones, most frequent first.
+            tokenizer: how text is cut into words.
+        """
+        self._words = (*SPECIALS, *words)
+        self._tokenizer = tokenizer
+        self._ids = {word: number for number, word in enumerate(self._words)}
+        # Only <unk> means something in a text; the others would cut sentences short.
+        self._unknown = self._ids[UNKNOWN]
+        for special in SPECIALS:
+            if special != UNKNOWN:
+                del self._ids[special]
+        if len(self._ids) != len(self._words) - 3:
+            raise SeqkdError("a word stands twice in the list")
+
+    @property
+    def size(self) -> int:
+        """Number of words, the four special tokens included."""
+        return len(self._words)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the file."""
+        return hashlib.sha256(self.serialise()).hexdigest()
+
+    def serialise(self) -> bytes:
+        """Return a header line and one token a line."""
+        lines = (_WORD_HEADER + self._tokenizer, *self._words)
+        return "".join(f"{line}\n" for line in lines).encode("utf-8")
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each line's words."""
+        ids, unknown, tokenizer = self._ids, self._unknown, self._tokenizer
+        return [[ids.get(x, unknown) for x in tokenise_words(line, tokenizer)] for line in lines]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return each sentence as plain text, `<unk>` where a word is unknown."""
+        silent = {number for number, word in enumerate(SPECIALS) if word != UNKNOWN}
+        return [
+            detokenise_words([self._words[i] for i in x if i not in silent], self._tokenizer)
+            for x in ids
+        ]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the words."""
+        return [self._words[number] for number in ids]
+
+
+def load_vocabulary(path: str | Path) -> Vocabulary:
+    """Read a vocabulary file of either kind.
+
+    Raises:
+        SeqkdError: if the file is missing or no vocabulary.
+    """
+    with files.open_bytes(path) as file:
+        content = file.read()
+    try:
+        return parse_vocabulary(content)
+    except SeqkdError as error:
+        raise SeqkdError(f"{path}: not a vocabulary: {error}") from None
+
+
+def parse_vocabulary(content: bytes) -> Vocabulary:
+    """Build the vocabulary that `serialise` wrote.
+
+    Raises:
+        SeqkdError: if the bytes are no vocabulary.
+    """
+    if not content.startswith(_WORD_HEADER.encode()):
+        return SubwordVocabulary(content)
+    try:
+        header, *words = content.decode("utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise SeqkdError(f"word list is not UTF-8 (byte {error.start})") from None
+    tokenizer = header.removeprefix(_WORD_HEADER)
+    if tuple(words[: len(SPECIALS)]) != SPECIALS:
+        raise SeqkdError(f"word list must begin with {' '.join(SPECIALS)}")
+    match tokenizer:
+        case "simple" | "whitespace":
+            return WordVocabulary(words[len(SPECIALS) :], tokenizer)
+    raise SeqkdError(f"word list for an unknown tokenizer '{tokenizer}'")
+
+
+def train_vocabulary(lines: Iterable[str], config: VocabConfig) -> Vocabulary:
+    """Learn a vocabulary from text; the same text and config give the same bytes.
+
+    Args:
+        lines: training text of one side, or of both for a joint vocabulary.
+        config: kind and size.
+
+    Raises:
+        SeqkdError: if the text does not support the size.
+    """
+    if config.kind == "word":
+        return _train_words(lines, config)
+    return _train_subwords(lines, config)
+
+
+def _train_words(lines: Iterable[str], config: VocabConfig) -> WordVocabulary:
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(tokenise_words(line, config.tokenizer))
+    for special in SPECIALS:
+        counts.pop(special, None)
+    if len(counts) < config.size:
+        raise SeqkdError(
+            f"vocab.size is {config.size}, but the training text has only {len(counts)} different "
+            f"words; set vocab.size to {len(counts)} or less"
+        )
+    # Equal counts in the order of their code points, whatever order the text has.
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return WordVocabulary([word for word, _ in ranked[: config.size]], config.tokenizer)
+
+
+def _train_subwords(lines: Iterable[str], config: VocabConfig) -> SubwordVocabulary:
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            # An iterator and not a file: the model would carry the file's name.
+            sentence_iterator=iter(thin(lines, _TRAINING_CHARACTERS)),
+            model_writer=model,
+            model_type=config.kind,
+            vocab_size=config.size,
+            character_coverage=config.character_coverage,
+            normalization_rule_name="identity",  # `text.normalise` did it, for all kinds alike
+            max_sentence_length=_LONGEST_LINE_BYTES,
+            num_threads=1,  # sums in another order would give other scores
+            pad_id=0,
+            unk_id=1,
+            bos_id=2,
+            eos_id=3,
+            unk_surface=_UNKNOWN_SURFACE,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise SeqkdError(_explain(str(error), config)) from None
+    return SubwordVocabulary(model.getvalue())
+
+
+def thin(lines: Iterable[str], most: int) -> list[str]:
+    """Return evenly spaced lines of at most `most` characters: all, every 2nd, every 4th..."""
+    kept: list[str] = []
+    step, size = 1, 0
+    for number, line in enumerate(lines):
+        if number % step == 0:
+            kept.append(line)
+            size += len(line)
+            while size > most and len(kept) > 1:
+                kept = kept[::2]
+                size = sum(map(len, kept))
+                step *= 2
+    return kept
+
+
+def _explain(error: str, config: VocabConfig) -> str:
+    """Return sentencepiece's reason as one readable line."""
+    if found := re.search(r"Please set it to a value <= (\d+)", error):
+        return (
+            f"vocab.size is {config.size}, but the training text supports at most {found[1]} "
+            f"subwords ({config.kind}); set vocab.size to {found[1]} or less"
+        )
+    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
+        return (
+            f"vocab.size is {config.size}, but the single characters of the text alone need "
+            f"{found[1]}; raise vocab.size, or lower vocab.character_coverage"
+        )
+    return f"sentencepiece could not learn a vocabulary: {' '.join(error.split())[:300]}"

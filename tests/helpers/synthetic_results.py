@@ -1,0 +1,339 @@
+"""A results folder of invented numbers and sentences, for the tests of tables, figures and report.
+
+Translations are the references with words replaced at a rate that belongs to the model, so the
+scores differ as the paper's do. The words are made up of syllables: no text of any corpus.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import yaml
+import zstandard
+
+from seqkd.config.schema import to_dict
+from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.evaluation.significance import bleu_metric, chrf_metric, corpus_scores
+
+TEACHER = "lstm-2x256.nll"
+STUDENT = "lstm-2x64"
+FROM = ".from-lstm-2x256"
+# method: (name of the model, share of words that greedy gets wrong, beam, perplexity, p(t=y^))
+STUDENTS = {
+    "baseline": ("nll", 0.33, 0.29, 8.2, 0.02),
+    "word-kd": ("word-kd", 0.31, 0.28, 8.0, 0.025),
+    "seq-kd": ("seq-kd", 0.25, 0.245, 22.7, 0.19),
+    "baseline+seq-inter": ("nll_seq-inter", 0.27, 0.255, 11.3, 0.08),
+    "word-kd+seq-inter": ("word-kd_seq-inter", 0.265, 0.25, 11.8, 0.09),
+    "seq-kd+seq-inter": ("seq-kd_seq-inter", 0.245, 0.235, 15.8, 0.12),
+    "seq-kd+word-kd": ("seq-kd+word-kd", 0.24, 0.235, 10.9, 0.06),
+    "seq-kd+word-kd+seq-inter": ("seq-kd+word-kd_seq-inter", 0.235, 0.23, 14.8, 0.1),
+}
+TEACHERS = {
+    "baseline": ("nll", 0.2, 0.17, 6.7, 0.03),
+    "baseline+seq-inter": ("nll_seq-inter", 0.18, 0.172, 10.4, 0.12),
+}
+PRUNED = {50: 0.236, 80: 0.245, 85: 0.26, 90: 0.29}
+
+
+def rows(seeds: tuple[int, ...]) -> list[TableRow]:
+    """Rows of the results table."""
+    made = []
+    for method, (stages, *_) in TEACHERS.items():
+        taught = method != "baseline"
+        made.append(
+            TableRow(
+                architecture="teacher",
+                label="lstm-2x256",
+                method=method,
+                model=f"lstm-2x256.{stages}" + (FROM if taught else ""),
+                seeds=seeds,
+                baseline=TEACHER if taught else None,
+                teacher=TEACHER if taught else None,
+            )
+        )
+    for method, (stages, *_) in STUDENTS.items():
+        taught = method != "baseline"
+        made.append(
+            TableRow(
+                architecture="student",
+                label=STUDENT,
+                method=method,
+                model=f"{STUDENT}.{stages}" + (FROM if taught else ""),
+                seeds=seeds,
+                baseline=f"{STUDENT}.nll" if taught else None,
+                teacher=TEACHER if taught else None,
+            )
+        )
+    return made
+
+
+def pruned_rows(seeds: tuple[int, ...]) -> list[TableRow]:
+    """The teacher, the best student, and that student pruned and in int8."""
+    teacher, best = rows(seeds)[0], rows(seeds)[7]
+    pruned = [
+        TableRow(
+            **{**to_dict(best), "seeds": seeds, "model": f"{best.model}.pruned-{p}", "pruned": p}
+        )  # type: ignore[arg-type]
+        for p in PRUNED
+    ]
+    int8 = TableRow(
+        **{**to_dict(best), "seeds": seeds, "model": f"{best.model}.int8", "format": "int8"}  # type: ignore[arg-type]
+    )
+    return [teacher, best, *pruned, int8]
+
+
+def aim_at(table_config: Path, aim: str) -> None:
+    """Write into a table's config that all other students are to beat the model `aim`."""
+    data = yaml.safe_load(table_config.read_text(encoding="utf-8"))
+    for row in data["rows"]:
+        if row["architecture"] == "student" and row["model"] != aim:
+            row["against"] = aim
+    table_config.write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
+class Synthetic:
+    """Writes the folder; `root` is results/{experiment}."""
+
+    def __init__(self, root: Path, sentences: int = 120, seeds: tuple[int, ...] = (1,)) -> None:
+        self.root, self.seeds = root, seeds
+        self.random = random.Random(7)
+        syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+        self.words = ["".join(self.random.choices(syllables, k=2)) for _ in range(400)]
+        self.train = [self._sentence() for _ in range(600)]
+        references = [self._sentence() for _ in range(sentences)]
+        self.references = references
+        tests = root / "corpus" / "tests"
+        self._lines(tests / "test.en", references)
+        self._lines(tests / "test.de", [line[::-1] for line in references])
+        near = list(range(0, sentences, 9))
+        self._json(
+            tests / "test.json", {"sentences": sentences, "near_duplicates": near, "exact": []}
+        )
+        self._lines(root / "corpus" / "train.en", self.train)
+        self._lines(root / "corpus" / "train.de", [line[::-1] for line in self.train])
+        for row in {row.model: row for row in rows(seeds) + pruned_rows(seeds)}.values():
+            for seed in seeds:
+                self._evaluate(row, seed)
+                self._model(row, seed)
+                self._speed(row, seed)
+        self._distilled()
+        self._funnel()
+        self._benchmarks()
+        for name, chosen in (("results", rows(seeds)), ("pruning", pruned_rows(seeds))):
+            self.config(name, chosen)
+        self.config(
+            "speed", [rows(seeds)[0], rows(seeds)[2], pruned_rows(seeds)[1], pruned_rows(seeds)[-1]]
+        )
+
+    def config(self, name: str, chosen: list[TableRow]) -> Path:
+        """Write the rows of one table."""
+        config = TableConfig(
+            experiment="synthetic",
+            source="de",
+            target="en",
+            test_sets=("test",),
+            rows=tuple(chosen),
+        )
+        path = self.root / "tables" / f"{name}.yaml"
+        self._text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
+        return path
+
+    def scores(self, chosen: list[TableRow] | None = None) -> list[Path]:
+        """Scores files of some rows."""
+        return [
+            self.root / "evaluations" / row.model / f"seed-{seed}" / "test.json"
+            for row in chosen or rows(self.seeds)
+            for seed in row.seeds
+        ]
+
+    def _sentence(self) -> str:
+        length = self.random.randint(4, 22)
+        # Zipf-like: few words often, many seldom.
+        picks = [int(len(self.words) * self.random.random() ** 2.5) for _ in range(length)]
+        return " ".join(self.words[place] for place in picks)
+
+    def _rates(self, row: TableRow) -> tuple[float, float, float, float]:
+        table = TEACHERS if row.architecture == "teacher" else STUDENTS
+        _, greedy, beam, perplexity, mode = table[row.method]
+        if row.pruned:
+            greedy = beam = PRUNED[row.pruned]
+        return greedy, beam, perplexity, mode
+
+    def _noisy(self, line: str, rate: float) -> str:
+        words = [
+            self.random.choice(self.words) if self.random.random() < rate else word
+            for word in line.split()
+        ]
+        return " ".join(words)
+
+    def _evaluate(self, row: TableRow, seed: int) -> None:
+        greedy, beam, perplexity, mode = self._rates(row)
+        jitter = self.random.uniform(-0.008, 0.008)
+        folder = self.root / "evaluations" / row.model / f"seed-{seed}"
+        parameters = 4_612_000 if row.architecture == "teacher" else 431_000
+        cut = 1 - row.pruned / 100
+        scores: dict[str, object] = {
+            "model": row.model,
+            "seed": seed,
+            "test_set": "test",
+            "sentences": len(self.references),
+            "parameters": parameters,
+            "nonzero_parameters": round(parameters * cut),
+            "file_bytes": parameters * (1 if row.format == "int8" else 4),
+            "bytes": {
+                "dense": parameters * 4,
+                "sparse": round(parameters * 4 * min(1, 1.3 * cut)),
+                "compressed": round(parameters * 3.6 * min(1, 1.2 * cut)),
+            },
+            "perplexity": perplexity + jitter * 20,
+            "mode_probability": {"mean": mode, "median": mode / 2, "by_length": []},
+        }
+        for search, rate in (("greedy", greedy), ("beam-5", beam)):
+            output = [self._noisy(line, rate + jitter) for line in self.references]
+            self._lines(folder / f"test.{search}.en", output)
+            bleu, chrf = bleu_metric(), chrf_metric()
+            scores[search] = {
+                "bleu": float(corpus_scores(bleu, [bleu.extract(output, self.references)])[0]),
+                "bleu_signature": "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
+                "chrf": float(corpus_scores(chrf, [chrf.extract(output, self.references)])[0]),
+                "chrf_signature": "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0",
+                "length_ratio": 1.0,
+            }
+        self._json(folder / "test.json", scores)
+
+    def _model(self, row: TableRow, seed: int) -> None:
+        folder = self.root / "models" / row.model / f"seed-{seed}"
+        big = row.architecture == "teacher"
+        curve = [
+            {
+                "epoch": n,
+                "update": n * 312,
+                "learning_rate": 0.004,
+                "train_loss": 6 / n**0.5,
+                "dev_perplexity": 6 + 60 / n**1.2 + self.random.random(),
+                "dev_bleu": (34 if big else 28) * (1 - 0.7**n) + self.random.random() * seed / 3,
+            }
+            for n in range(1, 13)
+        ]
+        self._text(folder / "curve.jsonl", "".join(json.dumps(point) + "\n" for point in curve))
+        digest = f"{abs(hash(row.model)) % 16**12:012x}" * 5
+        manifest = {
+            "inputs": {"train_src": digest, "train_tgt": digest},
+            "seconds": 420.0 if big else 118.0,
+            "cpu_seconds": 411.0 if big else 115.2,
+            "peak_memory_mb": 812.5,
+            "finished": "2026-11-24T07:40:00Z",
+            "versions": {"seqkd": "0.1.0", "torch": "2.13.0", "sacrebleu": "2.6.0"},
+            "commit": "abc1234",
+            "hardware": {"cpu": "A CPU of some make (AMX bf16)", "cores": 2},
+        }
+        self._json(folder / "manifest.json", manifest)
+        stages = row.method.split("+")
+        parent = None
+        if row.pruned:
+            parent = row.model.rpartition(".pruned")[0]
+        elif "_" in row.model:
+            stem = row.model.rpartition("_")[0]
+            parent = stem if stem.endswith(".nll") else stem + FROM
+        targets = stages[-1] if stages[-1].startswith("seq") else stages[0]
+        entry = {
+            "model": row.model,
+            "seed": seed,
+            "targets": targets if targets.startswith("seq") else "gold",
+            "objective": {"kd_weight": 0.5 if "word-kd" in stages and not parent else 0.0},
+            "parent": parent,
+            "teacher": row.teacher,
+            "prune": {"percentage": row.pruned} if row.pruned else None,
+        }
+        self._text(folder / "config.yaml", yaml.safe_dump(entry))
+
+    def _speed(self, row: TableRow, seed: int) -> None:
+        base = 900.0 if row.architecture == "teacher" else 6200.0
+        base *= 1.8 if row.format == "int8" else 1.0
+        runs = [
+            {
+                "search": search,
+                "beam": beam,
+                "batch": batch,
+                "threads": threads,
+                "device": "cpu",
+                "words_per_second": {
+                    "median": base * gain / (4.3 if beam > 1 else 1) * (6 if batch > 1 else 1),
+                    "low": base * gain * 0.9,
+                    "high": base * gain * 1.1,
+                },
+                "sentences_per_second": {"median": base * gain / 11},
+            }
+            for search, beam in (("greedy", 1), ("beam-5", 5))
+            for batch in (1, 2000)
+            for threads, gain in ((1, 1.0), (2, 1.5))
+        ]
+        path = self.root / "evaluations" / row.model / f"seed-{seed}" / "speed.json"
+        self._json(
+            path,
+            {
+                "model": row.model,
+                "seed": seed,
+                "hardware": {"cpu": "A CPU of some make (AMX bf16)", "cores": 2},
+                "measurements": runs,
+            },
+        )
+
+    def _distilled(self) -> None:
+        folder = self.root / "distilled" / TEACHER / "seed-1"
+        records, best, inter = [], [], []
+        for number, line in enumerate(self.train):
+            nbest = [self._noisy(line, 0.1 + 0.02 * k) for k in range(12)]
+            scored = [[-1.0 - 0.3 * k, text, [5, 6]] for k, text in enumerate(nbest)]
+            records.append(json.dumps({"id": number, "nbest": scored}))
+            best.append(nbest[0])
+            inter.append(self.random.choice(nbest[:3]))
+        path = folder / "beam-12" / "nbest.jsonl.zst"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(zstandard.compress(("\n".join(records) + "\n").encode()))
+        for name, lines in (("seq-kd", best), ("seq-inter", inter)):
+            self._lines(folder / name / "train.en", lines)
+            self._lines(folder / name / "train.de", [line[::-1] for line in self.train])
+            chosen = {"rule": "one-best", "beam": 12, "share": 1.0}
+            self._text(folder / name / "config.yaml", yaml.safe_dump(chosen))
+
+    def _funnel(self) -> None:
+        steps = [
+            ("read: invented words", 41200, 41200),
+            ("length", 41200, 39100),
+            ("ratio", 39100, 38020),
+            ("duplicates", 38020, 29400),
+            ("near duplicate of test", 29400, 27950),
+            ("limit", 27950, 20000),
+        ]
+        stages = [
+            {"filter": n, "lines_in": a, "lines_out": b, "samples": [["gelo <b>", "kabi & ra"]]}
+            for n, a, b in steps
+        ]
+        self._json(self.root / "corpus" / "funnel.json", stages)
+
+    def _benchmarks(self) -> None:
+        for rule, name, seconds in (
+            ("train", "teacher", 431.0),
+            ("train", "student", 122.0),
+            ("decode", "0", 65.0),
+            ("evaluate", "a", 14.0),
+        ):
+            path = self.root / "benchmarks" / rule / f"{name}.jsonl"
+            measured = {"s": seconds, "max_rss": 812.4, "cpu_time": 0.97 * seconds}
+            self._text(path, json.dumps(measured) + "\n")
+        table = "s\th:m:s\tmax_rss\tcpu_time\n3.5\t0:00:03\tNA\tNA\n"
+        self._text(self.root / "benchmarks" / "vocab.tsv", table)
+
+    def _lines(self, path: Path, lines: list[str]) -> None:
+        self._text(path, "".join(line + "\n" for line in lines))
+
+    def _json(self, path: Path, value: object) -> None:
+        self._text(path, json.dumps(value, indent=2))
+
+    def _text(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,121 @@
+"""Runs Snakemake on the real Snakefile in a scratch folder, and tells which jobs it would run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMOKE = REPOSITORY / "config" / "experiments" / "smoke.yaml"
+_JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
+_FIELD = re.compile(r"^    (\w+): (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One planned job: its rule, its wildcards in order, and why it runs."""
+
+    rule: str
+    wildcards: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A working directory, a copy of the sources, and an experiment file."""
+
+    folder: Path
+    sources: Path
+    config: Path
+
+    def snakemake(self, *arguments: str, real: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake; its steps are the real ones, or stand-ins that only write files."""
+        paths = [Path(sys.executable).parent]
+        if not real:
+            paths.insert(0, self._stand_in())
+        environment = {
+            **os.environ,
+            "PATH": os.pathsep.join([*map(str, paths), os.environ["PATH"]]),
+            "PYTHONPATH": str(self.sources),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [
+            *(sys.executable, "-m", "snakemake"),
+            *("--snakefile", str(REPOSITORY / "Snakefile")),
+            *("--directory", str(self.folder)),
+            *("--configfile", str(self.config)),
+            *("--cores", "2"),
+            *arguments,
+        ]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def _stand_in(self) -> Path:
+        folder = self.folder.parent / "bin"
+        folder.mkdir(exist_ok=True)
+        script = folder / "seqkd"
+        fake = Path(__file__).parent / "fake_seqkd.py"
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{fake}" "$@"\n')
+        script.chmod(0o755)
+        return folder
+
+    def run(self, *arguments: str) -> None:
+        """Run everything with stand-ins."""
+        done = self.snakemake(*arguments)
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    def plan(self, *arguments: str) -> list[Job]:
+        """Return the jobs that a run would do now, but for `all`."""
+        done = self.snakemake("--dry-run", *arguments)
+        assert done.returncode == 0, done.stderr + done.stdout
+        # The jobs of a dry run are told on one stream, other lines on the other.
+        text = done.stdout + done.stderr
+        jobs = []
+        for rule, body in _JOB.findall(text):
+            fields = dict(_FIELD.findall(body))
+            jobs.append(Job(rule, fields.get("wildcards", ""), fields.get("reason", "")))
+        assert jobs or "Nothing to be done" in text, text
+        return [job for job in jobs if job.rule != "all"]
+
+    def edit_config(self, **changes: object) -> None:
+        """Lay `changes` over the experiment file; a path of keys is joined by two underscores."""
+        config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        for path, value in changes.items():
+            *folders, last = path.split("__")
+            target = config
+            for key in folders:
+                target = target.setdefault(key, {})
+            target[last] = value
+        self.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+    def experiment(self) -> dict:
+        """Return the experiment file as it stands."""
+        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+
+    def copy(self, folder: Path) -> Workspace:
+        """Return a copy of everything, times included, so that nothing looks newer."""
+        for name in ("work", "src"):
+            shutil.copytree(self.folder.parent / name, folder / name, symlinks=True)
+        shutil.copy2(self.config, folder / self.config.name)
+        return Workspace(folder / "work", folder / "src", folder / self.config.name)
+
+
+def make_workspace(folder: Path, config: Path = SMOKE) -> Workspace:
+    """Return a fresh workspace for one experiment, with the few sentences that come along."""
+    work = folder / "work"
+    shutil.copytree(REPOSITORY / "tests" / "data", work / "tests" / "data")
+    shutil.copytree(
+        REPOSITORY / "src",
+        folder / "src",
+        ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
+    )
+    shutil.copy2(config, folder / config.name)
+    return Workspace(work, folder / "src", folder / config.name)

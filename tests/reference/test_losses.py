@@ -1,0 +1,124 @@
+"""The chunked loss against plain PyTorch, and at its limits."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from seqkd.training import losses
+from seqkd.training.losses import Alongside, Objective, TopK, projected_loss, top_k_distribution
+
+N, D, V = 23, 6, 17
+
+
+@pytest.fixture(autouse=True, params=["compiled", "pytorch"])
+def _several_chunks(request, monkeypatch):
+    monkeypatch.setenv("SEQKD_COMPILED", "0" if request.param == "pytorch" else "")
+    monkeypatch.setattr(losses, "CHUNK", 10)
+    monkeypatch.setattr(losses, "ROWS", 4)
+    monkeypatch.setattr(losses, "_CACHED_ENTRIES", 0)
+
+
+def tensors(dtype=torch.float32):
+    torch.manual_seed(0)
+    hidden = torch.randn(N, D).to(dtype).requires_grad_()
+    weight, bias = torch.randn(V, D, requires_grad=True), torch.randn(V, requires_grad=True)
+    teacher = torch.randn(N, D), torch.randn(V, D), torch.randn(V)
+    return hidden, weight, bias, torch.randint(V, (N,)), teacher
+
+
+def twin(hidden, weight, bias, target, q, objective):
+    """The formula of the module, word by word."""
+    logits = hidden @ weight.t() + bias
+    log_p = F.log_softmax(logits, 1)
+    nll = -log_p[torch.arange(N), target]
+    even = -log_p.mean(1)
+    s = objective.label_smoothing
+    total = (1 - s) * nll + s * even
+    if q is not None:
+        tau = objective.temperature
+        cross = -(q * F.log_softmax(logits / tau, 1)).sum(1) * tau * tau
+        total = (1 - objective.kd_weight) * total + objective.kd_weight * cross
+    return total.sum(), nll.sum()
+
+
+def soft_kinds(teacher, tau):
+    logits = teacher[0] @ teacher[1].t() + teacher[2]
+    q = F.softmax(logits / tau, 1)
+    top, mass = top_k_distribution(Alongside(*teacher), 4)
+    sparse = torch.zeros(N, V).scatter(1, top.ids_NK, top.probs_NK)
+    assert torch.allclose(mass, F.softmax(logits, 1).topk(4).values.sum(1))
+    return {"none": (None, None), "alongside": (Alongside(*teacher), q), "top-k": (top, sparse)}
+
+
+@pytest.mark.parametrize("kind", ["none", "alongside", "top-k"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("kd_weight", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("tau", [1.0, 2.0])
+def test_value_and_gradients_equal_plain_pytorch(kind, smoothing, kd_weight, tau):
+    if kind != "alongside" and tau != 1.0:
+        pytest.skip("a temperature needs all words")
+    objective = Objective(kd_weight=kd_weight, label_smoothing=smoothing, temperature=tau)
+    hidden, weight, bias, target, teacher = tensors()
+    soft, q = soft_kinds(teacher, tau)[kind]
+    ours = projected_loss(hidden, weight, bias, target, soft, objective)
+    theirs = twin(hidden, weight, bias, target, q, objective)
+    torch.testing.assert_close(ours.objective, theirs[0])
+    torch.testing.assert_close(ours.nll.float(), theirs[1])
+    ours_grad = torch.autograd.grad(ours.objective, (hidden, weight, bias))
+    for a, b in zip(ours_grad, torch.autograd.grad(theirs[0], (hidden, weight, bias)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_top_k_of_all_words_equals_alongside():
+    hidden, weight, bias, target, teacher = tensors()
+    objective = Objective(kd_weight=0.5)
+    full, mass = top_k_distribution(Alongside(*teacher), V)
+    torch.testing.assert_close(mass, torch.ones(N))
+    results = [
+        torch.autograd.grad(
+            projected_loss(hidden, weight, bias, target, soft, objective).objective,
+            (hidden, weight),
+        )
+        for soft in (full, Alongside(*teacher))
+    ]
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_weight_zero_is_nll():
+    hidden, weight, bias, target, teacher = tensors()
+    plain = projected_loss(hidden, weight, bias, target)
+    mixed = projected_loss(hidden, weight, bias, target, Alongside(*teacher), Objective())
+    torch.testing.assert_close(plain.objective, mixed.objective)
+
+
+def test_one_hot_teacher_is_nll():
+    hidden, weight, bias, target, _ = tensors()
+    one_hot = TopK(target[:, None], torch.ones(N, 1))
+    kd = projected_loss(hidden, weight, bias, target, one_hot, Objective(kd_weight=1.0))
+    torch.testing.assert_close(kd.objective, projected_loss(hidden, weight, bias, target).objective)
+
+
+def test_a_student_equal_to_its_teacher_has_no_gradient():
+    hidden, weight, bias, target, _ = tensors()
+    teacher = Alongside(hidden.detach(), weight.detach(), bias.detach())
+    kd = projected_loss(hidden, weight, bias, target, teacher, Objective(kd_weight=1.0))
+    for gradient in torch.autograd.grad(kd.objective, (hidden, weight, bias)):
+        assert gradient.abs().max() < 1e-6
+
+
+def test_temperature_needs_all_words():
+    hidden, weight, bias, target, teacher = tensors()
+    top, _ = top_k_distribution(Alongside(*teacher), 2)
+    with pytest.raises(ValueError, match="temperature 1"):
+        projected_loss(hidden, weight, bias, target, top, Objective(kd_weight=1, temperature=2))
+
+
+def test_bf16_is_near_fp32():
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        hidden, weight, bias, target, _ = tensors(dtype)
+        loss = projected_loss(hidden, weight, bias, target).objective
+        results.append((loss, *torch.autograd.grad(loss, (hidden, weight, bias))))
+    for exact, near in zip(*results, strict=True):
+        assert (exact - near).norm() < 0.02 * exact.norm()

@@ -1,0 +1,172 @@
+"""Statistics against sacrebleu's own, against hand-computed cases, and at their limits."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
+
+from seqkd.evaluation.significance import (
+    Metric,
+    approximate_randomisation,
+    bleu_metric,
+    bootstrap_scores,
+    chrf_metric,
+    corpus_scores,
+    holm,
+    interval,
+    noise_floor,
+    paired_bootstrap,
+    spread,
+)
+
+WORDS = [*"abcdefghij", "house", "light", "switch", ",", ".", "not found"]
+
+
+def _texts(seed: int, rates: tuple[float, ...], sentences: int = 80) -> list[list[str]]:
+    """References first, then one noisy copy for each rate."""
+    rng = random.Random(seed)
+    references = [" ".join(rng.choices(WORDS, k=rng.randint(1, 14))) for _ in range(sentences)]
+    outputs = [references]
+    for rate in rates:
+        outputs.append(
+            [
+                " ".join(rng.choice(WORDS) if rng.random() < rate else w for w in line.split())
+                for line in references
+            ]
+        )
+    return outputs
+
+
+@pytest.fixture
+def systems() -> tuple[list[str], list[str], list[str]]:
+    references, first, second = _texts(3, (0.3, 0.25))
+    return references, first, second
+
+
+def test_metrics_equal_sacrebleu(systems: tuple[list[str], list[str], list[str]]) -> None:
+    references, first, _ = systems
+    for metric, theirs in ((bleu_metric(), BLEU()), (chrf_metric(), CHRF())):
+        ours = corpus_scores(metric, [metric.extract(first, references)])[0]
+        assert ours == pytest.approx(theirs.corpus_score(first, [references]).score, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "references"),
+    [
+        (["", ""], ["a b", "c"]),
+        (["a"], ["a"]),
+        (["x y z"], ["a b c"]),
+        (["a b"], ["a b c d e f"]),
+        (["a b x d e"], ["a b c d e"]),
+        (["a b c d e f g"], ["a b"]),
+    ],
+)
+def test_metrics_equal_sacrebleu_at_their_limits(
+    hypotheses: list[str], references: list[str]
+) -> None:
+    for metric, theirs in ((bleu_metric(), BLEU()), (chrf_metric(), CHRF())):
+        ours = corpus_scores(metric, [metric.extract(hypotheses, references)])[0]
+        assert ours == pytest.approx(theirs.corpus_score(hypotheses, [references]).score, abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", [bleu_metric(), chrf_metric()], ids=["bleu", "chrf"])
+def test_p_values_equal_sacrebleu(
+    metric: Metric, systems: tuple[list[str], list[str], list[str]]
+) -> None:
+    references, first, second = systems
+    theirs = {"BLEU": BLEU()} if metric.name == "bleu" else {"chrF2": CHRF()}
+    named = [("a", first), ("b", second)]
+    a, b = metric.extract(first, references), metric.extract(second, references)
+    samples = 2300  # more than one chunk, and not a whole number of them
+    for kind in ("bs", "ar"):
+        _, scores = PairedTest(named, theirs, [references], kind, n_samples=samples)()
+        expected = scores[next(iter(theirs))][1].p_value  # type: ignore[union-attr]
+        if kind == "bs":
+            resampled = bootstrap_scores(metric, [a, b], samples)
+            difference = float(np.diff(corpus_scores(metric, [a, b]))[0])
+            ours = paired_bootstrap(resampled[0], resampled[1], difference)
+        else:
+            ours = approximate_randomisation(metric, [[(a, b)]], samples)[0]
+        # sacrebleu sums in single precision; a resample at the very edge may fall either way.
+        assert ours == pytest.approx(expected, abs=3 / samples)
+
+
+def test_interval_equals_sacrebleu(systems: tuple[list[str], list[str], list[str]]) -> None:
+    references, first, _ = systems
+    metric = bleu_metric()
+    resampled = bootstrap_scores(metric, [metric.extract(first, references)], 1000)[0]
+    low, high = interval(resampled)
+    theirs = BLEU().corpus_score(first, [references], n_bootstrap=1000)
+    assert (high - low) / 2 == pytest.approx(theirs._ci, abs=0.1)
+
+
+def test_a_system_never_differs_from_itself(
+    systems: tuple[list[str], list[str], list[str]],
+) -> None:
+    references, first, _ = systems
+    metric = bleu_metric()
+    a = metric.extract(first, references)
+    resampled = bootstrap_scores(metric, [a, a], 500)
+    assert np.array_equal(resampled[0], resampled[1])
+    assert paired_bootstrap(resampled[0], resampled[1], 0.0) == 1.0
+    assert approximate_randomisation(metric, [[(a, a)]], 500) == [1.0]
+
+
+def test_randomisation_over_seeds_of_equal_systems_equals_one_seed(
+    systems: tuple[list[str], list[str], list[str]],
+) -> None:
+    references, first, second = systems
+    metric = bleu_metric()
+    a, b = metric.extract(first, references), metric.extract(second, references)
+    one, two = approximate_randomisation(metric, [[(a, b)], [(a, b), (a, b)]], 800)
+    assert one == two
+
+
+def test_null_p_values_are_spread_evenly() -> None:
+    """Two systems that differ by chance only are called different about as often as p says."""
+    metric = bleu_metric()
+    p_values = []
+    for seed in range(60):
+        references, first, second = _texts(seed, (0.3, 0.3), 40)
+        a, b = metric.extract(first, references), metric.extract(second, references)
+        p_values += approximate_randomisation(metric, [[(a, b)]], 200)
+    assert sum(p < 0.1 for p in p_values) <= 15  # 6 expected; 16 or more has probability 2e-4
+    assert 0.35 < float(np.mean(p_values)) < 0.65
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0.0001, 1.0), min_size=1, max_size=20))
+def test_holm_never_lowers_and_keeps_order(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
+    assert all(
+        a <= min(1.0, len(p_values) * p) + 1e-12 for a, p in zip(adjusted, p_values, strict=True)
+    )
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    assert [adjusted[n] for n in order] == sorted(adjusted)
+
+
+def test_spread_by_hand() -> None:
+    assert spread([2.0, 4.0, 6.0]).mean == 4.0
+    assert spread([2.0, 4.0, 6.0]).sd == pytest.approx(2.0)
+    assert spread([5.0]).sd is None
+
+
+def test_noise_floor_pools_variances_by_degrees_of_freedom() -> None:
+    floor = noise_floor([spread([1.0, 3.0]), spread([0.0, 1.0, 2.0]), spread([7.0])])
+    assert floor is not None
+    assert floor.degrees == 3
+    assert floor.sd == pytest.approx(((2.0 * 1 + 1.0 * 2) / 3) ** 0.5)
+    assert floor.variance(4) == pytest.approx(floor.sd**2 / 4)
+    assert noise_floor([spread([1.0])]) is None

@@ -1,0 +1,184 @@
+"""What `seqkd.load` returns; and that an exported model is the model that was trained."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seqkd import cli
+from seqkd.errors import SeqkdError
+from seqkd.model_files.model_file import load_model
+from seqkd.search.batches import translate_ids
+from seqkd.search.config import SearchConfig
+from seqkd.translation import api
+from seqkd.translation.api import Note, chunks, clean_line, load
+from tiny_model import sentences, write_model
+
+
+@pytest.fixture(scope="module", params=["lstm", "transformer"])
+def model(request, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    return write_model(folder / "model.safetensors", family=request.param)
+
+
+def export(model: Path, folder: Path, *options: object) -> None:
+    cli.main(["export", str(model), str(folder), *map(str, options)])
+
+
+# ---------------------------------------------------------------------------- must show 3
+
+
+@pytest.mark.parametrize("beam", [1, 5])
+@pytest.mark.parametrize("options", [[], ["--compress"], ["--format", "sparse"]], ids=str)
+def test_an_exported_folder_in_a_fresh_process_is_the_model_in_memory(
+    model, tmp_path, beam, options
+):
+    lines = sentences(60, seed=3)
+    loaded = load_model(model)
+    ids = [[*x, 3] for x in loaded.src_vocab.encode(lines)]
+    found = translate_ids(loaded.model.decoder(), ids, SearchConfig(beam=beam))
+    in_memory = loaded.tgt_vocab.decode([hypotheses[0].tokens for hypotheses in found])
+    folder = tmp_path / "exported"
+    export(model, folder, *options)
+    done = subprocess.run(
+        [sys.executable, "-m", "seqkd", "translate", str(folder), "--beam", str(beam),
+         "--precision", "fp32", "--device", "cpu"],
+        input="".join(f"{line}\n" for line in lines).encode(), capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.decode().split("\n")[:-1] == in_memory
+    assert len(set(in_memory)) > 8  # not all the same
+    assert done.stderr == b""
+
+
+def test_int8_in_a_fresh_process_is_int8_in_memory(tmp_path):
+    model = write_model(tmp_path / "model.safetensors")
+    folder = tmp_path / "exported"
+    export(model, folder, "--format", "int8")
+    lines = sentences(60, seed=3)
+    done = subprocess.run(
+        [sys.executable, "-m", "seqkd", "translate", str(folder), "--device", "cpu"],
+        input="".join(f"{line}\n" for line in lines).encode(), capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.decode().split("\n")[:-1] == load(folder, device="cpu").translate(lines)
+
+
+# ---------------------------------------------------------------------------- the folder
+
+
+def test_the_folder_says_what_the_model_is(model, tmp_path):
+    scores = tmp_path / "test.json"
+    content = {
+        "model": "lstm-2x16.nll", "seed": 1, "test_set": "test", "sentences": 7, "parameters": 9,
+        "greedy": {"bleu": 31.24, "bleu_signature": "nrefs:1|tok:13a", "chrf": 50.0},
+        "beam-5": {"bleu": 32.06, "bleu_signature": "nrefs:1|tok:13a", "chrf": 51.0},
+    }  # fmt: skip
+    scores.write_text(json.dumps(content))
+    folder = tmp_path / "exported"
+    export(model, folder, "--scores", scores)
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors", "config.yaml", "README.md",
+    }  # fmt: skip
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (config["model"], config["source"], config["target"]) == ("lstm-2x16.nll", "de", "en")
+    card = (folder / "README.md").read_text()
+    assert "| test | 7 | greedy | 31.2 | 50.0 |" in card
+    assert "nrefs:1|tok:13a" in card
+    assert "licence of the training data: Apache-2.0" in card
+    export(model, folder)  # an export may be replaced
+    scores.write_text(json.dumps(content | {"model": "other"}))
+    with pytest.raises(SystemExit, match="scores of other"):
+        export(model, folder, "--scores", scores)
+
+
+def test_a_folder_with_other_files_is_refused(model, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(SystemExit, match="holds other files"):
+        export(model, tmp_path)
+    with pytest.raises(SystemExit, match="is a file"):
+        export(model, tmp_path / "thesis.tex")
+
+
+# ---------------------------------------------------------------------------- the API
+
+
+def test_translations_are_in_order_whatever_the_chunks(model, monkeypatch):
+    lines = sentences(25)
+    lines[3] = lines[11] = ""
+    loaded = load(model, device="cpu", precision="fp32")  # bf16 rounds by the size of a batch
+    whole = loaded.translate(lines, beam=2)
+    monkeypatch.setattr(api, "CHUNK_LINES", 4)
+    assert [found[0].text for found in loaded.stream(lines, beam=2)] == whole
+    assert whole[3] == whole[11] == ""
+    assert loaded.translate([]) == []
+
+
+def test_streaming_reads_no_more_than_a_chunk_ahead(model, monkeypatch):
+    monkeypatch.setattr(api, "CHUNK_LINES", 4)
+    read = []
+
+    def endless():
+        while True:
+            read.append(1)
+            yield "das Licht"
+
+    stream = load(model, device="cpu").stream(endless(), beam=1)
+    for _ in range(5):
+        next(stream)
+    assert len(read) == 8
+
+
+def test_n_best_lists_are_sorted_and_begin_with_the_best(model):
+    loaded = load(model, device="cpu")
+    lines = ["das Licht im Flur", ""]
+    found = loaded.n_best(lines, beam=4, n_best=3)
+    assert [len(each) for each in found] == [3, 1]
+    assert [f[0].text for f in found] == loaded.translate(lines, beam=4)
+    scores = [each.log_prob for each in found[0]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_notes_name_the_line(model):
+    notes: list[Note] = []
+    lines = ["das Licht", b"das \xff", "die \x00", "Lampe " * 900, "an"]
+    list(load(model, device="cpu").stream(lines, beam=1, notify=notes.append))
+    assert [note.line for note in notes] == [2, 3, 4]
+    assert notes[2].text.startswith("cut: ")
+
+
+def test_characters_are_bounded_in_a_chunk():
+    assert [len(c) for c in chunks(["x" * 600_000] * 5)] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "notes"),
+    [
+        ("das  Licht\t", "das Licht", []),
+        ("\ufeffdas Licht", "das Licht", []),  # a byte order mark is no news
+        ("a\u0308", "\u00e4", []),
+        (b"das \xff", "das \ufffd", ["replaced: not UTF-8 (byte 0xff at place 5)"]),
+        ("das\x00Licht", "das Licht", ["replaced: control or invisible characters"]),
+    ],
+)
+def test_lines_are_cleaned_and_it_is_said(line, text, notes):
+    assert clean_line(line) == (text, notes)
+
+
+def test_a_cut_inside_a_character_is_not_invalid(monkeypatch):
+    monkeypatch.setattr(api, "_LONGEST_LINE", 4)
+    text, notes = clean_line("abc\u00e4\u00e4".encode())
+    assert text == "abc"
+    assert notes == ["cut: 7 bytes or more, of which the first 4 are read"]
+
+
+def test_a_gpu_that_is_not_there_is_one_line(model):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(SeqkdError, match="PyTorch sees no GPU"):
+        load(model, device="cuda")

@@ -1,0 +1,120 @@
+"""`seqkd compare`: two models or two experiments, with significance."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command_line import seqkd
+from seqkd.evaluation.comparison import compare, find_model, load_side
+from synthetic_results import STUDENT, TEACHER, Synthetic
+
+SEQ_KD = f"{STUDENT}.seq-kd.from-lstm-2x256"
+RESAMPLES = 500
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two experiments")
+    Synthetic(folder / "results" / "first", seeds=(1, 2))
+    shutil.copytree(folder / "results" / "first", folder / "results" / "second")
+    shutil.rmtree(folder / "results" / "second" / "evaluations" / f"{STUDENT}.nll")
+    return folder
+
+
+def test_a_better_model_is_surely_better(place: Path):
+    results = place / "results" / "first"
+    sides = [load_side(results, model, "test") for model in (f"{STUDENT}.nll", SEQ_KD)]
+    assert all(sides)
+    greedy, beam = compare(*sides, "en", RESAMPLES)  # type: ignore[arg-type]
+    assert (greedy.search, beam.search) == ("greedy", "beam-5")
+    assert greedy.delta > 3
+    assert greedy.p_bootstrap == greedy.p_randomisation == pytest.approx(1 / (RESAMPLES + 1))
+    assert greedy.bleu[0] == pytest.approx(
+        sum(each.searches["greedy"].bleu for each in sides[0].evaluations) / 2  # type: ignore[union-attr]
+    )
+
+
+def test_a_model_is_no_better_than_itself(place: Path):
+    side = load_side(place / "results" / "first", SEQ_KD, "test")
+    for each in compare(side, side, "en", RESAMPLES):  # type: ignore[arg-type]
+        assert (each.delta, each.p_bootstrap, each.p_randomisation) == (0.0, 1.0, 1.0)
+
+
+def test_other_test_sentences_have_no_p(place: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    shutil.copytree(place / "results" / "first", other)
+    path = other / "corpus" / "tests" / "test.en"
+    path.write_text(path.read_text(encoding="utf-8").replace("a", "e", 1), encoding="utf-8")
+    one = load_side(place / "results" / "first", SEQ_KD, "test")
+    two = load_side(other, SEQ_KD, "test")
+    assert all(x.p_bootstrap is None for x in compare(one, two, "en", RESAMPLES))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("word", "seed"),
+    [
+        (f"first/{TEACHER}", None),
+        (f"results/first/models/{TEACHER}/seed-2", 2),
+        (f"first/evaluations/{TEACHER}/", None),
+    ],
+)
+def test_a_model_is_found_however_it_is_written(word: str, seed: int | None, place: Path):
+    results = place / "results"
+    assert find_model(results, word) == (results / "first", TEACHER, seed)
+
+
+def test_two_models_side_by_side(place: Path):
+    told = seqkd("compare", f"first/{STUDENT}.nll", f"first/{SEQ_KD}", folder=place)
+    assert told.returncode == 0, told.stderr
+    for word in ("BLEU greedy", "BLEU beam-5", "chrF", "perplexity", "p(t = y^)", "seed 1, 2"):
+        assert word in told.stdout
+
+
+def test_two_seeds_of_a_model(place: Path):
+    told = seqkd("compare", f"first/{SEQ_KD}/seed-1", f"first/{SEQ_KD}/seed-2", folder=place)
+    assert f"A: {SEQ_KD} of first, seed 1\n" in told.stdout
+    assert f"B: {SEQ_KD} of first, seed 2\n" in told.stdout
+
+
+def test_two_experiments_row_by_row(place: Path):
+    told = seqkd("compare", "first", "results/second/", "--resamples", RESAMPLES, folder=place)
+    assert told.returncode == 0, told.stderr
+    assert f"Only in first: {STUDENT}.nll" in told.stdout
+    assert "p, Holm" in told.stdout
+    assert told.stdout.count("1.000") >= 2 * 14  # equal on both sides
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((SEQ_KD, SEQ_KD), "in several experiments (first, second); write EXPERIMENT/"),
+        ((f"first/{STUDENT}.nl", TEACHER), f"did you mean '{STUDENT}.nll'?"),
+        ((f"first/{TEACHER}/seed-7", f"first/{TEACHER}"), "no scores of that seed"),
+        ((f"first/{TEACHER}", f"first/{TEACHER}", "--test-set", "tset"), "no test set in common"),
+        (("first", "second", "--resamples", "5"), "--resamples must be at least 100"),
+    ],
+)
+def test_mistakes_are_one_line(words: tuple[str, ...], message: str, place: Path):
+    told = seqkd("compare", *words, folder=place)
+    assert told.returncode == 1
+    assert message in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+
+
+def test_p_between_experiments_is_corrected_in_both_tests(
+    place: Path, capsys: pytest.CaptureFixture[str]
+):
+    from rich.console import Console
+
+    from seqkd.evaluation.comparison import Difference
+    from seqkd.steps.compare import _rows
+
+    sure = Difference("greedy", (1.0, 2.0), (1.0, 2.0), 0.001, 0.004)
+    doubtful = Difference("beam-5", (1.0, 2.0), (1.0, 2.0), 0.01, 0.2)
+    Console(width=100).print(_rows("t", [("m", [sure, doubtful])]))
+    told = capsys.readouterr().out
+    assert "0.008" in told  # the larger of 2 * 0.001 and 2 * 0.004
+    assert "0.200" in told

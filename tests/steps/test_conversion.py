@@ -1,0 +1,93 @@
+"""A converted file is the same model; its bytes are those of a file that loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqkd import cli
+from seqkd.config.formats import STORAGES
+from seqkd.errors import SeqkdError
+from seqkd.model_files.conversion import convert, sizes
+from seqkd.model_files.model_file import load_model, read_info
+from seqkd.search.config import SearchConfig
+from seqkd.translation.engine import load_translator
+from tiny_model import sentences, write_model
+
+CPU = torch.device("cpu")
+
+
+def translations(path: Path) -> list[str]:
+    translator = load_translator([path], CPU, "fp32")
+    sources, _ = translator.encode(sentences(20, seed=2))
+    found = translator.translate(sources, SearchConfig(beam=3))
+    return translator.text([hypotheses[0] for hypotheses in found])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+def test_every_storage_loads_and_translates(tmp_path, storage, suffix):
+    source = write_model(tmp_path / "model.safetensors", pruned=80)
+    output = tmp_path / f"out.safetensors{suffix}"
+    convert(source, storage, output)
+    info = read_info(output)
+    assert info.storage == storage
+    assert info.model == "lstm-2x16.nll" + ("" if storage == "dense" else f".{storage}")
+    weights = load_model(source).model.state_dict()
+    for name, weight in load_model(output).model.state_dict().items():
+        assert torch.equal(weight == 0, weights[name] == 0) or "int8" in storage
+        if storage in ("dense", "sparse"):
+            assert torch.equal(weight, weights[name])
+    lines = translations(output)
+    if storage in ("dense", "sparse"):
+        assert lines == translations(source)
+    else:
+        assert len(lines) == 20
+
+
+def test_sizes_are_those_of_the_files(tmp_path):
+    source = write_model(tmp_path / "model.safetensors", pruned=90)
+    found = sizes(source)
+    assert found.dense == source.stat().st_size
+    sparse, compressed = tmp_path / "sparse.safetensors", tmp_path / "sparse.safetensors.zst"
+    for output in (sparse, compressed):
+        convert(source, "sparse", output)
+    # The converted file's header names another model, and its parent.
+    assert abs(found.sparse - sparse.stat().st_size) < 200
+    assert abs(found.compressed - compressed.stat().st_size) < 200
+    assert found.compressed < found.sparse < found.dense
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+def test_a_damaged_file_is_one_readable_line(tmp_path, suffix):
+    source = write_model(tmp_path / "model.safetensors")
+    output = tmp_path / f"out.safetensors{suffix}"
+    convert(source, "sparse", output)
+    whole = output.read_bytes()
+    for length in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        output.write_bytes(whole[:length])
+        with pytest.raises(SeqkdError, match=r"damaged|not written by seqkd"):
+            load_model(output)
+    output.write_bytes(b"no model at all, only text")
+    with pytest.raises(SeqkdError, match="damaged"):
+        load_model(output)
+
+
+def test_the_verb_quantize(tmp_path):
+    source = write_model(tmp_path / "model.safetensors")
+    output = tmp_path / "deep" / "model.safetensors"
+    cli.main(["quantize", "--model", str(source), "--format", "int8", "--output", str(output)])
+    assert read_info(output).storage == "int8"
+    assert output.stat().st_size < source.stat().st_size
+    with pytest.raises(SystemExit, match="did you mean 'int8'"):
+        cli.main(["quantize", "--model", str(source), "--format", "in8", "--output", str(output)])
+
+
+def test_help_and_config_do_not_import_torch():
+    code = (
+        "import sys, seqkd.config.pruning, seqkd.config.formats, seqkd.steps.quantize, "
+        "seqkd.steps.translate; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,386 @@
+"""decode, merge, select and evaluate on a tiny model: shards, kills, empty lines, bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from seqkd import cli
+from seqkd.config.architecture import LstmConfig
+from seqkd.config.vocab import VocabConfig
+from seqkd.files import read_lines
+from seqkd.model_files.model_file import ModelInfo, save_model
+from seqkd.models.lstm import Lstm
+from seqkd.steps import decode
+from seqkd.translation.nbest import read_nbest
+from seqkd.vocabulary.vocabulary import Vocabulary, train_vocabulary
+
+WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]
+BLOCK = 10
+
+
+def sentences(count: int) -> list[str]:
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.randint(1, 9, (count,), generator=generator).tolist()
+    picks = torch.randint(0, len(WORDS), (count, 9), generator=generator).tolist()
+    return [" ".join(WORDS[i] for i in row[:n]) for row, n in zip(picks, lengths, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return train_vocabulary(sentences(200), VocabConfig(kind="word", size=12))
+
+
+def write_model(path: Path, vocabulary: Vocabulary, seed: int) -> Path:
+    torch.manual_seed(seed)
+    model = Lstm(LstmConfig(layers=1, width=16), vocabulary.size, vocabulary.size)
+    with torch.no_grad():
+        model.output_weight_VD.mul_(15)
+    info = ModelInfo(
+        model="lstm-1x16.nll", seed=seed, source="de", target="en",
+        architecture={"family": "lstm", "layers": 1, "width": 16},
+    )  # fmt: skip
+    save_model(path, model, info, vocabulary, vocabulary)
+    return path
+
+
+@pytest.fixture
+def work(tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(decode, "BLOCK", BLOCK)
+    write_model(tmp_path / "model.safetensors", vocabulary, 1)
+    (tmp_path / "tgt.vocab").write_bytes(vocabulary.serialise())
+    lines = sentences(47)
+    lines[13] = ""
+    lines[20] = "Wort \u00a0 unbekannt " + "Lampe " * 400
+    (tmp_path / "train.de").write_text("".join(f"{x}\n" for x in lines), encoding="utf-8")
+    (tmp_path / "train.en").write_text("".join(f"{x}\n" for x in sentences(47)), encoding="utf-8")
+    return tmp_path
+
+
+def seqkd(*words: object) -> None:
+    cli.main([str(word) for word in words])
+
+
+def decode_shards(work: Path, shards: int, *options: object) -> list[Path]:
+    paths = []
+    for shard in range(1, shards + 1):
+        paths.append(work / f"{shard}-of-{shards}.jsonl.zst")
+        seqkd(
+            "decode", "--model", work / "model.safetensors", "--src", work / "train.de",
+            "--beam", 4, "--shard", shard, "--shards", shards, "--output", paths[-1],
+            "--device", "cpu", *options,
+        )  # fmt: skip
+    return paths
+
+
+def merged(work: Path, shards: int, *options: object) -> Path:
+    output = work / f"nbest-{shards}.jsonl.zst"
+    paths = decode_shards(work, shards, *options)
+    seqkd("merge", "--shards", *paths, "--src", work / "train.de", "--output", output)
+    return output
+
+
+@pytest.mark.parametrize("options", [(), ("--sample", "--n-best", 3)])
+def test_merged_lists_are_the_same_bytes_for_any_number_of_shards(work, options):
+    whole = merged(work, 1, *options).read_bytes()
+    assert merged(work, 2, *options).read_bytes() == whole
+    assert merged(work, 7, *options).read_bytes() == whole  # more shards than blocks
+
+
+def test_lists_are_whole_sorted_and_empty_sources_have_the_empty_translation(work):
+    path = merged(work, 1)
+    records = [record for _, record in read_nbest(path, read_lines(work / "train.de"))]
+    assert len(records) == 47
+    for record in records:
+        scores = [h.log_prob for h in record.hypotheses]
+        assert scores == sorted(scores, reverse=True)
+        assert 1 <= len(scores) <= 4
+    assert [(h.log_prob, h.text, h.tokens) for h in records[13].hypotheses] == [(0.0, "", ())]
+
+
+def test_no_block_files_remain(work):
+    decode_shards(work, 2)
+    assert not list(work.glob("*.blocks"))
+
+
+def test_a_run_that_fails_goes_on_after_its_last_block(work, monkeypatch, capsys):
+    whole = decode_shards(work, 1)[0]
+    expected = whole.read_bytes()
+    whole.unlink()
+    write, translated = decode.write_shard, []
+
+    def fail_in_the_third_block(path: Path, header, lines) -> None:
+        if path.name.startswith("00000002"):
+            raise RuntimeError("killed")
+        write(path, header, lines)
+
+    monkeypatch.setattr(decode, "write_shard", fail_in_the_third_block)
+    with pytest.raises(RuntimeError):
+        decode_shards(work, 1)
+    assert not whole.exists()
+    assert len(list((work / f"{whole.name}.blocks").glob("0*"))) == 2
+
+    def count(path: Path, header, lines) -> None:
+        translated.append(path.name)
+        write(path, header, lines)
+
+    monkeypatch.setattr(decode, "write_shard", count)
+    decode_shards(work, 1)
+    assert whole.read_bytes() == expected
+    assert translated == [f"0000000{i}.jsonl.zst" for i in (2, 3, 4)] + [whole.name]
+    assert "20 sentences were there from an earlier run" in capsys.readouterr().err
+
+
+def test_blocks_of_another_model_are_not_mixed_in(work, vocabulary, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(decode.shutil, "rmtree", lambda *_, **__: None)
+        (path,) = decode_shards(work, 1)
+    of_first = path.read_bytes()
+    assert len(list((work / f"{path.name}.blocks").glob("0*"))) == 5
+    write_model(work / "model.safetensors", vocabulary, 2)
+    decode_shards(work, 1)
+    of_second = path.read_bytes()
+    assert of_second != of_first
+    decode_shards(work, 1)
+    assert path.read_bytes() == of_second
+
+
+KILLED = """
+import sys, time
+from seqkd import cli
+from seqkd.steps import decode
+decode.BLOCK = 10
+write = decode.write_shard
+def slowly(path, header, lines):
+    write(path, header, lines)
+    time.sleep(0.5)
+decode.write_shard = slowly
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
+def test_a_killed_run_ends_in_the_same_bytes(work, signal_number):
+    (path,) = decode_shards(work, 1)
+    expected = path.read_bytes()
+    path.unlink()
+    words = [
+        "decode", "--model", work / "model.safetensors", "--src", work / "train.de", "--beam", 4,
+        "--output", path, "--device", "cpu",
+    ]  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, words)])
+    folder = work / f"{path.name}.blocks"
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("0*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal_number)
+    assert process.wait(30) == (-signal.SIGKILL if signal_number == signal.SIGKILL else 143)
+    assert not path.exists()
+    assert len(list(folder.glob("0*"))) >= 2
+    decode_shards(work, 1)
+    assert path.read_bytes() == expected
+
+
+def test_an_ensemble_of_one_model_twice_is_that_model(work):
+    (alone,) = decode_shards(work, 1)
+    twice = work / "twice.jsonl.zst"
+    model = work / "model.safetensors"
+    seqkd(
+        "decode", "--model", model, model, "--src", work / "train.de", "--beam", 4,
+        "--output", twice, "--device", "cpu",
+    )  # fmt: skip
+
+    def lists(path: Path) -> list[list]:
+        return [json.loads(line)["nbest"] for line in list(read_lines(path))[1:]]
+
+    for one, other in zip(lists(alone), lists(twice), strict=True):
+        assert [h[1:] for h in one] == [h[1:] for h in other]
+        for (score, *_), (twice_score, _, words) in zip(one, other, strict=True):
+            # Scores are fp32 sums: adding a word rounds by 2^-24 of the sum at most, which for
+            # long hypotheses is more than 1e-4.
+            rounding = abs(score) * (len(words) + 1) * 2**-24
+            assert score == pytest.approx(twice_score, abs=max(1e-4, rounding))
+
+
+def test_merge_refuses_swapped_shards(work):
+    one, two = decode_shards(work, 2)
+    with pytest.raises(SystemExit, match="where shard 1 belongs"):
+        seqkd("merge", "--shards", two, one, "--src", work / "train.de", "--output", work / "x")
+    assert not (work / "x").exists()
+
+
+def select(work: Path, nbest: Path, name: str = "out", **settings) -> dict:
+    config = work / "targets.yaml"
+    config.write_text(yaml.dump(settings), encoding="utf-8")
+    seqkd(
+        "select", "--config", config, "--nbest", nbest, "--src", work / "train.de",
+        "--reference", work / "train.en", "--tgt-vocab", work / "tgt.vocab",
+        "--output-src", work / f"{name}.de", "--output-tgt", work / f"{name}.en",
+        "--manifest", work / f"{name}.json",
+    )  # fmt: skip
+    return json.loads((work / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_select_drops_and_counts_empty_translations(work):
+    nbest = merged(work, 1)
+    manifest = select(work, nbest, rule="one-best", beam=4)
+    sources = list(read_lines(work / "out.de"))
+    targets = list(read_lines(work / "out.en"))
+    assert len(sources) == len(targets) == manifest["kept"]
+    assert manifest["sentences"] == 47
+    assert manifest["dropped_empty"] == 47 - manifest["kept"] >= 1
+    assert "" not in targets
+    best = {
+        source: next((h.text for h in record.hypotheses if h.text), None)
+        for source, record in read_nbest(nbest, read_lines(work / "train.de"))
+    }
+    assert targets == [best[source] for source in sources]
+
+
+def test_select_reports_similarity_and_its_oracle(work):
+    nbest = merged(work, 1)
+    one_best = select(work, nbest, rule="one-best", beam=4)
+    inter = select(work, nbest, "inter", rule="most-similar", beam=4)
+    assert one_best["share_not_one_best"] == 0
+    assert inter["share_not_one_best"] > 0
+    assert inter["mean_similarity"] == inter["mean_similarity_of_oracle"]
+    assert inter["mean_similarity_of_one_best"] == one_best["mean_similarity"]
+    assert inter["mean_similarity"] > one_best["mean_similarity"]
+
+
+def pairs(work: Path, name: str) -> list[tuple[str, str]]:
+    sides = (read_lines(work / f"{name}.{side}") for side in ("de", "en"))
+    return list(zip(*sides, strict=True))
+
+
+def test_select_writes_several_targets_a_source_beside_each_other(work):
+    nbest = merged(work, 1)
+    manifest = select(work, nbest, rule="n-best", beam=4, keep=3)
+    expected = []
+    for source, record in read_nbest(nbest, read_lines(work / "train.de")):
+        texts = dict.fromkeys(h.text for h in record.hypotheses if h.text.strip())
+        expected += [(source, text) for text in list(texts)[:3]]
+    assert pairs(work, "out") == expected
+    assert manifest["pairs"] == manifest["pairs_written"] == len(expected)
+
+
+def test_select_adds_references_beside_the_targets(work):
+    nbest = merged(work, 1)
+    select(work, nbest, "one", rule="one-best", beam=4)
+    manifest = select(work, nbest, "both", rule="one-best", beam=4, gold=1.0)
+    texts = [list(read_lines(work / f"train.{side}")) for side in ("de", "en")]
+    gold = list(zip(*texts, strict=True))
+    assert sorted(pairs(work, "both")) == sorted(pairs(work, "one") + gold)
+    assert manifest["added_gold"] == len(gold)
+    manifest = select(work, nbest, "some", rule="one-best", beam=4, gold=0.25)
+    assert manifest["added_gold"] == len(gold) // 4
+
+
+@pytest.mark.parametrize("drop_by", ["log-prob", "similarity"])
+def test_select_drops_the_worst_and_counts_them(work, drop_by):
+    nbest = merged(work, 1)
+    whole = select(work, nbest, "whole", rule="most-similar", beam=4)
+    cut = select(work, nbest, "cut", rule="most-similar", beam=4, drop=0.25, drop_by=drop_by)
+    assert cut["dropped_worst"] == int(0.25 * whole["pairs"])
+    assert cut["pairs_written"] == whole["pairs"] - cut["dropped_worst"]
+    scored = {}
+    for source, record in read_nbest(nbest, read_lines(work / "train.de")):
+        for h in record.hypotheses:
+            scored[source, h.text] = max(
+                scored.get((source, h.text), -1e9), h.log_prob / (len(h.tokens) + 1)
+            )
+    left, gone = set(pairs(work, "cut")), set(pairs(work, "whole")) - set(pairs(work, "cut"))
+    if drop_by == "log-prob":
+        assert max(scored[pair] for pair in gone) <= min(scored[pair] for pair in left)
+
+
+def test_sampled_lists_do_not_depend_on_the_shards_and_can_be_selected_from(work):
+    drawn = ("--sample", "--n-best", 3, "--seed", 7, "--top-p", 0.9, "--temperature", 0.8)
+    one, two = (merged(work, shards, *drawn) for shards in (1, 2))
+    assert list(read_lines(one)) == list(read_lines(two))
+    manifest = select(work, one, rule="n-best", keep=3, sample={"draws": 3, "seed": 7})
+    assert manifest["mean_hypotheses"] <= 3
+    assert manifest["pairs"] >= manifest["kept"]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda work: (work / "train.en").write_text("x\n"), "ends after line 1"),
+        (lambda work: (work / "train.de").write_text("x\n" * 47), "another source line"),
+        (lambda work: (work / "tgt.vocab").unlink(), "not found"),
+    ],
+)
+def test_select_refuses_what_does_not_fit(work, change, match):
+    nbest = merged(work, 1)
+    change(work)
+    with pytest.raises(SystemExit, match=match):
+        select(work, nbest, rule="most-similar", beam=4)
+    assert not (work / "out.en").exists()
+
+
+def evaluate(work: Path, **files: object) -> dict:
+    words = {
+        "model": work / "model.safetensors", "src": work / "train.de",
+        "reference": work / "train.en", "near-duplicates": work / "flags.json", "beam": 3,
+        "scores": work / "scores.json", "greedy": work / "g.en", "beam-output": work / "b.en",
+        "device": "cpu", **files,
+    }  # fmt: skip
+    flags = {"sentences": 47, "near_duplicates": [0, 5, 6], "exact": [5]}
+    (work / "flags.json").write_text(json.dumps(flags), encoding="utf-8")
+    seqkd("evaluate", *(x for key, value in words.items() for x in (f"--{key}", value)))
+    return json.loads((work / "scores.json").read_text(encoding="utf-8"))
+
+
+def test_evaluate_writes_all_scores_and_the_same_twice(work):
+    scores = evaluate(work)
+    assert scores["model"] == "lstm-1x16.nll"
+    assert (scores["seed"], scores["test_set"], scores["sentences"]) == (1, "train", 47)
+    assert scores["parameters"] >= scores["nonzero_parameters"] > 0
+    assert scores["file_bytes"] == (work / "model.safetensors").stat().st_size
+    assert scores["perplexity"] > 1
+    assert 0 < scores["mode_probability"]["median"] <= 1
+    assert sum(b["sentences"] for b in scores["mode_probability"]["by_length"]) == 46
+    for search in ("greedy", "beam-3"):
+        assert set(scores[search]) == {
+            "bleu", "bleu_signature", "chrf", "chrf_signature", "length_ratio",
+        }  # fmt: skip
+    assert scores["no_near_duplicate"]["sentences"] == 44
+    assert scores["no_near_duplicate"]["greedy"]["bleu"] != scores["greedy"]["bleu"]
+    greedy = list(read_lines(work / "g.en"))
+    assert len(greedy) == len(list(read_lines(work / "b.en"))) == 47
+    assert greedy[13] == ""
+    before = (work / "scores.json").read_bytes()
+    evaluate(work)
+    assert (work / "scores.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        ({"beam": 1}, "at least 2"),
+        ({"reference": "tgt.vocab"}, "not parallel"),
+        ({"model": "missing"}, "file not found"),
+        ({"near-duplicates": "train.en"}, "not the flags"),
+    ],
+)
+def test_evaluate_refuses_bad_input(work, files, match):
+    named = {k: work / v if isinstance(v, str) else v for k, v in files.items()}
+    with pytest.raises(SystemExit, match=match):
+        evaluate(work, **named)
+
+
+def test_decode_refuses_a_shard_out_of_range(work):
+    with pytest.raises(SystemExit, match="--shard must be in 1 to 2, got 3"):
+        seqkd(
+            "decode", "--model", work / "model.safetensors", "--src", work / "train.de",
+            "--shard", 3, "--shards", 2, "--output", work / "x",
+        )  # fmt: skip

@@ -1,0 +1,207 @@
+"""Diagnostics by hand-computed cases, at their limits, and on a whole synthetic experiment."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from seqkd import cli
+from seqkd.alignment.word_alignment import align, complexity, faithfulness
+from seqkd.evaluation.diagnostics import (
+    bleu,
+    bleu_by_length,
+    bucket_names,
+    bucket_of,
+    f1_by_frequency,
+    has_loop,
+    memorised,
+    nested_widths,
+    oracle_bleu,
+    variety,
+    word_counts,
+)
+from synthetic_results import TEACHER, Synthetic
+
+
+def test_alignment_learns_a_dictionary_from_cooccurrence() -> None:
+    pairs = [
+        (["das", "Haus"], ["the", "house"]),
+        (["das", "Buch"], ["the", "book"]),
+        (["ein", "Buch"], ["a", "book"]),
+    ] * 5
+    dictionary = align(pairs)
+    assert dictionary["das"] == Counter(the=10)
+    assert dictionary["Haus"] == Counter(house=5)
+    assert dictionary["Buch"] == Counter(book=10)
+    assert dictionary["ein"] == Counter(a=5)
+
+
+Pairs = list[tuple[list[str], list[str]]]
+
+
+def _model_one(pairs: Pairs, iterations: int) -> dict[str, Counter[str]]:
+    """IBM Model 1 as its textbook has it, cell by cell."""
+    table: dict[tuple[str, str], float] = {}
+    for source, target in pairs:
+        table |= {(s, t): 1.0 for s in ["", *source] for t in target}
+    for _ in range(iterations):
+        counts: dict[tuple[str, str], float] = Counter()
+        for source, target in pairs:
+            for t in target:
+                total = sum(table[s, t] for s in ["", *source])
+                for s in ["", *source]:
+                    counts[s, t] += table[s, t] / total
+        totals: dict[str, float] = Counter()
+        for (s, _), value in counts.items():
+            totals[s] += value
+        table = {(s, t): value / totals[s] for (s, t), value in counts.items()}
+    found: dict[str, Counter[str]] = {}
+    for source, target in pairs:
+        for t in target:
+            best = max(["", *source], key=lambda s: round(table[s, t], 12))
+            if best:
+                found.setdefault(best, Counter())[t] += 1
+    return found
+
+
+def test_alignment_equals_its_slow_twin() -> None:
+    rng = random.Random(5)
+    dictionary = {s: rng.choice("abcdefgh") for s in "ABCDEFGH"}
+    pairs = []
+    for _ in range(60):
+        source = rng.choices("ABCDEFGH", k=rng.randint(1, 6))
+        target = [dictionary[s] if rng.random() < 0.8 else rng.choice("abcdefgh") for s in source]
+        pairs.append((source, target))
+    ours, slow = align(pairs, 6), _model_one(pairs, 6)
+    words = sum(len(target) for _, target in pairs)
+    agree = sum((ours.get(s, Counter()) & slow.get(s, Counter())).total() for s in slow)
+    # Equal but for ties between repeated source words and the empty word, decided by rounding.
+    assert agree >= 0.98 * sum(counts.total() for counts in slow.values())
+    assert agree > words / 2
+
+
+def test_alignment_of_nothing_is_empty() -> None:
+    assert align([]) == {}
+    assert align([([], []), (["a"], [])]) == {}
+    assert complexity({}) == 0.0
+    assert faithfulness({}, {}) == 0.0
+
+
+def test_complexity_and_faithfulness_by_hand() -> None:
+    one = {"x": Counter(a=4), "y": Counter(b=2, c=2)}
+    assert complexity(one) == pytest.approx(math.log(2) / 2)
+    assert faithfulness(one, one) == pytest.approx(0.0)
+    other = {"x": Counter(z=1), "w": Counter(a=1)}
+    assert faithfulness(one, other) == pytest.approx(math.log(10))  # the bound, over `x` alone
+
+
+def test_oracle_never_falls_and_starts_at_the_first() -> None:
+    references = ["the light is on", "turn it off now", "no such device"]
+    lists = [
+        ["the lamp is on", "the light is on"],
+        ["turn it off now", "switch off"],
+        ["no device", "no such thing", "no such device"],
+    ]
+    scores = oracle_bleu(lists, references, [1, 2, 3])
+    assert scores[0] == pytest.approx(bleu([row[0] for row in lists], references))
+    assert scores == sorted(scores)
+    assert scores[2] == pytest.approx(100.0)
+    assert nested_widths(12) == [1, 2, 3, 5, 10, 12]
+    assert nested_widths(1) == [1]
+
+
+@pytest.mark.parametrize(
+    ("line", "loop"),
+    [
+        ("no no no", True),
+        ("the light the light the light", True),
+        ("the light the light", False),
+        ("a b c d a b c d a b c d", True),
+        ("it is very very good", False),
+        ("", False),
+    ],
+)
+def test_loops_are_three_in_a_row(line: str, loop: bool) -> None:
+    assert has_loop(line) is loop
+
+
+def test_memorised_counts_long_sentences_only() -> None:
+    training = {"turn on the light in there", "yes"}
+    lines = ["turn on the light in there", "yes", "turn on the light in here"]
+    assert memorised(lines, training) == 0.5
+
+
+def test_variety_by_hand() -> None:
+    measured = variety(["a b a b", "c d"])
+    assert (measured.words, measured.distinct_words) == (6, 4)
+    assert measured.distinct_2 == pytest.approx(3 / 4)
+    assert variety(["a a a a a a"]).mtld < variety(["a b c d e f"]).mtld
+    assert variety([]).words == 0
+
+
+def test_buckets() -> None:
+    assert bucket_names((0, 1, 5, 20)) == ["0", "1\u20134", "5\u201319", "20+"]
+    assert [bucket_of(n, (1, 5, 10)) for n in (0, 1, 4, 5, 99)] == [0, 0, 0, 1, 2]
+
+
+def test_buckets_hold_every_sentence_and_word() -> None:
+    sources = ["a", "a b c d e f", "a " * 40]
+    lines = ["x", "y z", "w v u t"]
+    by_length = bleu_by_length(sources, lines, lines)
+    assert sum(bucket.size for bucket in by_length) == 3
+    counts = word_counts(["x x x x x", "y"])
+    by_frequency = f1_by_frequency(["x", "y q"], ["x", "y z"], counts)
+    assert [bucket.size for bucket in by_frequency] == [1, 1, 1, 0, 0, 0]
+    assert [bucket.score for bucket in by_frequency] == [0.0, 100.0, 100.0, 0.0, 0.0, 0.0]
+
+
+def run_diagnose(made: Synthetic, nbest: str = "beam-12") -> Path:
+    root = made.root
+    distilled = root / "distilled" / TEACHER / "seed-1"
+    output = root / "tables" / "diagnostics.json"
+    cli.main(
+        [
+            *("diagnose", "--config", str(root / "tables/results.yaml")),
+            *("--scores", *map(str, made.scores()), "--tests", str(root / "corpus/tests")),
+            *("--train-src", str(root / "corpus/train.de")),
+            *("--train-tgt", str(root / "corpus/train.en")),
+            *("--nbest", str(distilled / nbest / "nbest.jsonl.zst")),
+            *("--targets", str(distilled / "seq-kd/train.en")),
+            *(str(distilled / "seq-inter/train.en"), "--output", str(output)),
+        ]
+    )
+    return output
+
+
+def test_each_text_is_compared_with_the_list_it_was_chosen_from(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    folder = made.root / "distilled" / TEACHER / "seed-1"
+    (folder / "beam-12").rename(folder / "beam-7")
+    (folder / "seq-kd" / "config.yaml").write_text("{rule: one-best, beam: 7, share: 1.0}")
+    data = json.loads(run_diagnose(made, "beam-7").read_text())
+    differs = {text["targets"]: text["differs"] for text in data["texts"]}
+    assert differs == {"gold": None, "seq-kd": 0.0, "seq-inter": None}
+
+
+def test_diagnose_writes_every_part(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=60)
+    data = json.loads(run_diagnose(made).read_text())
+    gold, seq_kd, seq_inter = data["texts"]
+    assert (gold["targets"], gold["faithfulness"], gold["differs"]) == ("gold", 0.0, None)
+    assert seq_kd["differs"] == 0.0
+    assert 0.5 < seq_inter["differs"] < 0.8  # two of three choices are not the first
+    assert seq_kd["faithfulness"] > 0
+    assert seq_kd["teacher"] == TEACHER
+    (nbest,) = data["nbest"]
+    assert nbest["widths"] == [1, 2, 3, 5, 10, 12]
+    assert nbest["oracle"] == sorted(nbest["oracle"])
+    assert len(data["models"]) == 10
+    teacher, student = data["models"][0], data["models"][4]
+    assert teacher["same_as_teacher"] is None
+    assert 0 < student["bleu_to_teacher"] < 100
+    assert sum(bucket["size"] for bucket in student["by_length"]) == 60

@@ -1,0 +1,273 @@
+"""The report: whole, escaped, without what is missing, and liked by a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from test_diagnostics import run_diagnose
+
+from browser import CHROMIUM, Browser
+from seqkd import cli
+from seqkd.report.plots import _front
+from seqkd.report.svg import apart
+from synthetic_results import FROM, STUDENT, Synthetic, aim_at
+
+
+def write_report(made: Synthetic) -> Path:
+    root = made.root
+    output = root / "report.html"
+    cli.main(
+        [
+            *("report", "--config", str(root / "tables/results.yaml"), "--results", str(root)),
+            *("--speed-config", str(root / "tables/speed.yaml")),
+            *("--pruning-config", str(root / "tables/pruning.yaml")),
+            *("--resamples", "300", "--output", str(output), "--figures", str(root / "figures")),
+        ]
+    )
+    return output
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    found = Synthetic(tmp_path_factory.mktemp("report") / "synthetic", seeds=(1, 2))
+    evil = found.root / "corpus" / "tests" / "test.de"
+    lines = evil.read_text().splitlines()
+    evil.write_text("\n".join(['<script>alert("x")</script> & so'] * 3 + lines[3:]) + "\n")
+    run_diagnose(found)
+    write_report(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(made: Synthetic) -> str:
+    return (made.root / "report.html").read_text(encoding="utf-8")
+
+
+class _Balance(HTMLParser):
+    """Checks that what is opened is closed, and gathers ids and links."""
+
+    VOID = frozenset({"meta", "link", "br", "wbr", "path", "circle", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [str(values["id"])] if "id" in values else []
+        self.links += [str(values[key]) for key in ("href", "src") if key in values]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_alone(page: str) -> None:
+    parser = _Balance()
+    parser.feed(page)
+    assert parser.open == []
+    assert len(parser.ids) == len(set(parser.ids))
+    assert all(link.startswith(("#", "data:")) for link in parser.links)
+    assert {link[1:] for link in parser.links if link.startswith("#")} <= set(parser.ids)
+    assert len(page.encode()) < 3_000_000
+
+
+def test_every_part_is_there(page: str) -> None:
+    for name in (
+        *("results", "cost", "learning", "samples", "diagnostics", "corpus", "graph", "time"),
+        *("provenance", "methods", "quality-size", "quality-speed", "pruning", "oracle"),
+        *("learning-teacher", "learning-student", "length", "frequency"),
+    ):
+        assert f'id="{name}"' in page, name
+    for text in (
+        *("Seq&#8209;KD", "trained on 20,000 pairs"),
+        "2 seeds",
+        "noise",
+        "abc1234",
+        "A CPU of some make",
+        "near duplicate",
+    ):
+        assert text in page, text
+    assert page.count("<caption>") >= 7
+    assert "so not here" not in page
+
+
+def test_text_of_the_corpus_is_escaped(page: str) -> None:
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page or "alert" not in page
+
+
+def test_headline_numbers_are_those_of_the_scores(made: Synthetic, page: str) -> None:
+    scores = []
+    for seed in (1, 2):
+        folder = made.root / "evaluations" / "lstm-2x64.nll" / f"seed-{seed}"
+        scores.append(json.loads((folder / "test.json").read_text())["greedy"]["bleu"])
+    row = re.search(r'data-value="student Baseline">(.*?)</tr>', page)
+    assert row is not None
+    values = re.findall(r'data-value="([\d.-]+)"', row.group(1))
+    assert float(values[2]) == pytest.approx(sum(scores) / 2, abs=1e-3)
+
+
+def test_figures_are_written_for_a_paper(made: Synthetic) -> None:
+    names = {path.name for path in (made.root / "figures").iterdir()}
+    assert {"methods.svg", "methods.pdf", "quality-size.svg", "pruning.pdf"} <= names
+
+
+def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40)
+    for path in (
+        *made.root.rglob("manifest.json"),
+        *made.root.rglob("speed.json"),
+        made.root / "corpus" / "funnel.json",
+    ):
+        path.unlink()
+    cli.main(
+        [
+            *("report", "--config", str(made.root / "tables/results.yaml"), "--resamples", "100"),
+            *("--results", str(made.root), "--output", str(made.root / "report.html")),
+        ]
+    )
+    page = (made.root / "report.html").read_text()
+    assert 'id="results"' in page
+    for name in ("corpus", "learning", "graph", "quality-speed", "pruning", "diagnostics"):
+        assert f'id="{name}"' not in page
+    assert "words/s" not in page
+    assert "so not here: speed, learning curves and provenance, corpus funnel, diag" in page
+
+
+def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40)
+    aim = f"{STUDENT}.seq-kd_seq-inter{FROM}"
+    aim_at(made.root / "tables" / "results.yaml", aim)
+    page = write_report(made).read_text(encoding="utf-8")
+    assert "against Seq-KD+Seq-Inter of lstm-2x64; \u0394 T" in page
+    assert "those of \u0394 apart from all others" in page
+    greedy = {
+        model: json.loads((made.root / f"evaluations/{model}/seed-1/test.json").read_text())
+        for model in (aim, f"{STUDENT}.word-kd{FROM}")
+    }
+    ours, theirs = (greedy[model]["greedy"]["bleu"] for model in (f"{STUDENT}.word-kd{FROM}", aim))
+    row = re.search(r'data-value="student Word-KD">(.*?)</tr>', page)
+    assert row is not None
+    values = re.findall(r'data-value="([\d.-]+)"', row.group(1))
+    assert float(values[3]) == pytest.approx(ours - theirs, abs=1e-3)
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    made.scores()[3].unlink()
+    with pytest.raises(
+        SystemExit, match=r"no scores of lstm-2x64\.word-kd\.from-lstm-2x256, seed 1"
+    ):
+        write_report(made)
+    assert not (made.root / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ([], []),
+        ([50.0], [50.0]),
+        ([10.0, 90.0], [10.0, 90.0]),
+        ([50.0, 50.0], [45.0, 55.0]),
+        ([50.0, 52.0, 54.0], [42.0, 52.0, 62.0]),
+        ([0.0, 0.0], [0.0, 10.0]),
+        ([100.0, 100.0], [90.0, 100.0]),
+    ],
+)
+def test_labels_stand_apart_and_near_their_lines(wanted: list[float], places: list[float]) -> None:
+    assert apart(wanted, 10.0, 0.0, 100.0) == pytest.approx(places)
+
+
+def test_files_of_nearly_one_size_are_one_cost() -> None:
+    points = [(3.770, 30.0), (3.771, 33.0), (3.769, 29.0), (22.0, 40.0), (22.1, 39.0)]
+    assert _front(points, smaller=True) == [(3.771, 33.0), (22.0, 40.0)]
+
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium found (Debian: apt-get install chromium)"
+)
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_page_fits_without_network_or_errors(
+    made: Synthetic, tmp_path: Path, width: int, dark: bool
+) -> None:
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(made.root / "report.html", width, dark=dark)
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        browser.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        assert browser.evaluate("getComputedStyle(document.body).fontSize") == "16px"
+        clipped = browser.evaluate(
+            "[...document.querySelectorAll('figure svg')].filter(s => s.getClientRects().length && "
+            "[...s.querySelectorAll('text')].some(t => t.getBoundingClientRect().right > "
+            "innerWidth + 1 || t.getBoundingClientRect().left < -1)).length"
+        )
+        assert clipped == 0
+        assert browser.problems() == []
+        browser.screenshot(tmp_path / "report.png")
+        assert (tmp_path / "report.png").stat().st_size > 50_000
+
+
+@pytest.mark.browser
+@needs_browser
+def test_table_sorts_by_keyboard(made: Synthetic, tmp_path: Path) -> None:
+    values = (
+        "[...document.querySelectorAll('table.headline tbody tr')]"
+        ".map(r => Number(r.cells[3].dataset.value))"
+    )
+    head = "document.querySelector('table.headline thead').rows[0].cells[3]"
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(made.root / "report.html", 1400)
+        assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "none"
+        browser.evaluate(f"{head}.querySelector('button').focus()")
+        browser.press("Enter", 13)
+        assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "descending"
+        found = browser.evaluate(values)
+        assert isinstance(found, list)
+        assert found == sorted(found, reverse=True)
+        browser.press("Enter", 13)
+        assert browser.evaluate(values) == sorted(found)
+        assert "ascending" in str(browser.evaluate("document.getElementById('status').textContent"))
+        assert browser.problems() == []
+
+
+@pytest.mark.browser
+@needs_browser
+def test_text_has_contrast_in_both_schemes(made: Synthetic, tmp_path: Path) -> None:
+    """WCAG AA: at least 4.5 to 1 for text, 3 to 1 for marks."""
+    names = ["ink", "soft", "accent", *(f"c{n}" for n in range(8))]
+    script = (
+        "(() => { const s = getComputedStyle(document.documentElement); return "
+        f"{json.dumps(['paper', *names])}.map(n => s.getPropertyValue('--' + n).trim()); }})()"
+    )
+    with Browser(tmp_path / "profile") as browser:
+        for dark in (False, True):
+            browser.open(made.root / "report.html", 1400, dark=dark)
+            paper, *colours = browser.evaluate(script)  # type: ignore[misc]
+            for name, colour in zip(names, colours, strict=True):
+                least = 3.0 if name.startswith("c") else 4.5
+                assert _contrast(colour, paper) >= least, (name, dark, _contrast(colour, paper))
+
+
+def _contrast(first: str, second: str) -> float:
+    high, low = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,281 @@
+"""The tables: numbers in the right cells, all three renderings, honest about one seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from seqkd import cli
+from seqkd.config.table_rows import TableConfig, load_table_config
+from seqkd.evaluation.results import Comparison, analyse, count_outputs, teacher_of
+from seqkd.evaluation.score_files import index_evaluations, load_test_set
+from seqkd.evaluation.significance import bleu_metric, corpus_scores
+from seqkd.evaluation.speed_files import load_speed
+from seqkd.report.compression_tables import speed_table
+from seqkd.report.results_table import method_name, results_tables
+from seqkd.report.tables import (
+    Block,
+    Column,
+    Table,
+    count,
+    latex_escape,
+    megabytes,
+    signed,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from synthetic_results import FROM, STUDENT, TEACHER, Synthetic, aim_at, pruned_rows, rows
+
+
+@pytest.fixture(scope="module")
+def one_seed(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return Synthetic(tmp_path_factory.mktemp("one") / "synthetic")
+
+
+@pytest.fixture(scope="module")
+def three_seeds(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return Synthetic(tmp_path_factory.mktemp("three") / "synthetic", seeds=(1, 2, 3))
+
+
+def _table(made: Synthetic, kind: str, scores: list[Path], out: Path) -> dict[str, str]:
+    cli.main(
+        [
+            *("table", "--kind", kind, "--config", str(made.root / "tables" / f"{kind}.yaml")),
+            *("--scores", *map(str, scores), "--tests", str(made.root / "corpus/tests")),
+            *("--resamples", "300", "--csv", str(out / "t.csv")),
+            *("--markdown", str(out / "t.md"), "--latex", str(out / "t.tex")),
+        ]
+    )
+    return {kind: (out / f"t.{kind}").read_text(encoding="utf-8") for kind in ("csv", "md", "tex")}
+
+
+def test_results_table_says_what_was_measured(one_seed: Synthetic, tmp_path: Path) -> None:
+    texts = _table(one_seed, "results", one_seed.scores(), tmp_path)
+    records = list(csv.DictReader(io.StringIO(texts["csv"])))
+    assert [r["subset"] for r in records] == ["all"] * 10 + ["no-near-duplicate"] * 10
+    seq_kd = next(r for r in records if r["model"] == f"{STUDENT}.seq-kd{FROM}")
+    folder = one_seed.root / "evaluations" / seq_kd["model"] / "seed-1"
+    scores = json.loads((folder / "test.json").read_text())
+    assert float(seq_kd["greedy_bleu"]) == pytest.approx(scores["greedy"]["bleu"], abs=1e-3)
+    assert float(seq_kd["beam_5_chrf"]) == pytest.approx(scores["beam-5"]["chrf"], abs=1e-3)
+    assert float(seq_kd["greedy_bleu_low"]) < scores["greedy"]["bleu"]
+    assert float(seq_kd["greedy_bleu_high"]) > scores["greedy"]["bleu"]
+    baseline = next(r for r in records if r["model"] == f"{STUDENT}.nll")
+    delta = float(seq_kd["greedy_bleu"]) - float(baseline["greedy_bleu"])
+    assert float(seq_kd["greedy_vs_baseline_delta"]) == pytest.approx(delta, abs=1e-3)
+    assert seq_kd["greedy_bleu_sd"] == ""
+    assert "One seed each" in texts["md"]
+    assert "trained on 20,000 pairs of invented words; code " in texts["md"]
+    assert "signature: BLEU nrefs:1" in texts["md"]
+    assert max(map(len, texts["md"].splitlines())) <= 120
+    assert r"\toprule" in texts["tex"]
+
+
+def test_second_block_scores_only_sentences_without_near_duplicate(
+    one_seed: Synthetic, tmp_path: Path
+) -> None:
+    texts = _table(one_seed, "results", one_seed.scores(), tmp_path)
+    record = list(csv.DictReader(io.StringIO(texts["csv"])))[10]
+    test = load_test_set(one_seed.root / "corpus/tests", "test", "de", "en")
+    output = one_seed.root / "evaluations" / TEACHER / "seed-1" / "test.greedy.en"
+    lines = output.read_text().splitlines()
+    kept = [n for n in range(len(lines)) if n % 9]
+    assert int(record["sentences"]) == len(kept)
+    metric = bleu_metric()
+    statistics = metric.extract([lines[n] for n in kept], [test.references[n] for n in kept])
+    assert float(record["greedy_bleu"]) == pytest.approx(
+        float(corpus_scores(metric, [statistics])[0]), abs=1e-3
+    )
+    assert "no near duplicate in training" in texts["md"]
+
+
+def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Path) -> None:
+    texts = _table(three_seeds, "results", three_seeds.scores(), tmp_path)
+    record = next(csv.DictReader(io.StringIO(texts["csv"])))
+    assert record["seeds"] == "1 2 3"
+    assert float(record["greedy_bleu_sd"]) > 0
+    words = " ".join(texts["md"].split())
+    assert "noise floor, from the sd of one training pooled by architecture: teacher" in words
+    assert "4 degrees of freedom; student" in words
+    assert "16 degrees of freedom)" in words
+    assert max(map(len, texts["md"].splitlines())) <= 120
+    assert "|  sd |" in texts["md"]
+
+
+def test_the_noise_floor_of_students_knows_nothing_of_their_teacher(three_seeds: Synthetic) -> None:
+    config = load_table_config(three_seeds.root / "tables" / "results.yaml")
+    counted = count_outputs(
+        config,
+        index_evaluations(three_seeds.scores()),
+        load_test_set(three_seeds.root / "corpus/tests", "test", "de", "en"),
+    )
+    results = analyse(counted, resamples=100)
+    squares: dict[str, list[float]] = {"teacher": [], "student": []}
+    for row in results.rows:
+        sd = row.searches["greedy"].bleu.spread.sd
+        assert sd is not None
+        squares[row.row.architecture].append(sd**2)
+    variances = {name: sum(each) / len(each) for name, each in squares.items()}
+    floors = results.noise["greedy"]
+    assert {name: floor.sd**2 for name, floor in floors.items()} == pytest.approx(variances)
+    student = results.rows[-1].searches["greedy"]
+    assert student.baseline is not None
+    assert student.teacher is not None
+    assert student.baseline.standard_error == pytest.approx((2 * variances["student"] / 3) ** 0.5)
+    assert student.teacher.standard_error == pytest.approx((sum(variances.values()) / 3) ** 0.5)
+
+
+def test_stars_within_the_noise_of_seeds_stand_in_brackets() -> None:
+    def stars(delta: float, error: float | None, p: float) -> str:
+        return Comparison(
+            other="", delta=delta, standard_error=error, p_bootstrap=p, p_randomisation=p,
+            p_corrected=p,
+        ).stars  # fmt: skip
+
+    assert stars(-1.0, 0.4, 0.001) == "**"
+    assert stars(-1.0, 0.6, 0.001) == "(**)"
+    assert stars(1.0, 0.6, 0.03) == "(*)"
+    assert stars(1.0, 0.6, 0.3) == ""
+    assert stars(0.1, None, 0.03) == "*"
+
+
+def test_rows_are_compared_with_what_is_to_be_beaten(
+    three_seeds: Synthetic, tmp_path: Path
+) -> None:
+    path = three_seeds.root / "tables" / "results.yaml"
+    plain, aim = path.read_text(encoding="utf-8"), f"{STUDENT}.seq-kd_seq-inter{FROM}"
+    aim_at(path, aim)
+    texts = _table(three_seeds, "results", three_seeds.scores(), tmp_path)
+    path.write_text(plain, encoding="utf-8")
+    records = {r["model"]: r for r in csv.DictReader(io.StringIO(texts["csv"])) if r["perplexity"]}
+    bleu = {model: float(record["greedy_bleu"]) for model, record in records.items()}
+    for model, record in records.items():
+        compared = model.startswith(STUDENT) and model != aim
+        found = record["greedy_vs_aim_delta"]
+        assert (
+            float(found) == pytest.approx(bleu[model] - bleu[aim], abs=1e-3) if compared else True
+        )
+        assert bool(found) == bool(record["beam_5_vs_aim_p_corrected"]) == compared
+    # Seven tests for each search are a family of their own: they are what the table asks.
+    assert (
+        "for the 14 comparisons of \u0394 and, apart from them, for the other 34 comparisons"
+        in " ".join(texts["md"].split())
+    )
+    assert "against Seq-KD+Seq-Inter of lstm-2x64" in " ".join(texts["md"].split())
+    assert max(map(len, texts["md"].splitlines())) <= 120
+
+
+def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> None:
+    chosen = load_table_config(one_seed.root / "tables" / "speed.yaml").rows
+    scores = one_seed.scores(list(chosen))
+    speeds = [path.with_name("speed.json") for path in scores]
+    texts = _table(one_seed, "speed", scores + speeds, tmp_path)
+    records = list(csv.DictReader(io.StringIO(texts["csv"])))
+    assert max(map(len, texts["md"].splitlines())) <= 120
+    student = next(
+        r
+        for r in records
+        if r["model"] == f"{STUDENT}.nll"
+        and (r["threads"], r["batch"], r["beam"]) == ("1", "1", "1")
+    )
+    assert float(student["ratio_like_for_like"]) == pytest.approx(6200 / 900, rel=1e-3)
+    assert float(student["ratio_to_beam"]) == pytest.approx(6200 / 900 * 4.3, rel=1e-3)
+    assert "2 threads, up to 2,000 lines together" in texts["md"]
+    assert "A CPU of some make" in texts["md"]
+
+
+def test_speed_is_compared_with_the_teacher_wherever_it_stands(
+    one_seed: Synthetic, tmp_path: Path
+) -> None:
+    chosen = list(reversed(load_table_config(one_seed.root / "tables" / "speed.yaml").rows))
+    config = one_seed.config("speed-reversed", chosen)
+    config.rename(one_seed.root / "tables" / "reversed.yaml")
+    counted = count_outputs(
+        load_table_config(one_seed.root / "tables" / "reversed.yaml"),
+        index_evaluations(one_seed.scores(chosen)),
+        load_test_set(one_seed.root / "corpus/tests", "test", "de", "en"),
+    )
+    speeds = [load_speed(path.with_name("speed.json")) for path in one_seed.scores(chosen)]
+    table = speed_table(analyse(counted, resamples=100), speeds, "")
+    teacher = [record for record in table.records if record["model"] == TEACHER]
+    assert all(record["ratio_like_for_like"] == 1.0 for record in teacher)
+
+
+def test_pruning_table_counts_what_is_left(one_seed: Synthetic, tmp_path: Path) -> None:
+    texts = _table(one_seed, "pruning", one_seed.scores(pruned_rows((1,))), tmp_path)
+    records = list(csv.DictReader(io.StringIO(texts["csv"])))
+    assert [r["pruned"] for r in records] == ["0", "0", "50", "80", "85", "90", "0"]
+    assert float(records[3]["ratio_parameters"]) == pytest.approx(4_612_000 / 86_200, rel=1e-4)
+    assert float(records[0]["ratio_bytes"]) == 1.0
+    # A pruned model is shipped without its zeros, 1.3 times its share of weights here.
+    assert float(records[3]["ratio_bytes"]) == pytest.approx(4_612_000 / (431_000 * 0.26), rel=1e-4)
+    assert int(records[3]["file_bytes"]) == int(records[3]["bytes_dense"]) == 431_000 * 4
+    assert max(map(len, texts["md"].splitlines())) <= 120
+    assert "int8" in texts["md"]
+
+
+def test_a_missing_score_is_named(one_seed: Synthetic, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no scores of lstm-2x256\.nll, seed 1, on test"):
+        _table(one_seed, "results", one_seed.scores()[1:], tmp_path)
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_hypotheses_of_another_length_are_refused(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    path = made.scores()[2].with_name("test.greedy.en")
+    path.write_text(path.read_text() + "one more\n")
+    with pytest.raises(SystemExit, match="21 lines for 20 sentences"):
+        _table(made, "results", made.scores(), tmp_path)
+
+
+def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> None:
+    test = load_test_set(one_seed.root / "corpus/tests", "test", "de", "en")
+    config = TableConfig(
+        experiment="synthetic",
+        source="de",
+        target="en",
+        test_sets=("test",),
+        rows=tuple(rows((1,))),
+    )
+    counted = count_outputs(config, index_evaluations(one_seed.scores()), test)
+    results = analyse(counted, resamples=200)
+    # Greedy and beam: 1 teacher row and 7 students against a baseline, 1 and 8 against the teacher.
+    assert results.comparisons == 2 * (8 + 9)
+    text = to_markdown(results_tables([results], "Experiment synthetic; code abc1234.")[0])
+    assert "code abc1234" in text
+    assert "for the 34" in text
+    assert teacher_of(config, config.rows[0]) is None
+    assert teacher_of(config, config.rows[2]) == TEACHER
+
+
+TINY = Table(
+    title="A & B",
+    caption=["100% of it_"],
+    columns=[Column("model", "left"), Column("BLEU")],
+    blocks=[Block("Teacher", [["a|b", "1.0"]])],
+    records=[{"model": "a,b", "bleu": 1.23456789, "none": None}],
+)
+
+
+def test_renderings_escape_what_their_format_means() -> None:
+    assert r"a\|b" in to_markdown(TINY)
+    assert '"a,b",1.23457,' in to_csv(TINY)
+    assert r"A \& B. 100\% of it\_" in to_latex(TINY)
+    assert latex_escape("\\^") == r"\textbackslash{}\textasciicircum{}"
+
+
+def test_numbers_are_shown_short() -> None:
+    assert [count(n) for n in (950, 431_000, 4_612_000, 84_800_000)] == [
+        "950",
+        "431k",
+        "4.6m",
+        "85m",
+    ]
+    assert [signed(x) for x in (0.04, -0.04, 1.25, -2.0)] == ["0.0", "0.0", "+1.2", "\u22122.0"]
+    assert [megabytes(n) for n in (431_000, 18_400_000, 340_000_000)] == ["0.43", "18.4", "340"]
+    assert method_name("seq-kd+word-kd+seq-inter") == "Seq-KD+Word-KD+Seq-Inter"

@@ -1,0 +1,68 @@
+"""The benchmarks start, and their table is right; what they measure is no matter for tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import table
+
+    return table
+
+
+@pytest.mark.parametrize("name", ["peers", "rooflines", "growth", "planning", "scale", "word_kd"])
+def test_help_says_what_is_compared(name: str) -> None:
+    command = [sys.executable, BENCHMARKS / f"{name}.py", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert f"python benchmarks/{name}.py" in shown.stdout
+
+
+def test_ratios_are_taken_within_rounds(table, tmp_path: Path) -> None:
+    # The machine was half as fast in the second round; the ratios do not see it.
+    runs = [
+        table.Measurement(
+            system=system, round=number, tokens=rate * 10, cpu=10.0, wall=20.0, peak_mb=peak
+        )
+        for number, slow in enumerate((1, 2))
+        for system, rate, peak in (("ours", 6000 / slow, 400), ("peer", 2000 / slow, 800))
+    ]
+    markdown = table.write(tmp_path, "made-up", runs, "ours", {"hardware": "none"})
+    assert "| peer | 1,500 (1,000 to 2,000) | 750 (500 to 1,000) | 800 | 3.00 |" in markdown
+    assert "- hardware: none" in markdown
+    row = json.loads((tmp_path / "made-up.json").read_text())["rows"][1]
+    assert row["ratio"] == {"median": 3.0, "low": 3.0, "high": 3.0}
+    assert table.read_runs(tmp_path / "made-up.json") == runs
+
+
+def test_by_the_clock_idle_time_counts(table, tmp_path: Path) -> None:
+    runs = [
+        table.Measurement(system=system, round=0, tokens=1000, cpu=10.0, wall=wall, peak_mb=1)
+        for system, wall in (("ours", 5.0), ("peer", 20.0))
+    ]
+    markdown = table.write(tmp_path, "made-up", runs, "ours", {}, by_clock=True)
+    assert "ours is faster by (clock)" in markdown
+    assert "| peer | 100 | 50 | 1 | 4.00 |" in markdown
+
+
+def test_copies_that_run_at_once_count_together(table, tmp_path: Path, monkeypatch) -> None:
+    import systems
+    from job import RESULT, Job
+
+    def execute(command: list[str], threads: int, log: Path) -> tuple[list[str], float]:
+        wall = 4.0 if log.parent.name == "work-1" else 2.0
+        return [RESULT + json.dumps({"tokens": 100, "cpu": 2.0, "wall": wall})], 50.0
+
+    monkeypatch.setattr(systems, "execute", execute)
+    workshops = [systems.Workshop(tmp_path, copy) for copy in range(2)]
+    found = systems.run("seqkd-fp32", workshops, Job(action="train", data=str(tmp_path)), 0)
+    assert (found.tokens, found.cpu, found.wall, found.peak_mb) == (200, 4.0, 4.0, 100.0)

@@ -1,0 +1,150 @@
+"""TERM and KILL at random moments of training, decoding and merging: the bytes stay the same.
+
+The moments are drawn over the whole length of a step, its start and the writing of its outputs
+included; the seed of the draws is fixed, but no two machines are equally fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import forked_steps
+from seqkd.files import digest
+from seqkd.translation.nbest import Record, Scored, ShardHeader, source_digest, to_line, write_shard
+from tiny_model import sentences, write_model
+from training_folder import TrainingFolder
+
+pytestmark = pytest.mark.slow
+
+MOMENTS = 10
+SAVED = 143
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step to be killed: how its folder is laid out, its words, and what it makes."""
+
+    lay_out: Callable[[Path], list[str]]
+    outputs: tuple[str, ...]
+
+    def run(self, folder: Path) -> float:
+        """Run to the end in a folder that is there already; return the seconds."""
+        started = time.monotonic()
+        process = forked_steps.start(folder, *self.lay_out(folder))
+        status = forked_steps.ended(process)
+        assert status == 0, forked_steps.told(folder, process)
+        return time.monotonic() - started
+
+    def made(self, folder: Path) -> list[bytes]:
+        """Return the bytes of the outputs."""
+        return [(folder / name).read_bytes() for name in self.outputs]
+
+
+def training(folder: Path) -> list[str]:
+    if not (folder / "run").exists():
+        TrainingFolder.make(folder / "run", pairs=80)
+    words = TrainingFolder(folder / "run").command()
+    return [f"run/{word}" if "." in word or word in ("vocab", "state") else word for word in words]
+
+
+def decoding(folder: Path) -> list[str]:
+    if not (folder / "model.safetensors").exists():
+        write_model(folder / "model.safetensors")
+        write_text(folder / "train.de", 90)
+    return [
+        "decode", "--model", "model.safetensors", "--src", "train.de", "--beam", "4",
+        "--output", "shards/1-of-1.jsonl.zst", "--device", "cpu",
+    ]  # fmt: skip
+
+
+def merging(folder: Path) -> list[str]:
+    shards = [f"{n}-of-3.jsonl.zst" for n in (1, 2, 3)]
+    if not (folder / shards[-1]).exists():
+        lines = write_text(folder / "train.de", 6000)
+        for number, name in enumerate(shards, start=1):
+            header = ShardHeader(
+                models=("0" * 64,), source=digest(folder / "train.de"), search={"beam": 5},
+                block=forked_steps.BLOCK, shard=number, shards=3, arithmetic="float32", code="",
+            )  # fmt: skip
+            write_shard(folder / name, header, pretended(lines, number - 1, 3))
+    return ["merge", "--shards", *shards, "--src", "train.de", "--output", "nbest.jsonl.zst"]
+
+
+def write_text(path: Path, count: int) -> list[str]:
+    lines = sentences(count)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return lines
+
+
+def pretended(lines: list[str], shard: int, shards: int) -> Iterator[str]:
+    """Yield the n-best lists of one shard: the source backwards, five times."""
+    for number, line in enumerate(lines):
+        if number // forked_steps.BLOCK % shards == shard:
+            found = [Scored(-1.0 - k, f"{line[::-1]} {k}", (5, 6, 7 + k)) for k in range(5)]
+            yield to_line(Record(number, tuple(found), source_digest(line)))
+
+
+STEPS = {
+    "train": Step(training, ("run/model.safetensors", "run/curve.jsonl")),
+    "decode": Step(decoding, ("shards/1-of-1.jsonl.zst",)),
+    "merge": Step(merging, ("nbest.jsonl.zst",)),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_after_a_kill_at_any_moment_the_same_bytes_come_out(tmp_path: Path, name: str):
+    step, draw = STEPS[name], random.Random(f"Kim & Rush 2016 {name}")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    step.lay_out(whole)
+    step.run(whole)  # the first start waits for the server, too
+    whole = tmp_path / "again"
+    whole.mkdir()
+    step.lay_out(whole)
+    seconds = step.run(whole)
+    expected, statuses = step.made(whole), []
+    for moment in range(MOMENTS):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        number = draw.choice([signal.SIGTERM, signal.SIGKILL])
+        statuses.append(killed(step, folder, draw.uniform(0, seconds), number))
+        step.run(folder)
+        assert step.made(folder) == expected, (moment, number)
+        assert not left_over(folder), (moment, number)
+    assert len(set(statuses)) > 1
+
+
+def killed(step: Step, folder: Path, moment: float, number: signal.Signals) -> int:
+    """Start a step, kill it at a moment, or earlier if that was too late; return its status."""
+    for attempt in itertools.count():
+        process = forked_steps.start(folder, *step.lay_out(folder))
+        time.sleep(moment / 2**attempt)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        status = forked_steps.ended(process)
+        if status:
+            # SIGTERM before the step has taken it in hand ends it as any program.
+            fine = (-number,) if number == signal.SIGKILL else (-number, SAVED)
+            assert status in fine, forked_steps.told(folder, process)
+            return status
+        for name in step.outputs:
+            (folder / name).unlink()
+    raise AssertionError
+
+
+def left_over(folder: Path) -> list[Path]:
+    """Return what should be gone once a step is finished."""
+    return [
+        path for path in folder.rglob("*")
+        if path.suffix in (".part", ".blocks") or path.name in ("state", "lock")
+    ]  # fmt: skip

@@ -1,0 +1,160 @@
+"""Two processes at the same work: one does it, and what one did is not done again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+import forked_steps
+from seqkd.errors import SeqkdError
+from seqkd.machine.work_lock import sole_worker
+from tiny_model import sentences, write_model
+from training_folder import TrainingFolder
+
+WAIT_SECONDS = 60
+
+
+def wait_for(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_free_lock_leaves_nothing_behind(tmp_path: Path):
+    with sole_worker(tmp_path / "state", "work") as waited:
+        assert not waited
+        assert (tmp_path / "state" / "lock").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_else_is_in_the_folder_stays(tmp_path: Path):
+    (tmp_path / "saved").touch()
+    with sole_worker(tmp_path, "work"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_the_lock_of_a_dead_process_is_free(tmp_path: Path):
+    (tmp_path / "lock").write_text('{"work": "other", "pid": 1, "host": "x"}')
+    with sole_worker(tmp_path, "work") as waited:
+        assert not waited
+
+
+def test_a_lock_file_that_was_taken_away_meanwhile_is_no_lock(tmp_path: Path, monkeypatch):
+    """The last holder removes the file between our opening and our locking it."""
+    flock, path = fcntl.flock, tmp_path / "lock"
+
+    def too_late(file: int, how: int) -> None:
+        path.unlink()
+        monkeypatch.setattr(fcntl, "flock", flock)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with sole_worker(tmp_path, "work"), path.open() as other, pytest.raises(BlockingIOError):
+        flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_is_not_taken_from_the_next_holder(tmp_path: Path):
+    with sole_worker(tmp_path / "state", "work"):
+        (tmp_path / "state" / "lock").unlink()  # finished: the folder is cleared
+        (tmp_path / "state" / "lock").write_text("the next one's")
+    assert (tmp_path / "state" / "lock").read_text() == "the next one's"
+
+
+def test_without_locks_on_the_file_system_work_goes_on(tmp_path: Path, monkeypatch):
+    def unsupported(file: int, how: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with sole_worker(tmp_path, "work") as waited:
+        assert not waited
+
+
+def test_several_processes_together_do_not_wait(tmp_path: Path):
+    with (
+        sole_worker(tmp_path, "work"),
+        pytest.raises(SeqkdError, match=f"process {os.getpid()} on .* still does this very work"),
+        sole_worker(tmp_path, "work", wait=False),
+    ):
+        raise AssertionError
+
+
+def training(folder: Path, pairs: int = 160, **options: object) -> tuple[BaseProcess, Path]:
+    """Start a training that has saved a state once this returns."""
+    run = TrainingFolder.make(folder / "run", pairs=pairs, **options)
+    process = forked_steps.start(run.path, *run.command())
+    wait_for(lambda: run.state.exists() or not process.is_alive())
+    return process, run.path
+
+
+@pytest.mark.slow
+def test_a_second_training_waits_and_takes_the_model_of_the_first(tmp_path: Path):
+    first, folder = training(tmp_path, epochs=6)
+    second = forked_steps.start(folder, *TrainingFolder(folder).command())
+    wait_for(lambda: "at this very work; waiting" in forked_steps.told(folder, second))
+    assert f"kill {first.pid} there" in forked_steps.told(folder, second)
+    assert forked_steps.ended(first) == 0
+    made = (folder / "model.safetensors").stat()
+    assert forked_steps.ended(second) == 0
+    assert "nothing is left to do" in forked_steps.told(folder, second)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == made.st_mtime_ns
+    assert not (folder / "state").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP])
+def test_a_second_training_goes_on_where_the_first_was_stopped(
+    tmp_path: Path, number: signal.Signals
+):
+    first, folder = training(tmp_path, epochs=40)
+    second = forked_steps.start(folder, *TrainingFolder(folder).command())
+    wait_for(lambda: "waiting" in forked_steps.told(folder, second))
+    os.kill(first.pid, number)
+    assert forked_steps.ended(first) == (143 if number != signal.SIGKILL else -number)
+    wait_for(lambda: "resumed after update" in forked_steps.told(folder, second))
+    os.kill(second.pid, signal.SIGTERM)
+    assert forked_steps.ended(second) == 143
+
+
+@pytest.mark.slow
+def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_path: Path):
+    first, folder = training(tmp_path, epochs=40)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("dropout: 0.3", "dropout: 0.2"))
+    second = forked_steps.start(folder, *TrainingFolder(folder).command())
+    assert forked_steps.ended(second) == 1
+    assert first.is_alive()
+    os.kill(first.pid, signal.SIGTERM)
+    assert forked_steps.ended(first) == 143
+    told = forked_steps.told(folder, second)
+    assert told.startswith(f"seqkd train: process {first.pid} on "), told
+    assert "by another config, input or code; stop it there" in told
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_second_decoding_waits_and_takes_the_shard_of_the_first(tmp_path: Path):
+    write_model(tmp_path / "model.safetensors")
+    text = "".join(f"{line}\n" for line in sentences(300))
+    (tmp_path / "train.de").write_text(text, encoding="utf-8")
+    output = tmp_path / "shard.jsonl.zst"
+    words = (
+        "decode", "--model", "model.safetensors", "--src", "train.de", "--beam", 4,
+        "--output", output.name, "--device", "cpu",
+    )  # fmt: skip
+    first = forked_steps.start(tmp_path, *words)
+    folder = output.with_name(output.name + ".blocks")
+    wait_for(lambda: len(list(folder.glob("0*"))) > 1)
+    second = forked_steps.start(tmp_path, *words)
+    wait_for(lambda: "waiting" in forked_steps.told(tmp_path, second))
+    assert forked_steps.ended(first) == forked_steps.ended(second) == 0
+    assert "nothing is left to do" in forked_steps.told(tmp_path, second)
+    assert not folder.exists()

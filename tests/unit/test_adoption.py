@@ -1,0 +1,223 @@
+"""Translations of another system: each format, what does not fit, and a workflow taught by them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seqkd import cli
+from seqkd.config.vocab import VocabConfig
+from seqkd.distillation.adoption import (
+    Adopted,
+    Given,
+    Translation,
+    adopt,
+    read_json,
+    read_moses,
+    read_plain,
+)
+from seqkd.errors import SeqkdError
+from seqkd.files import read_lines
+from seqkd.translation.nbest import Record, Scored, read_nbest, source_digest, to_line
+from seqkd.vocabulary.vocabulary import train_vocabulary
+from workflow_harness import Workspace, make_workspace
+
+SOURCES = ["die Lampe", "das Licht", "im Flur"]
+
+
+def lists(*texts: str) -> list[Given]:
+    return [Given(f"line {n}", (Translation(0.0, text),)) for n, text in enumerate(texts, 1)]
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_plain_lines(tmp_path: Path):
+    path = write(tmp_path / "out.en", "the  lamp", "", "in the\u00a0hall")
+    found = [given.translations for given in read_plain(path)]
+    assert found == [((0.0, "the lamp"),), ((0.0, ""),), ((0.0, "in the hall"),)]
+
+
+def test_moses_lists(tmp_path: Path):
+    path = write(
+        tmp_path / "out.nbest",
+        "0 ||| the lamp ||| F0= -1.2 ||| -1.25",
+        "0 ||| a lamp ||| -2",
+        "1 |||  ||| F0= -3 ||| -3.5",
+        "2 ||| in the hall ||| x ||| y ||| 1e-2",
+    )
+    found = [given.translations for given in read_moses(path)]
+    assert found == [
+        ((-1.25, "the lamp"), (-2.0, "a lamp")), ((-3.5, ""),), ((0.01, "in the hall"),),
+    ]  # fmt: skip
+
+
+def test_json_lines(tmp_path: Path):
+    path = write(
+        tmp_path / "out.jsonl",
+        json.dumps({"nbest": ["the lamp", [-2, "a lamp"]]}),
+        json.dumps({"id": 1, "src": "das Licht", "nbest": []}),
+        to_line(Record(2, (Scored(-0.5, "in the hall", (4, 5)),), source_digest("im Flur"))),
+    )
+    found = list(read_json(path))
+    assert [given.translations for given in found] == [
+        ((0.0, "the lamp"), (-2.0, "a lamp")), (), ((-0.5, "in the hall"),),
+    ]  # fmt: skip
+    assert [given.source for given in found] == ["", "das Licht", source_digest("im Flur")]
+
+
+@pytest.mark.parametrize(
+    ("read", "lines", "message"),
+    [
+        (read_moses, ["0 ||| a ||| -1", "2 ||| b ||| -1"], "line 2: expected sentence 1, got 2"),
+        (read_moses, ["1 ||| a ||| -1"], "line 1: expected sentence 0, got 1"),
+        (
+            read_moses, ["0 ||| a ||| -1", "1 ||| b ||| -1", "0 ||| a ||| -2"],
+            "line 3: expected sentence 2, got 0",
+        ),
+        (read_moses, ["0 ||| a"], "line 1: expected N ||| translation ||| ... ||| score, got"),
+        (read_moses, ["0 ||| a ||| nan"], "line 1: expected N |||"),
+        (read_moses, ["a lamp"], "line 1: expected N |||"),
+        (read_json, ['{"nbest": ["a"]}', "a lamp"], 'line 2: expected {"nbest"'),
+        (read_json, ['{"nbest": [3]}'], 'line 1: expected {"nbest"'),
+        (read_json, ['{"nbest": [[NaN, "a"]]}'], 'line 1: expected {"nbest"'),
+        (read_json, ['{"id": 1, "nbest": ["a"]}'], "line 1: expected id 0, got 1"),
+    ],
+)  # fmt: skip
+def test_a_line_of_another_form_is_named(tmp_path: Path, read, lines, message):
+    with pytest.raises(SeqkdError) as caught:
+        list(read(write(tmp_path / "given", *lines)))
+    assert message in str(caught.value)
+
+
+def taken(given, translated, wanted, most=5) -> tuple[list, Adopted]:
+    counts = Adopted()
+    return list(adopt(given, translated, wanted, most, counts)), counts
+
+
+def test_lists_go_with_their_lines():
+    found, counts = taken(lists("the lamp", "", "in the hall"), SOURCES, SOURCES)
+    assert [(line, kept[0].text) for line, kept in found] == [
+        ("die Lampe", "the lamp"), ("das Licht", ""), ("im Flur", "in the hall"),
+    ]  # fmt: skip
+    assert counts == Adopted(sentences=3, translations=3, empty=1, left_out=0)
+
+
+def test_the_text_may_be_a_part_of_what_was_translated():
+    longer = ["weg", *SOURCES[:1], "weg", "das  Licht", "im Flur", "weg"]  # before cleaning
+    given = lists("away", "the lamp", "away", "the light", "in the hall", "away")
+    found, counts = taken(given, longer, SOURCES)
+    assert [kept[0].text for _, kept in found] == ["the lamp", "the light", "in the hall"]
+    assert counts.left_out == 3
+
+
+def test_no_more_than_asked_for_are_taken():
+    given = [Given("line 1", tuple(Translation(-1.0, text) for text in "abc"))]
+    for most, texts in ((1, ["a"]), (2, ["a", "b"]), (9, ["a", "b", "c"])):
+        ((_, kept),) = taken(given, ["x"], ["x"], most)[0]
+        assert [text for _, text in kept] == texts
+
+
+@pytest.mark.parametrize(
+    ("given", "translated", "wanted", "message"),
+    [
+        (lists("a", "b"), SOURCES, SOURCES, "line 2: ends after 2 sentences, but 3 lines were"),
+        (lists(*"abcd"), SOURCES, SOURCES, "line 4: there are only 3 lines that were translated"),
+        (lists(*"abc"), SOURCES, SOURCES[::-1], "line 2 of the training text was not translated"),
+        (lists(*"abc"), SOURCES, ["neu"], "line 1 of the training text was not translated"),
+        ([Given("line 1", (), "das Licht")], SOURCES[:1], SOURCES[:1], "is of another source"),
+        ([], SOURCES, SOURCES, "the file of translations: ends after 0 sentences, but 3"),
+    ],
+)
+def test_what_does_not_fit_is_named(given, translated, wanted, message):
+    with pytest.raises(SeqkdError) as caught:
+        taken(given, translated, wanted)
+    assert message in str(caught.value)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    vocabulary = train_vocabulary(["the lamp light in hall a"], VocabConfig(kind="word", size=6))
+    (tmp_path / "tgt.vocab").write_bytes(vocabulary.serialise())
+    write(tmp_path / "train.de", *SOURCES)
+    write(tmp_path / "out.en", "the lamp", "the light", "in the hall")
+    return tmp_path
+
+
+def adopt_step(work: Path, *options: object) -> Path:
+    words = [
+        "adopt", "--translations", work / "out.en", "--translated", work / "train.de",
+        "--src", work / "train.de", "--tgt-vocab", work / "tgt.vocab", "--n-best", 5,
+        "--output", work / "nbest.jsonl.zst", "--manifest", work / "nbest.json", *options,
+    ]  # fmt: skip
+    cli.main([str(word) for word in words])
+    return work / "nbest.jsonl.zst"
+
+
+def test_the_step_writes_lists_of_ours(work: Path):
+    path = adopt_step(work)
+    records = [record for _, record in read_nbest(path, read_lines(work / "train.de"))]
+    assert [record.hypotheses[0].text for record in records] == [*read_lines(work / "out.en")]
+    assert all(len(record.hypotheses[0].tokens) in (2, 3) for record in records)
+    manifest = json.loads((work / "nbest.json").read_text(encoding="utf-8"))
+    assert (manifest["sentences"], manifest["translations"], manifest["empty"]) == (3, 3, 0)
+    assert set(manifest["inputs"]) == {"translations", "translated", "src", "tgt_vocab"}
+
+
+def test_a_list_of_ours_is_adopted_as_it_is(work: Path):
+    first = adopt_step(work).rename(work / "ours.jsonl.zst")
+    again = adopt_step(work, "--translations", first, "--format", "json")
+    assert again.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [(["", " ", ""], "no sentence has a translation"), (["a", "b"], "ends after 2 sentences")],
+)
+def test_the_step_refuses_what_teaches_nothing(work: Path, lines, message):
+    write(work / "out.en", *lines)
+    with pytest.raises(SystemExit, match=message):
+        adopt_step(work)
+    assert not (work / "nbest.jsonl.zst").exists()
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Workspace:
+    """The smoke experiment with a student that a file teaches."""
+    workspace = make_workspace(tmp_path / "place")
+    write(workspace.folder / "theirs.en", "the lamp")
+    workspace.edit_config(
+        teachers={"theirs": {"kind": "file", "translations": "theirs.en"}},
+        models=[
+            {"architecture": "student", "teacher": "theirs",
+             "methods": ["baseline", "seq-kd", "seq-kd+seq-inter"]},
+        ],
+        pruning={}, quantisation={}, speed={},
+    )  # fmt: skip
+    return workspace
+
+
+@pytest.mark.workflow
+def test_a_file_teaches_seq_kd_and_seq_inter(taught: Workspace):
+    taught.run()
+    results = taught.folder / "results" / "smoke"
+    lists = results / "distilled" / "theirs" / "seed-0"
+    assert sorted(path.name for path in lists.iterdir()) == [
+        "beam-2", "beam-4-share-50", "seq-inter", "seq-kd",
+    ]  # fmt: skip
+    assert (results / "models" / "lstm-1x16.seq-kd_seq-inter.from-theirs").is_dir()
+    assert not taught.plan()
+
+
+@pytest.mark.workflow
+def test_another_file_makes_all_that_it_taught_again(taught: Workspace):
+    taught.run()
+    write(taught.folder / "theirs.en", "the light")
+    rules = {job.rule for job in taught.plan()}
+    assert {"adopt", "select", "train", "table"} <= rules
+    trained = [job.wildcards for job in taught.plan() if job.rule == "train"]
+    assert not [name for name in trained if ".nll" in name]

@@ -1,0 +1,173 @@
+"""What the config expands to."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config_values import put
+from seqkd.config.corpus import CorpusConfig
+from seqkd.config.expansion import Experiment
+from seqkd.config.experiment import parse_experiment
+from seqkd.config.model_entry import ModelEntry, load_entry
+from seqkd.config.schema import to_dict
+from seqkd.config.slices import slice_of, source_slice, table_of
+from seqkd.errors import SeqkdError
+
+
+def test_numbers_may_be_written_as_everybody_writes_them(smoke: dict):
+    put(smoke, "training.learning_rate", "4e-3")  # what PyYAML makes of 4e-3
+    put(smoke, "seeds", ["1", "2"])  # what Snakemake's --config makes of [1, 2]
+    config = parse_experiment(smoke)
+    assert config.training["learning_rate"] == 0.004
+    assert config.seeds == (1, 2)
+
+
+def test_training_is_laid_over_in_the_order_general_architecture_stage(smoke: dict):
+    smoke["training"] = {"epochs": 1, "learning_rate": 0.1, "patience": 1}
+    smoke["architectures"]["student"]["training"] = {"epochs": 2, "learning_rate": 0.2}
+    smoke["methods"]["seq-kd"] = [{"targets": "seq-kd", "training": {"epochs": 3}}]
+    config = parse_experiment(smoke)
+    training = config.training_of("student", config.methods["seq-kd"][0])
+    assert (training.epochs, training.learning_rate, training.patience) == (3, 0.2, 1)
+
+
+def test_only_fresh_weights_have_a_curriculum(smoke: dict):
+    smoke["architectures"]["student"]["training"] = {"curriculum_epochs": 1}
+    smoke["methods"]["seq-kd+seq-inter"][1]["training"] = {"epochs": 3}
+    name = "lstm-1x16.seq-kd_seq-inter.from-lstm-1x32"
+    models = Experiment(parse_experiment(copy.deepcopy(smoke))).models
+    assert models[name, 1].training.curriculum_epochs == 0
+    assert models[models[name, 1].parent, 1].training.curriculum_epochs == 1
+    smoke["methods"]["seq-kd+seq-inter"][1]["training"] = {"curriculum_epochs": 2}
+    models = Experiment(parse_experiment(smoke)).models
+    assert models[name, 1].training.curriculum_epochs == 2
+
+
+def test_shared_stages_are_trained_once(smoke: dict):
+    experiment = Experiment(parse_experiment(smoke))
+    assert len(experiment.rows) == 10
+    # Two pruned models, of which one is the way to the other, and every stage a model of a row.
+    assert len(experiment.models) == 12
+    fine = experiment.models["lstm-1x16.seq-kd_seq-inter.from-lstm-1x32", 1]
+    assert fine.parent == "lstm-1x16.seq-kd.from-lstm-1x32"
+    assert (fine.teacher, fine.teacher_seed) == ("lstm-1x32.nll", 1)
+
+
+def test_who_waits_longest_goes_first(smoke: dict):
+    dependants = Experiment(parse_experiment(smoke)).dependants
+    assert max(dependants, key=dependants.__getitem__) == ("lstm-1x32.nll", 1)
+    assert dependants["lstm-1x16.nll", 1] == 1
+    assert dependants["lstm-1x16.word-kd_seq-inter.from-lstm-1x32", 1] == 0
+
+
+def test_pruned_weights_are_held_in_the_second_stage(smoke: dict):
+    models = Experiment(parse_experiment(smoke)).models
+    name = "lstm-1x16.seq-kd_seq-inter.from-lstm-1x32.pruned-80"
+    first, second = models[f"{name}-stage-1", 1], models[name, 1]
+    assert first.prune is not None
+    assert second.prune is not None
+    assert (first.prune.held, second.prune.held) == (False, True)
+    assert second.parent == first.model
+
+
+def test_rows_know_their_baseline_and_teacher(smoke: dict):
+    rows = {(r.architecture, r.method): r for r in Experiment(parse_experiment(smoke)).rows}
+    assert rows["student", "seq-kd"].baseline == "lstm-1x16.nll"
+    assert rows["student", "seq-kd"].teacher == "lstm-1x32.nll"
+    assert rows["student", "baseline"].baseline is None
+    assert rows["teacher", "baseline+seq-inter"].teacher == "lstm-1x32.nll"
+
+
+def test_taught_rows_know_what_is_to_be_beaten(smoke: dict):
+    put(smoke, "evaluation.against", {"architecture": "student", "method": "seq-kd"})
+    rows = {(r.architecture, r.method): r for r in Experiment(parse_experiment(smoke)).rows}
+    aim = rows["student", "seq-kd"]
+    assert {row.against for row in rows.values() if row is not aim} == {aim.model}
+    smoke["models"][0].pop("teacher")
+    smoke["models"][0]["methods"] = ["baseline"]
+    rows = {(r.architecture, r.method): r for r in Experiment(parse_experiment(smoke)).rows}
+    assert rows["teacher", "baseline"].against is None
+    assert rows["student", "baseline"].against == aim.model
+    put(smoke, "evaluation.against", {"architecture": "student", "method": "mbr"})
+    with pytest.raises(SeqkdError, match="'student' with method 'mbr' is not among `models`"):
+        Experiment(parse_experiment(smoke))
+
+
+def test_a_student_learns_from_the_first_seed_of_its_teacher(smoke: dict):
+    smoke["seeds"] = [3, 4]
+    models = Experiment(parse_experiment(smoke)).models
+    assert {entry.teacher_seed for entry in models.values() if entry.teacher} == {3}
+
+
+def test_an_entry_survives_its_file(smoke: dict, tmp_path: Path):
+    for entry in Experiment(parse_experiment(smoke)).models.values():
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(to_dict(entry)), encoding="utf-8")
+        loaded = load_entry(path)
+        assert isinstance(loaded, ModelEntry)
+        assert loaded == entry
+
+
+def test_the_slice_of_training_does_not_know_other_test_sets(smoke: dict):
+    before = slice_of(Experiment(parse_experiment(smoke)), "corpus/config")
+    smoke["corpus"]["test_sets"]["other"] = {"provider": "files", "src": "a", "tgt": "b"}
+    assert slice_of(Experiment(parse_experiment(smoke)), "corpus/config") == before
+
+
+def test_a_wheel_is_not_fetched_again_for_another_language():
+    home = {"provider": "home-assistant"}
+    slices = []
+    for language in ("de", "es"):
+        corpus = CorpusConfig.from_dict(
+            {"source": language, "target": "en", "train": [home], "dev": {"held_out": 5}}
+        )
+        slices.append(
+            source_slice(corpus, "home-assistant/homeassistant-2026.11.0-py3-none-any.whl")
+        )
+    assert slices[0] == slices[1]
+    CorpusConfig.from_dict(slices[0])
+
+
+def test_tables_hold_the_rows_that_they_show(smoke: dict):
+    experiment = Experiment(parse_experiment(smoke))
+    assert len(table_of(experiment, "results").rows) == 10
+    pruning = [(row.model, row.pruned) for row in table_of(experiment, "pruning").rows]
+    assert pruning == [
+        ("lstm-1x32.nll", 0),
+        ("lstm-1x16.seq-kd_seq-inter.from-lstm-1x32", 0),
+        ("lstm-1x16.seq-kd_seq-inter.from-lstm-1x32.pruned-80", 80),
+    ]
+    formats = [row.format for row in table_of(experiment, "speed").rows]
+    assert formats == ["fp32", "fp32", "int8"]
+
+
+@pytest.fixture
+def ensemble(smoke: dict) -> dict:
+    """Smoke with a second seed of the teacher, and one student that both teach."""
+    smoke["models"][0]["seeds"] = [1, 2]
+    entry = {"architecture": "student", "teacher": "teacher", "teacher_seeds": [1, 2]}
+    smoke["models"].append({**entry, "methods": ["seq-kd", "word-kd"]})
+    return smoke
+
+
+def test_an_ensemble_teaches_beside_its_first_member(ensemble: dict):
+    experiment = Experiment(parse_experiment(ensemble))
+    both = experiment.models["lstm-1x16.seq-kd.from-lstm-1x32-ensemble-2", 1]
+    one = experiment.models["lstm-1x16.seq-kd.from-lstm-1x32", 1]
+    assert (both.teacher, both.teacher_seeds) == ("lstm-1x32.nll", (1, 2))
+    assert (one.teacher, one.teacher_seeds) == ("lstm-1x32.nll", (1,))
+    assert list(experiment.models).index(("lstm-1x32.nll", 2)) < list(experiment.models).index(
+        (both.model, 1)
+    )
+
+
+def test_a_member_that_is_not_trained_is_told(ensemble: dict):
+    ensemble["models"][2]["teacher_seeds"] = [1, 3]
+    with pytest.raises(
+        SeqkdError, match="taught by seed 3 of 'teacher', which is trained with 1, 2"
+    ):
+        Experiment(parse_experiment(ensemble))

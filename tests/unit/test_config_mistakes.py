@@ -1,0 +1,166 @@
+"""What the config refuses, and in which words."""
+
+from __future__ import annotations
+
+import pytest
+
+from config_values import put
+from seqkd.config.expansion import Experiment
+from seqkd.config.experiment import parse_experiment
+from seqkd.errors import SeqkdError
+
+FILE = {"kind": "file", "translations": "theirs.en"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sedes", [1], "sedes: unknown key (did you mean 'seeds'?)"),
+        (
+            "architectures.student.dropuot", 0.1,
+            "architectures.student.dropuot: unknown key (did you mean 'dropout'?)",
+        ),
+        (
+            "architectures.student.training", {"epoch": 3},
+            "architectures.student.training.epoch: unknown key (did you mean 'epochs'?)",
+        ),
+        (
+            "methods.word-kd", [{"targets": "gold", "kd_wieght": 0.5}],
+            "methods.word-kd[0].kd_wieght: unknown key (did you mean 'kd_weight'?)",
+        ),
+        ("training.epochs", "three", "training.epochs: expected a whole number, got 'three'"),
+        ("training.epochs", 2.5, "training.epochs: expected a whole number, got 2.5"),
+        ("vocab.joint", "maybe", "vocab.joint: expected true or false, got 'maybe'"),
+        ("target", False, "target: expected a text, got False; put it in quotes"),
+        ("target", "english", "'english' is not a language code such as de or pt-BR"),
+        ("vocab.kind", "unigrm", "'unigrm' is not one of unigram, bpe, word"),
+        ("architectures.student.family", "lstn", "(did you mean 'lstm'?)"),
+        ("models.1.architecture", "studnet", "unknown 'studnet' (did you mean 'student'?)"),
+        ("models.1.methods", ["word-dk"], "unknown 'word-dk' (did you mean 'word-kd'?)"),
+        ("models.1.methods", ["baseline", "baseline"], "methods: baseline is listed twice"),
+        ("models.1.methods", [], "methods: expected at least one, got an empty list"),
+        (
+            "methods.seq-kd", [{"targets": "seq-dk"}],
+            "methods.seq-kd[0].targets: unknown 'seq-dk' (did you mean 'seq-kd'?)",
+        ),
+        (
+            "models.1.teacher", None,
+            "models[1]: method 'word-kd' needs a teacher; add 'teacher: NAME'",
+        ),
+        ("models.1.teacher_method", "seq-kd", "is not trained by 'seq-kd'"),
+        ("models.1.teacher", "theirs", "models[1].teacher: unknown 'theirs' (did you mean 'teach"),
+        ("teachers", {"Theirs": FILE}, "teachers.Theirs: 'Theirs' must be lower-case"),
+        ("teachers", {"student": FILE}, "teachers.student: an architecture has this name"),
+        ("teachers", {"x": {"kind": "flie"}}, "'flie' is not one of file, hugging-face"),
+        ("teachers", {"x": {"kind": "file"}}, "teachers.x.translations: missing"),
+        ("methods.baseline", [], "methods.baseline: expected at least one stage"),
+        ("targets.seq-inter.beam", 0, "targets.seq-inter: beam must be at least 1, got 0"),
+        ("targets.seq-inter.share", 1.5, "share must be above 0 and at most 1, got 1.5"),
+        ("targets.gold", {"rule": "one-best"}, "targets.gold: this name means the training text"),
+        ("corpus.decontaminate", ["tset"], "(did you mean 'test'?)"),
+        ("corpus.test_sets", {}, "corpus.test_sets: expected at least one test set"),
+        ("corpus.train", [{"provider": "flies"}], "(did you mean 'files'?)"),
+        ("pruning.percentages", [80, 120], "percentages: 120 is out of range (1 to 99)"),
+        ("pruning.percentages", [80, 80], "percentages: 80 is listed twice"),
+        ("pruning.stages", [], "stages: expected at least one stage of retraining"),
+        ("pruning.of", [{"architecture": "student", "method": "mbr"}], "is not among `models`"),
+        ("seeds", [], "seeds: expected at least one, got an empty list"),
+        ("seeds", [1, 2, 1], "seeds: 1 is listed twice"),
+        ("seeds", [-1], "seeds: -1 is out of range (0 or more)"),
+        ("decoding.shards", 0, "decoding: shards must be at least 1, got 0"),
+        ("evaluation.beam", 1, "beam must be at least 2"),
+        ("experiment", "My Run", "'My Run' must be lower-case letters and digits joined by '-'"),
+        ("models", [], "models: expected at least one entry"),
+        ("architectures.student.width", 0, "layers and width must be at least 1"),
+        ("training.learning_rate", -1, "training.learning_rate: -1.0 is out of range"),
+        ("training.subword_sampling", 1.5, "training.subword_sampling: 1.5 is out of range"),
+        ("training.subword_sampling", 0.1, "with Word-KD it needs soft_targets: alongside"),
+        ("training", [1], "training: expected keys and values, got [1]"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_one_line(smoke: dict, path: str, value: object, message: str):
+    put(smoke, path, value)
+    with pytest.raises(SeqkdError) as caught:
+        Experiment(parse_experiment(smoke))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("models.1.methods", ["word-kd"], "Word-KD needs the word distributions of a teacher that"),
+        ("models.1.teacher_method", "seq-kd", "has no teacher_method and no teacher_seeds"),
+        ("models.1.teacher_seeds", [1, 2], "has no teacher_method and no teacher_seeds"),
+        ("targets.seq-kd.sample", {"draws": 2}, "nothing can be drawn from it"),
+        ("targets.seq-kd.drop", 0.1, "has no scores to drop by; take drop_by: similarity"),
+    ],
+)
+def test_a_file_cannot_teach_everything(smoke: dict, path: str, value: object, message: str):
+    smoke["teachers"] = {"theirs": FILE}
+    smoke["models"] = [
+        {"architecture": "teacher", "methods": ["baseline"]},
+        {"architecture": "student", "teacher": "theirs", "methods": ["baseline", "seq-kd"]},
+    ]
+    smoke |= {"pruning": {}, "quantisation": {}, "speed": {}}
+    student = Experiment(parse_experiment(smoke)).models["lstm-1x16.seq-kd.from-theirs", 1]
+    assert (student.teacher, student.teacher_seeds) == ("theirs", (0,))
+    put(smoke, path, value)
+    with pytest.raises(SeqkdError, match=f"teachers.theirs .*{message}"):
+        Experiment(parse_experiment(smoke))
+
+
+@pytest.mark.parametrize("key", ["experiment", "source", "corpus", "architectures", "models"])
+def test_a_missing_key_is_named(smoke: dict, key: str):
+    del smoke[key]
+    with pytest.raises(SeqkdError, match=f"{key}: missing"):
+        parse_experiment(smoke)
+
+
+def test_a_teacher_cannot_teach_itself_before_it_exists(smoke: dict):
+    smoke["models"][0] |= {"teacher_method": "seq-kd", "methods": ["seq-kd"]}
+    smoke["models"][1] |= {"teacher_method": "seq-kd"}
+    with pytest.raises(SeqkdError, match="would need itself as its own teacher"):
+        Experiment(parse_experiment(smoke))
+
+
+def test_one_name_for_two_models_is_refused(smoke: dict):
+    smoke["architectures"]["twin"] = {**smoke["architectures"]["student"], "dropout": 0.5}
+    smoke["models"].append({"architecture": "twin", "methods": ["baseline"]})
+    with pytest.raises(SeqkdError, match=r"two different models would be called 'lstm-1x16\.nll'"):
+        Experiment(parse_experiment(smoke))
+    smoke["architectures"]["twin"]["tag"] = "wet"
+    names = {row.model for row in Experiment(parse_experiment(smoke)).rows}
+    assert "lstm-1x16-wet.nll" in names
+
+
+def test_one_model_for_two_rows_is_refused(smoke: dict):
+    smoke["methods"]["again"] = smoke["methods"]["seq-kd"]
+    smoke["models"][1]["methods"].append("again")
+    with pytest.raises(SeqkdError, match="are the same model"):
+        Experiment(parse_experiment(smoke))
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"divergence": "kl"}, "divergence: 'kl' is not one of forward-kl, reverse-kl, js"),
+        ({"divergence": "reverse-kl"}, "reverse-kl needs soft_targets: alongside"),
+        ({"select": 0}, "select must be above 0"),
+        ({"top_1_weight": -1}, "top_1_weight must be 0 or more"),
+    ],
+)
+def test_impossible_losses_are_refused(smoke: dict, stage: dict, message: str):
+    smoke["methods"]["word-kd"] = [{"targets": "gold", "kd_weight": 0.5, **stage}]
+    with pytest.raises(SeqkdError, match=message):
+        parse_experiment(smoke)
+
+
+def test_losses_that_differ_need_names_that_differ(smoke: dict):
+    stage = {"targets": "gold", "kd_weight": 0.5, "divergence": "js"}
+    smoke["models"][1]["methods"].append("js")
+    smoke["methods"]["js"] = [stage]
+    with pytest.raises(SeqkdError, match="'label'"):
+        Experiment(parse_experiment(smoke))
+    smoke["methods"]["js"] = [{**stage, "label": "js-kd"}]
+    assert ("lstm-1x16.js-kd.from-lstm-1x32", 1) in Experiment(parse_experiment(smoke)).models

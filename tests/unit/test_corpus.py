@@ -1,0 +1,221 @@
+"""The corpus as a whole: split, decontamination, limit, funnel, test sets, through the verbs."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from seqkd.cli import main
+from seqkd.corpus.split import choose_held_out, keep_smallest, split_digest
+from seqkd.files import read_lines
+from seqkd.text import key_tokens
+
+SMOKE = Path(__file__).parents[1] / "data" / "smoke"
+
+
+def config(folder: Path, **changes: object) -> Path:
+    base: dict[str, object] = {
+        "source": "de",
+        "target": "en",
+        "train": [
+            {"provider": "files", "src": str(SMOKE / "smoke.de"), "tgt": str(SMOKE / "smoke.en")}
+        ],
+        "dev": {"held_out": 50},
+        "test_sets": {"test": {"held_out": 100, "min_tokens": 6}},
+    }
+    path = folder / "corpus.yaml"
+    path.write_text(yaml.safe_dump({**base, **changes}))
+    return path
+
+
+def build(folder: Path, **changes: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    out = folder / "corpus"
+    path = config(folder, **changes)
+    main(["corpus", "--config", str(path), "--resources", "none", "--output-dir", str(out)])
+    return out
+
+
+def flag(folder: Path, name: str = "test") -> dict[str, list[int]]:
+    corpus = folder / "corpus"
+    words = f"test-set --config {folder}/corpus.yaml --name {name} --resources none"
+    words += f" --held-out-src {corpus}/held-out.de --held-out-tgt {corpus}/held-out.en"
+    words += f" --train-src {corpus}/train.de --train-tgt {corpus}/train.en"
+    main([*words.split(), "--output-dir", str(corpus / "tests")])
+    flags: dict[str, list[int]] = json.loads((corpus / f"tests/{name}.json").read_text())
+    return flags
+
+
+def pairs(corpus: Path, split: str) -> list[tuple[str, str]]:
+    src, tgt = (list(read_lines(corpus / f"{split}.{lang}")) for lang in ("de", "en"))
+    return list(zip(src, tgt, strict=True))
+
+
+def funnel(corpus: Path) -> dict[str, dict[str, int]]:
+    stages = json.loads((corpus / "funnel.json").read_text())
+    return {stage["filter"]: stage for stage in stages}
+
+
+def test_the_smoke_corpus_is_what_its_generator_writes() -> None:
+    corpus = runpy.run_path(str(SMOKE / "make.py"))["corpus"]()
+    assert list(read_lines(SMOKE / "smoke.de")) == list(corpus.keys())
+    assert list(read_lines(SMOKE / "smoke.en")) == list(corpus.values())
+    assert sum(p.stat().st_size for p in SMOKE.glob("smoke.*")) < 200_000
+
+
+def test_splits_are_disjoint_and_complete(tmp_path: Path) -> None:
+    corpus = build(tmp_path, decontamination="exact")
+    train, dev, test = (pairs(corpus, x) for x in ("train", "dev", "held-out"))
+    assert (len(dev), len(test)) == (50, 100)
+    keys = [{" ".join(key_tokens(src)) for src, _ in split} for split in (train, dev, test)]
+    assert not keys[0] & keys[1] | keys[1] & keys[2] | keys[0] & keys[2]
+    english = [{" ".join(key_tokens(tgt)) for _, tgt in split} for split in (train, dev, test)]
+    assert not english[0] & (english[1] | english[2])
+    everything = set(
+        zip(read_lines(SMOKE / "smoke.de"), read_lines(SMOKE / "smoke.en"), strict=True)
+    )
+    assert set(train) | set(dev) | set(test) <= everything
+    assert len(train) == funnel(corpus)["train"]["lines_out"]
+
+
+def test_split_is_the_same_twice_and_does_not_depend_on_the_order(tmp_path: Path) -> None:
+    lines = list(zip(read_lines(SMOKE / "smoke.de"), read_lines(SMOKE / "smoke.en"), strict=True))
+    (tmp_path / "turned.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in reversed(lines)))
+    first = build(tmp_path / "a")
+    again = build(tmp_path / "b")
+    turned = build(
+        tmp_path / "c", train=[{"provider": "files", "tsv": str(tmp_path / "turned.tsv")}]
+    )
+    for path in first.iterdir():
+        assert path.read_bytes() == (again / path.name).read_bytes()
+    for split in ("train", "dev", "held-out"):
+        assert sorted(pairs(first, split)) == sorted(pairs(turned, split))
+    assert sorted(p.name for p in first.iterdir()) == [
+        "dev.de", "dev.en", "funnel.json", "held-out.de", "held-out.en", "train.de", "train.en"
+    ]  # fmt: skip
+
+
+def test_another_dev_size_moves_no_test_sentence(tmp_path: Path) -> None:
+    small, large = build(tmp_path / "a"), build(tmp_path / "b", dev={"held_out": 80})
+    assert pairs(small, "held-out") == pairs(large, "held-out")
+    assert set(pairs(small, "dev")) < set(pairs(large, "dev"))
+
+
+def test_near_duplicates_leave_training_or_are_flagged(tmp_path: Path) -> None:
+    corpus = build(tmp_path / "near")
+    assert flag(tmp_path / "near")["near_duplicates"] == []
+    removed = funnel(corpus)["near duplicate of dev or test"]
+    assert removed["lines_in"] > removed["lines_out"]
+    assert len(removed["samples"]) == 3  # type: ignore[arg-type]
+    build(tmp_path / "exact", decontamination="exact")
+    flags = flag(tmp_path / "exact")
+    assert flags["exact"] == []
+    assert 0 < len(flags["near_duplicates"]) < flags["sentences"]  # type: ignore[operator]
+    assert pairs(tmp_path / "exact/corpus/tests", "test") == pairs(
+        tmp_path / "exact/corpus", "held-out"
+    )
+
+
+def test_a_given_test_set_is_removed_from_training_only_where_asked(tmp_path: Path) -> None:
+    lines = list(zip(read_lines(SMOKE / "smoke.de"), read_lines(SMOKE / "smoke.en"), strict=True))
+    (tmp_path / "t.de").write_text("".join(f"{a.upper()}  \n" for a, _ in lines[:20]))
+    (tmp_path / "t.en").write_text("\n" + "Nothing of the kind\n" * 19)
+    given = {"provider": "files", "src": str(tmp_path / "t.de"), "tgt": str(tmp_path / "t.en")}
+    changes: Mapping[str, object] = {"test_sets": {"given": given}, "decontamination": "exact"}
+    kept = build(tmp_path / "kept", **changes)
+    assert len(set(pairs(kept, "train")) & set(lines[:20])) > 10
+    assert len(flag(tmp_path / "kept", "given")["exact"]) > 10
+    text = pairs(kept / "tests", "given")
+    assert len(text) == 20  # the empty line stays: test sets are never filtered
+    assert text[0] == (lines[0][0].upper(), "")
+    clean = build(tmp_path / "clean", decontaminate=["given"], **changes)
+    assert not set(pairs(clean, "train")) & set(lines[:20])
+    assert flag(tmp_path / "clean", "given")["exact"] == []
+    assert not (clean / "held-out.de").exists()
+
+
+def test_limit_keeps_a_fixed_choice_in_order(tmp_path: Path) -> None:
+    whole = pairs(build(tmp_path / "a"), "train")
+    some = pairs(build(tmp_path / "b", limit=300), "train")
+    fewer = pairs(build(tmp_path / "c", limit=200), "train")
+    assert (len(some), len(fewer)) == (300, 200)
+    assert [x for x in whole if x in set(some)] == some
+    assert set(fewer) < set(some)
+    assert pairs(tmp_path / "b/corpus", "dev") == pairs(tmp_path / "a/corpus", "dev")
+
+
+def test_control_characters_and_long_lines_are_counted(tmp_path: Path) -> None:
+    german = ["ein\x00 Hund bellt", "eine Katze miaut", "L" + "o" * 600 + "ng", "Wort " * 80]
+    english = ["a dog barks", "a\x07 cat meows", "long", "word " * 80]
+    german += [f"ein Vogel singt Lied {x}" for x in "abcdef"]
+    english += [f"a bird sings song {x}" for x in "abcdef"]
+    source = tmp_path / "x.tsv"
+    source.write_text("".join(f"{a}\t{b}\n" for a, b in zip(german, english, strict=True)))
+    corpus = build(
+        tmp_path,
+        train=[{"provider": "files", "tsv": str(source)}],
+        test_sets={},
+        dev={"held_out": 1},
+    )
+    stages = funnel(corpus)
+    assert stages["control or invisible characters"]["changed"] == 2
+    assert (
+        stages["too many characters"]["lines_in"] - stages["too many characters"]["lines_out"] == 1
+    )
+    assert stages["too many tokens"]["lines_in"] - stages["too many tokens"]["lines_out"] == 1
+    assert "\x00" not in (corpus / "train.de").read_text() + (corpus / "dev.de").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"cleaning": {"min_tokens": 50}},
+            "no training pair is left of 1900: 'too few tokens' dropped 1900",
+        ),
+        ({"dev": {"held_out": 5000}}, "cannot hold out 5100 sentences: only 1900 pairs are left"),
+        ({"dev": {"held_out": 9, "min_tokens": 40}}, "cannot hold out 109 sentences"),
+        ({"near_duplicate": 0.01}, "no training pair is left of 1900: all stand in dev or test"),
+    ],
+)
+def test_nothing_left_is_one_line_and_leaves_no_file(
+    tmp_path: Path, changes: Mapping[str, object], message: str
+) -> None:
+    with pytest.raises(SystemExit, match=message):
+        build(tmp_path, **changes)
+    assert list((tmp_path / "corpus").iterdir()) == []
+
+
+def test_a_held_out_test_set_needs_its_text(tmp_path: Path) -> None:
+    corpus = build(tmp_path)
+    words = f"test-set --config {tmp_path}/corpus.yaml --name test --resources none"
+    words += f" --train-src {corpus}/train.de --train-tgt {corpus}/train.en --output-dir {tmp_path}"
+    with pytest.raises(SystemExit, match="'test' is held out: give --held-out-src"):
+        main(words.split())
+
+
+def test_held_out_takes_the_first_eligible_pair_of_each_sentence() -> None:
+    digests = np.array([5, 5, 3, 3, 9], dtype=np.uint64)
+    eligible = np.array([False, True, True, True, True])
+    chosen = choose_held_out(digests, [eligible, eligible], [2, 1])
+    assert chosen is not None
+    assert [x.tolist() for x in chosen] == [[1, 2], [4]]
+    assert choose_held_out(digests, [eligible, eligible], [2, 2]) is None
+
+
+def test_keep_smallest() -> None:
+    digests = np.array([4, 1, 3, 2], dtype=np.uint64)
+    kept = np.array([True, False, True, True])
+    assert keep_smallest(digests, kept, 2).tolist() == [False, False, True, True]
+    assert keep_smallest(digests, kept, 3) is kept
+
+
+def test_variants_of_a_sentence_share_their_split() -> None:
+    assert split_digest("Akku 1: {name}!") == split_digest("akku 22 {title}")
+    assert split_digest("Akku") != split_digest("Akkus")

@@ -1,0 +1,253 @@
+"""Exactly the asked weights are cut, and they stay zero whatever the optimiser does."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from seqkd.config.architecture import LstmConfig
+from seqkd.config.pruning import PruneConfig, fraction_at
+from seqkd.models.lstm import Lstm
+from seqkd.training.losses import projected_loss
+from seqkd.training.pruning import (
+    Pruner,
+    apply_masks,
+    masks_of_zeros,
+    prune_masks,
+    squared_gradients,
+)
+
+SCHEMES = ["class-blind", "class-uniform", "class-distribution"]
+
+
+class Holder(nn.Module):
+    """A module with the given weights as its parameters."""
+
+    def __init__(self, **weights: list[float]):
+        super().__init__()
+        for name, values in weights.items():
+            setattr(self, name, nn.Parameter(torch.tensor(values)))
+
+
+def lstm() -> Lstm:
+    torch.manual_seed(3)
+    return Lstm(LstmConfig(layers=2, width=8, dropout=0.0), 23, 19).eval()
+
+
+def batch():
+    generator = torch.Generator().manual_seed(4)
+    src = torch.randint(4, 23, (6, 5), generator=generator)
+    tgt = torch.randint(4, 19, (6, 4), generator=generator)
+    return src, tgt
+
+
+def loss_of(model: Lstm, rows: slice) -> torch.Tensor:
+    src, tgt = (side[rows] for side in batch())
+    hidden = model.hidden(src, torch.full((len(src),), 5), tgt)
+    target = tgt.roll(-1, 1).reshape(-1)
+    weight, bias = model.output_weight_VD, model.output_bias_V
+    return projected_loss(hidden.reshape(-1, 8), weight, bias, target).objective
+
+
+def cut(masks):
+    return {name: (~mask).flatten().nonzero().flatten().tolist() for name, mask in masks.items()}
+
+
+# ---------------------------------------------------------------------------- which are cut
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("percentage", [1, 50, 80, 85, 90, 99])
+def test_the_count_is_exact(scheme, percentage):
+    model = lstm()
+    masks = prune_masks(model, PruneConfig(percentage=percentage, scheme=scheme))
+    total = sum(p.numel() for p in model.parameters())
+    assert sum(int((~m).sum()) for m in masks.values()) == round(percentage / 100 * total)
+    apply_masks(model, masks)
+    assert sum(int((p == 0).sum()) for p in model.parameters()) == round(percentage / 100 * total)
+
+
+def test_class_blind_cuts_the_smallest_of_all():
+    model = Holder(small=[0.1, -0.2, 0.3, 0.4], large=[-5.0, 6.0, 7.0, 0.35])
+    masks = prune_masks(model, PruneConfig(percentage=50))
+    assert cut(masks) == {"small": [0, 1, 2], "large": [3]}
+
+
+def test_class_uniform_cuts_the_same_share_of_each():
+    model = Holder(small=[0.1, -0.2, 0.3, 0.4], large=[-5.0, 6.0, 7.0, 0.35])
+    masks = prune_masks(model, PruneConfig(percentage=50, scheme="class-uniform"))
+    assert cut(masks) == {"small": [0, 1], "large": [0, 3]}
+
+
+def test_class_distribution_measures_in_standard_deviations():
+    # Ten times the same numbers: in their own deviations both classes are alike.
+    model = Holder(small=[0.1, -0.2, 0.3, -0.4], large=[1.0, -2.0, 3.0, -4.0])
+    masks = prune_masks(model, PruneConfig(percentage=50, scheme="class-distribution"))
+    assert cut(masks) == {"small": [0, 1], "large": [0, 1]}
+
+
+def test_ties_fall_to_the_first():
+    model = Holder(a=[1.0, 1.0, 1.0], b=[-1.0, 1.0, 0.0])
+    assert cut(prune_masks(model, PruneConfig(percentage=50))) == {"a": [0, 1], "b": [2]}
+
+
+def test_saliency_weighs_the_loss_and_breaks_ties_by_magnitude():
+    model = Holder(a=[1.0, 2.0, 3.0, 0.5])
+    fisher = {"a": torch.tensor([9.0, 0.1, 0.0, 0.0])}  # saliency 4.5, 0.2, 0, 0
+    config = PruneConfig(percentage=25, criterion="saliency")
+    assert cut(prune_masks(model, config, fisher)) == {"a": [3]}
+    assert cut(prune_masks(model, config, fisher, fraction=0.75)) == {"a": [1, 2, 3]}
+    with pytest.raises(ValueError, match="squared gradients"):
+        prune_masks(model, config)
+
+
+# ---------------------------------------------------------------------------- staying at zero
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.SGD(p, lr=0.5, momentum=0.9, weight_decay=0.1, nesterov=True),
+        lambda p: torch.optim.SGD(p, lr=0.5, fused=True),
+        lambda p: torch.optim.Adam(p, lr=0.1, weight_decay=0.1, amsgrad=True),
+        lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.1, fused=True),
+    ],
+    ids=["sgd-momentum", "sgd", "adam", "adamw"],
+)
+def test_cut_weights_stay_zero_after_every_update(make):
+    model = lstm()
+    optimizer = make(model.parameters())
+    loss_of(model, slice(None)).backward()
+    optimizer.step()  # momentum is there before the cut
+    pruner = Pruner(model, PruneConfig(percentage=80), total_updates=5)
+    masks = masks_of_zeros(model)
+    before = copy.deepcopy(model.state_dict())
+    for update in range(1, 6):
+        optimizer.zero_grad()
+        loss_of(model, slice(None)).backward()
+        optimizer.step()
+        pruner.after_update(model, update)
+        for name, parameter in model.named_parameters():
+            assert (parameter[~masks[name]] == 0).all()
+    moved = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
+    assert len(moved) > 5  # the rest goes on learning
+
+
+def test_a_second_stage_holds_the_zeros_of_the_first():
+    model = lstm()
+    apply_masks(model, prune_masks(model, PruneConfig(percentage=85)))
+    first = masks_of_zeros(model)
+    pruner = Pruner(model, PruneConfig(percentage=85, held=True), total_updates=9)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    pruner.after_update(model, 1)
+    assert all(torch.equal(first[name], m) for name, m in masks_of_zeros(model).items())
+
+
+# ---------------------------------------------------------------------------- in rounds
+
+
+def test_one_cut_is_before_the_first_update():
+    config = PruneConfig(percentage=80)
+    assert [fraction_at(config, update, 10) for update in range(3)] == [0.8, None, None]
+
+
+def test_rounds_are_spread_and_end_at_the_percentage():
+    linear = PruneConfig(percentage=80, cuts=4, schedule="linear", cut_until=0.6)
+    found = {u: f for u in range(11) if (f := fraction_at(linear, u, 10)) is not None}
+    assert found == pytest.approx({0: 0.2, 2: 0.4, 4: 0.6, 6: 0.8})
+    cubic = PruneConfig(percentage=80, cuts=4, cut_until=0.6)
+    found = [fraction_at(cubic, update, 10) for update in (0, 2, 4, 6)]
+    # 0.8 * (1 - remaining ** 3) for remaining = 3/4, 1/2, 1/4, 0.
+    assert found == pytest.approx([0.4625, 0.7, 0.7875, 0.8])
+
+
+def test_more_rounds_than_updates_still_reach_the_percentage():
+    config = PruneConfig(percentage=80, cuts=10, cut_until=1.0)
+    fractions = [fraction_at(config, update, 3) for update in range(4)]
+    assert fractions[-1] == pytest.approx(0.8)
+
+
+def run(model, config, start, end, total=12):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    pruner = Pruner(model, config, total, update=start)
+    for update in range(start + 1, end + 1):
+        optimizer.zero_grad()
+        loss_of(model, slice(None)).backward()
+        optimizer.step()
+        pruner.after_update(model, update)
+    return model
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5, 11])
+def test_a_resumed_run_cuts_like_one_never_stopped(stop):
+    config = PruneConfig(percentage=80, cuts=4)
+    whole = run(lstm(), config, 0, 12)
+    resumed = run(run(lstm(), config, 0, stop), config, stop, 12)
+    assert sum(int((p == 0).sum()) for p in whole.parameters()) == round(
+        0.8 * sum(p.numel() for p in whole.parameters())
+    )
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+# ---------------------------------------------------------------------------- saliency
+
+
+def slow_fisher(model: Lstm) -> dict[str, torch.Tensor]:
+    """Mean over sentences of the squared gradient of each sentence's loss, one by one."""
+    total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in model.named_parameters()}
+    for row in range(6):
+        src, tgt = (side[row : row + 1] for side in batch())
+        hidden = model.hidden(src, torch.tensor([5]), tgt)
+        logits = hidden[0] @ model.output_weight_VD.t() + model.output_bias_V
+        loss = nn.functional.cross_entropy(logits, tgt[0].roll(-1), reduction="sum")
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        for value, gradient in zip(total.values(), gradients, strict=True):
+            value += gradient.double() ** 2 / 6
+    return total
+
+
+def test_batches_of_one_sentence_give_the_exact_fisher():
+    model = lstm()
+    found = squared_gradients(model, ((loss_of(model, slice(k, k + 1)), 1) for k in range(6)))
+    for name, exact in slow_fisher(model).items():
+        # fp32 gradients by two routes: relative error of a few ulps, squared.
+        torch.testing.assert_close(found[name].double(), exact, rtol=1e-4, atol=1e-9)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_batched_squares_rank_weights_like_exact_ones():
+    model = lstm()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(200):  # the approximation is for a trained model
+        optimizer.zero_grad()
+        loss_of(model, slice(None)).backward()
+        optimizer.step()
+    batched = squared_gradients(
+        model, ((loss_of(model, slice(k, k + 2)), 2) for k in range(0, 6, 2))
+    )
+    exact = slow_fisher(model)
+    flat = [torch.cat([f[n].double().flatten() for n in exact]) for f in (batched, exact)]
+    ranks = torch.stack([f.argsort().argsort().double() for f in flat])
+    assert torch.corrcoef(ranks)[0, 1] > 0.9
+
+
+def test_saliency_costs_less_than_magnitude():
+    # What Optimal Brain Damage promises: the loss rises less for the same number of cut weights.
+    model = lstm()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss_of(model, slice(None)).backward()
+        optimizer.step()
+    fisher = squared_gradients(model, ((loss_of(model, slice(k, k + 1)), 1) for k in range(6)))
+    after = {}
+    for criterion in ("magnitude", "saliency"):
+        pruned = copy.deepcopy(model)
+        config = PruneConfig(percentage=40, criterion=criterion)
+        apply_masks(pruned, prune_masks(pruned, config, fisher))
+        after[criterion] = loss_of(pruned, slice(None)).item()
+    assert after["saliency"] < after["magnitude"]

@@ -1,0 +1,398 @@
+"""Providers: each reads its pairs, and each kind of bad input is one readable line."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import lzma
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from seqkd.cli import main
+from seqkd.config.corpus import CorpusConfig, files_of_test_set, required_files, source_of
+from seqkd.config.schema import from_dict
+from seqkd.config.sources import (
+    FilesSource,
+    HomeAssistantSource,
+    RemoteFile,
+    Source,
+    UrlSource,
+    fetched_names,
+    source_files,
+)
+from seqkd.corpus import fetching, libreoffice
+from seqkd.corpus.funnel import Stage
+from seqkd.corpus.home_assistant import strip_markup
+from seqkd.corpus.readers import read_pairs
+from seqkd.errors import SeqkdError
+
+DE_EN = ("de", "en")
+RESOURCES = Path("resources")
+GERMAN, ENGLISH = "Ein Hund.\nEine Katze.\n", "A dog.\nA cat.\n"
+
+
+def read(source: Source, resources: Path = RESOURCES) -> list[tuple[str, str]]:
+    return list(read_pairs(source, DE_EN, resources, []))
+
+
+def files_source(folder: Path, src: bytes, tgt: bytes, suffix: str = "") -> FilesSource:
+    for name, content in (("x.de", src), ("x.en", tgt)):
+        (folder / (name + suffix)).write_bytes(content)
+    return FilesSource(src=str(folder / ("x.de" + suffix)), tgt=str(folder / ("x.en" + suffix)))
+
+
+def make_wheel(path: Path, texts: Mapping[str, Mapping[str, object]]) -> HomeAssistantSource:
+    """A wheel with one component whose translations are `texts`, by language."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for language, tree in texts.items():
+            name = f"homeassistant/components/lamp/translations/{language}.json"
+            archive.writestr(name, json.dumps(tree))
+        archive.writestr("homeassistant/components/lamp/strings.json", "{}")
+    return HomeAssistantSource(wheel=str(path), sha256=sha256(path))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def corpus(**changes: object) -> CorpusConfig:
+    base: dict[str, object] = {
+        "source": "de",
+        "target": "en",
+        "train": [{"provider": "files", "src": "a.de", "tgt": "a.en"}],
+        "dev": {"held_out": 5},
+    }
+    return CorpusConfig.from_dict({**base, **changes})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
+)
+def test_files_plain_and_compressed(tmp_path: Path, suffix: str, pack: object) -> None:
+    source = files_source(tmp_path, pack(GERMAN.encode()), pack(ENGLISH.encode()), suffix)  # type: ignore[operator]
+    assert read(source) == [("Ein Hund.", "A dog."), ("Eine Katze.", "A cat.")]
+
+
+def test_columns_of_one_file_and_quotes_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text('1\t"A dog.\tEin Hund.\n2\tA cat."\tEine Katze.\n')
+    source = FilesSource(tsv=str(path), columns=(3, 2))
+    assert read(source) == [("Ein Hund.", '"A dog.'), ("Eine Katze.", 'A cat."')]
+    with pytest.raises(SeqkdError, match=r"x\.tsv, line 1: expected at least 4 columns.*got 3"):
+        read(FilesSource(tsv=str(path), columns=(1, 4)))
+
+
+def test_environment_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files_source(tmp_path, GERMAN.encode(), ENGLISH.encode())
+    monkeypatch.setenv("MY_TEXT", str(tmp_path))
+    source = FilesSource(src="${MY_TEXT}/x.de", tgt="${MY_TEXT}/x.en")
+    assert len(read(source)) == 2
+    monkeypatch.delenv("MY_TEXT")
+    with pytest.raises(SeqkdError, match="environment variable MY_TEXT is not set"):
+        read(source)
+
+
+@pytest.mark.parametrize(
+    ("src", "tgt", "message"),
+    [
+        (b"a\nb\n", b"a\nb\nc\nd\n", r"x\.de has 2 lines but .*x\.en has 4"),
+        (b"a\nb\nc\n", b"a\n", r"x\.de has 3 lines but .*x\.en has 1"),
+        (b"a\nb\n\n", b"a\nb\n", r"x\.de has 3 lines but .*x\.en has 2"),
+        (b"", b"", r"x\.de, .*x\.en: no lines in it"),
+        (b"a\n", b"", r"x\.de has 1 lines but .*x\.en has 0"),
+        (b"a\nb\xffc\n", b"a\nb\n", r"x\.de, line 2: not valid UTF-8 \(byte 1\)"),
+    ],
+)
+def test_bad_files_are_one_line(tmp_path: Path, src: bytes, tgt: bytes, message: str) -> None:
+    with pytest.raises(SeqkdError, match=message) as caught:
+        read(files_source(tmp_path, src, tgt))
+    assert "\n" not in str(caught.value)
+
+
+def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
+    source = files_source(tmp_path, "a\u2028b\x85c\r\nd\n".encode(), b"x\x0by\nz\n")
+    assert len(read(source)) == 2
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [(".gz", gzip.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
+)
+def test_truncated_archives(tmp_path: Path, suffix: str, pack: object) -> None:
+    whole = pack("".join(f"Satz {n}\n" for n in range(9999)).encode())  # type: ignore[operator]
+    with pytest.raises(SeqkdError, match=r"damaged or truncated after line \d+"):
+        read(files_source(tmp_path, whole[: len(whole) // 2], whole, suffix))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(SeqkdError, match=r"file not found: .*nowhere\.de"):
+        read(FilesSource(src=str(tmp_path / "nowhere.de"), tgt=str(tmp_path / "x")))
+
+
+def test_home_assistant_joins_keys_and_cuts_sentences(tmp_path: Path) -> None:
+    german = {
+        "a": {"b": "Öffne **die** [Tür]({url}). Dann warte."},
+        "c": "Nur hier",
+        "d": "Erste Zeile\nZweite Zeile",
+        "e": "Eine\n\nZwei",
+        "f": "```\ncode\n```",
+        "g": "Mit {name}",
+    }
+    english = {
+        "d": "First line\n\nSecond line",
+        "a": {"b": "Open *the* [door]({url}). Then `wait`."},
+        "e": "One",
+        "f": "```\ncode\n```",
+        "g": "With {title}",
+    }
+    source = make_wheel(tmp_path / "w.whl", {"de": german, "en": english, "fr": {"a": "x"}})
+    stages: list[Stage] = []
+    pairs = list(read_pairs(source, DE_EN, RESOURCES, stages))
+    assert pairs == [
+        ("Öffne die Tür.", "Open the door."),
+        ("Dann warte.", "Then wait."),
+        ("Erste Zeile", "First line"),
+        ("Zweite Zeile", "Second line"),
+    ]
+    assert [(s.lines_in, s.lines_out) for s in stages] == [
+        (6, 5),  # key in both languages
+        (5, 5),  # text seen before
+        (5, 4),  # code block
+        (4, 3),  # other number of lines
+        (3, 5),  # cut into lines and sentences
+        (5, 4),  # other placeholders
+        (4, 4),  # read
+    ]
+    turned = list(read_pairs(source, ("en", "de"), RESOURCES, []))
+    assert {(b, a) for a, b in turned} == set(pairs)
+
+
+def test_home_assistant_refuses_what_it_cannot_read(tmp_path: Path) -> None:
+    source = make_wheel(tmp_path / "w.whl", {"de": {"a": "x"}, "en": {"a": "y"}})
+    with pytest.raises(SeqkdError, match="no translations for 'nl'; there are: de, en"):
+        list(read_pairs(source, ("nl", "en"), RESOURCES, []))
+    with pytest.raises(SeqkdError, match="one of the two languages must be en, got de and fr"):
+        list(read_pairs(source, ("de", "fr"), RESOURCES, []))
+    (tmp_path / "w.whl").write_bytes(b"PK rubbish")
+    with pytest.raises(SeqkdError, match=r"sha256 is .* expected .*delete the file"):
+        read(source)
+    broken = HomeAssistantSource(wheel=source.wheel, sha256=sha256(tmp_path / "w.whl"))
+    with pytest.raises(SeqkdError, match="not a readable homeassistant wheel"):
+        read(broken)
+
+
+def test_markup_leaves_the_words() -> None:
+    assert strip_markup("- Siehe [hier](https://x.y) und `z_a`: **ja**, *so*") == (
+        "Siehe hier und z_a: ja, so"
+    )
+    assert strip_markup("2 * 3 * 4 [Items] 10.5") == "2 * 3 * 4 [Items] 10.5"
+
+
+def remote(path: Path) -> RemoteFile:
+    return RemoteFile(url=path.as_uri(), sha256=sha256(path))
+
+
+def url_source(folder: Path, mirror: str | None = None) -> UrlSource:
+    files_source(folder, GERMAN.encode(), ENGLISH.encode())
+    return UrlSource(src=remote(folder / "x.de"), tgt=remote(folder / "x.en"), mirror=mirror)
+
+
+def test_url_is_fetched_checked_and_read(tmp_path: Path) -> None:
+    source = url_source(tmp_path)
+    config = CorpusConfig(source="de", target="en", train=(source,), dev=source)
+    resources = tmp_path / "resources"
+    needed = required_files(config, resources)
+    assert needed == [resources / name for name in fetched_names(source, DE_EN)]
+    for path in needed:
+        fetching.fetch(config, str(path.relative_to(resources)), path)
+    assert len(read(source, resources)) == 2
+    assert {p.name for p in resources.rglob("*") if p.is_file()} == {"x.de", "x.en"}
+
+
+def test_url_mirror_is_used_where_its_variable_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MY_MIRROR", raising=False)
+    source = url_source(tmp_path, "${MY_MIRROR}")
+    assert len(fetched_names(source, DE_EN)) == 2
+    monkeypatch.setenv("MY_MIRROR", str(tmp_path))
+    assert fetched_names(source, DE_EN) == []
+    assert source_files(source, DE_EN, RESOURCES) == [tmp_path / "x.de", tmp_path / "x.en"]
+    assert len(read(source)) == 2
+    (tmp_path / "x.en").write_text("A dog.\nAnother cat.\n")
+    with pytest.raises(SeqkdError, match=r"x\.en: sha256 is"):
+        read(source)
+
+
+def test_url_failures_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
+    source = url_source(tmp_path)
+    config = CorpusConfig(source="de", target="en", train=(source,), dev=source)
+    [name, _] = fetched_names(source, DE_EN)
+    output = tmp_path / "out" / "x.de"
+    (tmp_path / "x.de").write_text("another file\n")
+    with pytest.raises(SeqkdError, match="the file on the server is another one"):
+        fetching.fetch(config, name, output)
+    (tmp_path / "x.de").unlink()
+    with pytest.raises(SeqkdError, match=r"could not download file://.*x\.de"):
+        fetching.fetch(config, name, output)
+    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(SeqkdError, match=r"no source of this config is fetched to 'url/x.de'"):
+        fetching.fetch(config, "url/x.de", output)
+
+
+def test_pip_failure_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(SeqkdError, match=r"pip could not download homeassistant==0.0.0: ERROR"):
+        fetching.fetch_wheel("homeassistant", "0.0.0", "0" * 64, tmp_path)
+
+
+def test_sacrebleu_test_sets_that_are_not(tmp_path: Path) -> None:
+    with pytest.raises(SeqkdError, match=r"no test set 'wmt14/ful' \(did you mean 'wmt14/full'"):
+        fetching.fetch_sacrebleu("wmt14/ful", DE_EN, 0)
+    with pytest.raises(SeqkdError, match="'wmt14/full' has no de-xx; it has "):
+        fetching.fetch_sacrebleu("wmt14/full", ("de", "xx"), 0)
+
+
+def write_mo(path: Path, messages: Mapping[str, str]) -> None:
+    """A message catalogue in the binary format of GNU gettext."""
+    items = sorted((k.encode(), v.encode()) for k, v in messages.items())
+    start = 28 + 16 * len(items)
+    tables: list[list[bytes]] = [[], []]
+    body = b""
+    for side in (0, 1):
+        for item in items:
+            tables[side].append(struct.pack("<II", len(item[side]), start + len(body)))
+            body += item[side] + b"\0"
+    head = struct.pack("<7I", 0x950412DE, 0, len(items), 28, 28 + 8 * len(items), 0, 0)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(head + b"".join(tables[0] + tables[1]) + body)
+
+
+def test_libreoffice_joins_help_by_id_and_messages_by_english(tmp_path: Path) -> None:
+    pages = {
+        "en-US": '<h1 id="hd_id1">The <b>cell</b></h1><p id="par_id2">Only here</p>',
+        "de": '<h1 id="hd_id1">Die Zelle&#33;</h1><p class="x">Ohne Nummer</p>',
+    }
+    for language, page in pages.items():
+        folder = tmp_path / "usr/share/libreoffice/help" / language / "text/swriter"
+        folder.mkdir(parents=True)
+        (folder / "a.html").write_text(page)
+    folder = tmp_path / "usr/lib/libreoffice/program/resource/de/LC_MESSAGES"
+    messages = {
+        "": "Content-Type: text/plain; charset=UTF-8\n",
+        "menu\x04~Open File": "Datei ~öffnen",
+        "Page %1": "Seite %1",
+    }
+    write_mo(folder / "sw.mo", messages)
+    assert list(libreoffice.extract(tmp_path, "de")) == [
+        ("The cell", "Die Zelle!"),
+        ("Open File", "Datei öffnen"),
+    ]
+    with pytest.raises(SeqkdError, match="no text in English and 'fr'"):
+        list(libreoffice.extract(tmp_path, "fr"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": []}, "corpus: train: expected at least one source"),
+        (
+            {"train": [{"provider": "file", "src": "a", "tgt": "b"}]},
+            r"corpus\.train\[0\]\.provider: 'file' is not one of .*did you mean 'files'",
+        ),
+        (
+            {"train": [{"provider": "files", "scr": "a", "tgt": "b"}]},
+            r"corpus\.train\[0\]\.scr: unknown key \(did you mean 'src'\?\)",
+        ),
+        (
+            {"train": [{"provider": "files", "src": "a"}]},
+            "give either both 'src' and 'tgt', or 'tsv'",
+        ),
+        ({"train": [{"src": "a", "tgt": "b"}]}, r"corpus\.train\[0\]\.provider: missing; one of"),
+        (
+            {"train": [{"provider": "home-assistant", "sha256": "12"}]},
+            "sha256: expected 64 digits of lower-case hexadecimal, got '12'",
+        ),
+        ({"dev": {"held_out": 0}}, "held_out: 0 is out of range"),
+        ({"dev": {"held_out": "many"}}, r"corpus\.dev\.held_out: expected a whole number"),
+        ({"dev": None}, r"corpus\.dev: missing; expected held_out: N, or a provider"),
+        (
+            {"dev": {"held_out": 5, "provider": "files", "src": "a", "tgt": "b"}},
+            r"corpus\.dev: give either held_out or a provider, not both",
+        ),
+        (
+            {"test_sets": {"a": {"held_out": 2}, "b": {"held_out": 2}}},
+            "only one test set can be held out, got a, b",
+        ),
+        (
+            {"test_sets": {"flickr": {"held_out": 2}}, "decontaminate": ["flicker"]},
+            r"unknown test set 'flicker' \(did you mean 'flickr'\?\)",
+        ),
+        ({"cleaning": {"max_token": 3}}, r"corpus\.cleaning\.max_token: unknown key"),
+        ({"near_duplicate": 1.5}, "near_duplicate: 1.5 is out of range"),
+        ({"limit": 0}, "limit: 0 is out of range"),
+        ({"source": "en"}, "source and target are the same language: en"),
+        ({"source": None}, "source: missing"),
+        ({"trian": []}, r"corpus\.trian: unknown key \(did you mean 'train'\?\)"),
+    ],
+)
+def test_mistakes_in_the_config_are_one_line(changes: Mapping[str, object], message: str) -> None:
+    with pytest.raises(SeqkdError, match=message) as caught:
+        corpus(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_config_round_trips_through_plain_values() -> None:
+    config = corpus(
+        train=[
+            {"provider": "home-assistant"},
+            {"provider": "files", "tsv": "x", "columns": [2, 1]},
+        ],
+        test_sets={
+            "a": {"held_out": 9, "min_tokens": 3},
+            "b": {"provider": "sacrebleu", "name": "n"},
+        },
+        decontaminate=["b"],
+        limit=7,
+    )
+    assert CorpusConfig.from_dict(config.to_dict()) == config
+    assert from_dict(CorpusConfig, config.to_dict(), "corpus") == config
+
+
+def test_the_training_slice_knows_only_test_sets_that_change_it() -> None:
+    tests = {
+        "seen": {"provider": "sacrebleu", "name": "wmt14"},
+        "own": {"held_out": 9},
+        "other": {"provider": "files", "src": "o.de", "tgt": "o.en"},
+    }
+    with_other = corpus(test_sets=tests, decontaminate=["seen"])
+    without = corpus(test_sets={k: tests[k] for k in ("own", "seen")}, decontaminate=["seen"])
+    assert with_other.for_training() == without.for_training()
+    assert required_files(with_other, RESOURCES) == [
+        Path("a.de"),
+        Path("a.en"),
+        RESOURCES / "sacrebleu/wmt14.de-en.de",
+        RESOURCES / "sacrebleu/wmt14.de-en.en",
+    ]
+    assert files_of_test_set(with_other, "other", RESOURCES) == [Path("o.de"), Path("o.en")]
+    assert files_of_test_set(with_other, "own", RESOURCES) == []
+    with pytest.raises(SeqkdError, match=r"unknown test set 'oter'.*did you mean 'other'"):
+        with_other.for_test_set("oter")
+    assert source_of(with_other, "sacrebleu/wmt14.de-en.en")[1] == 1
+
+
+def test_fetch_verb_reports_in_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "source: de\ntarget: en\ntrain: [{provider: home-assistant}]\ndev: {held_out: 1}\n"
+    )
+    with pytest.raises(SystemExit, match="seqkd fetch: no source of this config is fetched to 'x'"):
+        main(["fetch", "--config", str(config), "--file", "x", "--output", str(tmp_path / "y")])

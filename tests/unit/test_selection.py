@@ -1,0 +1,237 @@
+"""Selection rules against the obvious, ties included, and what they report."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import sacrebleu
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqkd.config.naming import NBEST
+from seqkd.config.targets import SampleConfig, TargetConfig
+from seqkd.distillation.selection import (
+    SelectionStatistics,
+    expected_utilities,
+    is_taken,
+    select,
+    worst,
+)
+from seqkd.errors import SeqkdError
+from seqkd.evaluation.sentence_scores import Segment, similarity
+from seqkd.translation.nbest import Record, Scored
+
+REFERENCE = Segment("turn on the lamp", (10, 11, 12, 13))
+FAR = Scored(-0.1, "switch it", (20, 21))
+NEAR = Scored(-0.7, "turn on that lamp", (10, 11, 14, 13))
+EQUAL = Scored(-2.0, "turn on the lamp", (10, 11, 12, 13))
+EMPTY = Scored(-0.05, "", ())
+
+
+def choose(rule: str, *hypotheses: Scored, **settings) -> tuple[int | None, SelectionStatistics]:
+    statistics = SelectionStatistics()
+    config = TargetConfig(rule=rule, **settings)
+    (found,) = select(config, [(Record(0, hypotheses), REFERENCE)], statistics)
+    return (found[0].place if found else None), statistics
+
+
+def test_one_best_takes_the_most_probable():
+    assert choose("one-best", FAR, NEAR, EQUAL)[0] == 0
+
+
+@pytest.mark.parametrize("measure", ["kim-rush", "kim-rush-marks", "bleu", "chrf"])
+@pytest.mark.parametrize("on", ["tokens", "words"])
+def test_most_similar_takes_the_nearest(measure, on):
+    assert choose("most-similar", FAR, NEAR, EQUAL, similarity=measure, unit=on)[0] == 2
+    assert choose("most-similar", FAR, NEAR, similarity=measure, unit=on)[0] == 1
+
+
+def test_a_list_of_one_is_one_best():
+    for rule in ("one-best", "most-similar", "mbr"):
+        assert choose(rule, NEAR)[0] == 0
+
+
+def test_ties_go_to_the_more_probable_then_to_the_earlier():
+    likely, unlikely = NEAR, NEAR._replace(log_prob=-3.0)
+    assert choose("most-similar", FAR, unlikely, likely)[0] == 2
+    assert choose("most-similar", FAR, likely, likely)[0] == 1
+    assert choose("mbr", likely, likely)[0] == 0
+
+
+def test_empty_hypotheses_are_never_targets():
+    assert choose("one-best", EMPTY, FAR)[0] == 1
+    for rule in ("one-best", "most-similar", "mbr"):
+        index, statistics = choose(rule, EMPTY, EMPTY._replace(text="  "))
+        assert index is None
+        assert (statistics.sentences, statistics.kept, statistics.dropped_empty) == (1, 0, 1)
+
+
+def test_mbr_takes_the_centre_of_the_list():
+    # EQUAL and NEAR resemble each other; FAR is alone, and more probable.
+    assert choose("mbr", FAR, NEAR, EQUAL)[0] == 1
+    measure = similarity("kim-rush")
+
+    def score(one: Scored, other: Scored) -> float:
+        return measure.score(
+            measure.hypothesis(Segment(*one[1:])), measure.reference(Segment(*other[1:]))
+        )
+
+    hypotheses = [FAR, NEAR, EQUAL]
+    expected = [sum(score(one, other) for other in hypotheses) / 3 for one in hypotheses]
+    assert expected_utilities(measure, hypotheses) == pytest.approx(expected)
+
+
+def targets(rule: str, *hypotheses: Scored, **settings) -> list[str]:
+    config = TargetConfig(rule=rule, **settings)
+    records = [(Record(0, hypotheses), REFERENCE)]
+    (found,) = select(config, records, SelectionStatistics())
+    return [selected.target for selected in found]
+
+
+def test_several_hypotheses_come_in_the_order_of_the_rule():
+    assert targets("n-best", FAR, NEAR, EQUAL, keep=2) == [FAR.text, NEAR.text]
+    assert targets("most-similar", FAR, NEAR, EQUAL, keep=2) == [EQUAL.text, NEAR.text]
+    assert targets("mbr", FAR, NEAR, EQUAL, keep=3) == [NEAR.text, EQUAL.text, FAR.text]
+
+
+@pytest.mark.parametrize("rule", ["n-best", "most-similar", "mbr"])
+def test_keeping_one_is_the_rule_itself_and_keeping_all_is_the_list(rule):
+    one = "one-best" if rule == "n-best" else rule
+    assert targets(rule, FAR, NEAR, EQUAL, keep=1) == targets(one, FAR, NEAR, EQUAL)
+    assert sorted(targets(rule, FAR, NEAR, EQUAL, keep=3)) == sorted(
+        x.text for x in (FAR, NEAR, EQUAL)
+    )
+
+
+def test_targets_of_one_sentence_differ_and_none_is_empty():
+    again = NEAR._replace(tokens=(10, 11, 15, 16), log_prob=-0.9)
+    assert targets("n-best", NEAR, again, EMPTY, FAR, keep=3) == [NEAR.text, FAR.text]
+
+
+def test_the_score_of_a_target_is_per_token_with_eos():
+    (found,) = select(
+        TargetConfig(rule="one-best"), [(Record(0, (NEAR,)), REFERENCE)], SelectionStatistics()
+    )
+    assert found[0].token_log_prob == pytest.approx(-0.7 / 5)
+
+
+def test_worst_is_a_share_of_the_lowest():
+    scores = [3.0, 1.0, 2.0, 1.0, 5.0]
+    assert worst(scores, 0.0) == frozenset()
+    assert worst(scores, 0.2) == {1}
+    assert worst(scores, 0.59) == {1, 3}
+    assert worst(scores, 0.6) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.07, 0.29, 0.5, 1.0])
+def test_a_share_is_spread_evenly(share):
+    taken = [is_taken(number, share) for number in range(1000)]
+    assert sum(taken) == round(1000 * share)
+    for start in range(0, 1000, 100):
+        assert sum(taken[start : start + 100]) == round(100 * share)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rule": "one-best", "keep": 2}, "one-best has one"),
+        ({"rule": "n-best", "keep": 6}, "keep must be in 1 to the 5"),
+        ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "1 to the 2"),
+        ({"rule": "one-best", "drop": 1.0}, "below 1"),
+        ({"rule": "one-best", "gold": 0.125}, "whole hundredths"),
+    ],
+)
+def test_impossible_targets_are_refused(settings, message):
+    with pytest.raises(SeqkdError, match=message):
+        TargetConfig(**settings)
+
+
+def test_lists_are_named_after_what_makes_them():
+    assert TargetConfig(rule="one-best").list_name == "beam-5"
+    drawn = SampleConfig(draws=8, top_p=0.95, seed=3)
+    config = TargetConfig(rule="n-best", sample=drawn, share=0.5)
+    assert config.list_name == "sample-8-top-p-95-seed-3-share-50"
+    for made in (config, TargetConfig(rule="one-best", share=0.5)):
+        assert re.fullmatch(NBEST, made.list_name)
+
+
+def test_statistics_by_hand():
+    statistics = SelectionStatistics()
+    config = TargetConfig(rule="most-similar")
+    lists = [(FAR, EQUAL), (EQUAL, FAR), (EMPTY,)]
+    records = [(Record(i, hypotheses), REFERENCE) for i, hypotheses in enumerate(lists)]
+    found = list(select(config, records, statistics))
+    assert [[x.target for x in line] for line in found] == [[EQUAL.text], [EQUAL.text], []]
+    measure = similarity("kim-rush")
+    far = measure.score(measure.hypothesis(Segment(*FAR[1:])), measure.reference(REFERENCE))
+    assert statistics.facts() == {
+        "sentences": 3,
+        "kept": 2,
+        "dropped_empty": 1,
+        "pairs": 2,
+        "mean_hypotheses": 2.0,
+        "share_not_one_best": 0.5,
+        "mean_similarity": 1.0,
+        "mean_similarity_of_one_best": round((1 + far) / 2, 6),
+        "mean_similarity_of_oracle": 1.0,
+    }
+
+
+hypothesis_lists = st.lists(
+    st.lists(st.integers(4, 9), min_size=1, max_size=6), min_size=1, max_size=8
+).map(
+    lambda rows: [
+        Scored(-float(i), " ".join(map(str, row)), tuple(row)) for i, row in enumerate(rows)
+    ]
+)
+
+
+@given(hypothesis_lists, st.lists(st.integers(4, 9), min_size=1, max_size=6))
+def test_oracle_similarity_never_falls_as_the_list_grows(hypotheses, reference):
+    segment = Segment("x", reference)
+    before = 0.0
+    for size in range(1, len(hypotheses) + 1):
+        record = Record(0, tuple(hypotheses[:size]))
+        (found,) = select(
+            TargetConfig(rule="most-similar"), [(record, segment)], SelectionStatistics()
+        )
+        assert found[0].similarity >= before
+        before = found[0].similarity
+
+
+def slow_choice(rule: str, hypotheses: list[Scored], reference: str, keep: int) -> list[str]:
+    """Every rule by its definition, with sacrebleu's own chrF."""
+
+    def chrf(one: str, other: str) -> float:
+        return sacrebleu.sentence_chrf(one, [other]).score
+
+    usable = [h for h in hypotheses if h.text.strip()]
+    values = {
+        "n-best": lambda h: 0.0,
+        "most-similar": lambda h: chrf(h.text, reference),
+        "mbr": lambda h: sum(chrf(h.text, other.text) for other in usable) / len(usable),
+    }[rule]
+    # Sums in another order may differ in the last place, where the values are the same.
+    key = {id(h): (-round(values(h), 9), -h.log_prob) for h in usable}
+    order = usable if rule == "n-best" else sorted(usable, key=lambda h: key[id(h)])
+    return list(dict.fromkeys(h.text for h in order))[:keep]
+
+
+words = st.lists(st.sampled_from(["an", "aus", "auf", "in", "im"]), max_size=4).map(" ".join)
+
+
+@pytest.mark.parametrize("rule", ["n-best", "most-similar", "mbr"])
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(words, min_size=1, max_size=7), reference=words, keep=st.integers(1, 7))
+def test_every_rule_equals_its_slow_twin(rule, texts, reference, keep):
+    hypotheses = [Scored(-float(place), text, ()) for place, text in enumerate(texts)]
+    config = TargetConfig(rule=rule, similarity="chrf", beam=7, keep=keep)
+    segment = Segment(reference or "x", ())
+    (found,) = select(config, [(Record(0, tuple(hypotheses)), segment)], SelectionStatistics())
+    assert [x.target for x in found] == slow_choice(rule, hypotheses, segment.text, keep)
+
+
+def test_mbr_of_two_and_of_equals_takes_the_more_probable():
+    assert choose("mbr", FAR, NEAR)[0] == 0  # each is as like the other as the other to it
+    assert choose("mbr", NEAR, NEAR, NEAR)[0] == 0

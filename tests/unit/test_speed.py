@@ -1,0 +1,62 @@
+"""`seqkd speed` measures what it says, in the form that the tables read."""
+
+import json
+
+import pytest
+
+from seqkd import cli
+from seqkd.evaluation.speed_files import load_speed
+from seqkd.translation import speed
+from seqkd.translation.speed import sample
+from tiny_model import sentences, write_model
+
+
+def measured(tmp_path, *options, family="lstm"):
+    model = write_model(tmp_path / "model.safetensors", family=family)
+    src, output = tmp_path / "test.de", tmp_path / "speed.json"
+    src.write_text("".join(f"{line}\n" for line in [*sentences(30), ""]), encoding="utf-8")
+    words = [
+        "speed", "--model", model, "--src", src, "--output", output, "--device", "cpu",
+        "--repeats", 2, "--sentences", 20, "--single", 3, "--beam", 2, *options,
+    ]  # fmt: skip
+    cli.main([str(word) for word in words])
+    return output
+
+
+@pytest.mark.parametrize("family", ["lstm", "transformer"])
+def test_every_setting_is_measured_and_read_back(tmp_path, family):
+    found = load_speed(measured(tmp_path, "--threads", 2, family=family))
+    settings = {(t.threads, t.batch, t.beam) for t in found.timings}
+    assert settings == {(t, b, k) for t in (1, 2) for b in (1, 2000) for k in (1, 2)}
+    for timing in found.timings:
+        assert 0 < timing.low <= timing.words_per_second <= timing.high
+        assert timing.words_per_second > (timing.sentences_per_second or 0)
+    assert found.hardware
+
+
+def test_what_was_measured_is_on_record(tmp_path):
+    data = json.loads(measured(tmp_path).read_text())
+    assert data["model"] == "lstm-2x16.nll"
+    assert data["storage"] == "dense"
+    assert {"seqkd", "torch", "python"} <= data["versions"].keys()
+    single, batched = data["measurements"][0], data["measurements"][2]
+    assert (single["search"], single["batch"], single["sentences"]) == ("greedy", 1, 3)
+    assert (batched["search"], batched["batch"], batched["sentences"]) == ("greedy", 2000, 20)
+    assert single["precision"] == "float32"
+    assert single["repeats"] == 2
+
+
+def test_a_rate_is_words_over_seconds(monkeypatch, tmp_path):
+    clock = iter(range(1000))
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: 0.5 * next(clock))
+    monkeypatch.setattr("seqkd.machine.progress.time.monotonic", lambda: 0.0)
+    data = json.loads(measured(tmp_path).read_text())
+    for each in data["measurements"]:
+        rate = each["words"] / 0.5
+        assert each["words_per_second"] == {"median": rate, "low": rate, "high": rate}
+        assert each["sentences_per_second"]["median"] == each["sentences"] / 0.5
+
+
+def test_a_sample_is_spread_and_leaves_out_empty_lines():
+    assert sample(["a", "", "b", " ", "c", "d", "e", "f"], 3) == ["a", "c", "e"]
+    assert sample(["a", ""], 3) == ["a"]

@@ -1,0 +1,198 @@
+"""Subwords drawn anew each epoch: by which law, the same after a kill, and where it is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from digit_trainer import digits, trainer, weights
+from seqkd.config.vocab import VocabConfig
+from seqkd.errors import SeqkdError
+from seqkd.files import read_lines
+from seqkd.training.batching import ParallelTokens
+from seqkd.training.checkpoint import ResumableState
+from seqkd.vocabulary.subword_sampling import WAYS, SubwordSampler, law_of
+from seqkd.vocabulary.vocabulary import SubwordVocabulary, train_vocabulary
+from training_folder import SMOKE, TrainingFolder
+
+LINES = list(read_lines(SMOKE / "smoke.de"))[:300]
+
+
+@pytest.fixture(scope="module", params=["unigram", "bpe"])
+def vocabulary(request: pytest.FixtureRequest) -> SubwordVocabulary:
+    return train_vocabulary(LINES, VocabConfig(kind=request.param, size=120))
+
+
+def draw(vocabulary, lines: list[str], rate: float, *seed: int) -> list[list[int]]:
+    return SubwordSampler(law_of(vocabulary, rate), seed).encode(lines)
+
+
+def test_draws_follow_from_seed_and_text_alone(vocabulary: SubwordVocabulary):
+    drawn = draw(vocabulary, LINES, 0.3, 1, 0, 0)
+    law = law_of(vocabulary, 0.3)
+    draw(vocabulary, LINES, 0.3, 9)  # what others draw in between changes nothing
+    in_parts = SubwordSampler(law, [1, 0, 0])
+    assert [*in_parts.encode(LINES[:100]), *in_parts.encode(LINES[100:])] == drawn
+    for other in ((2, 0, 0), (1, 1, 0), (1, 0, 1)):
+        assert draw(vocabulary, LINES, 0.3, *other) != drawn
+
+
+def test_draws_do_not_depend_on_the_process(vocabulary: SubwordVocabulary, tmp_path: Path):
+    (tmp_path / "vocab").write_bytes(vocabulary.serialise())
+    program = (
+        "from test_subword_sampling import LINES, draw; from seqkd.vocabulary.vocabulary import *;"
+        "print(draw(load_vocabulary('vocab'), LINES, 0.3, 5))"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(draw(vocabulary, LINES, 0.3, 5))
+
+
+def test_draws_are_the_same_text(vocabulary: SubwordVocabulary):
+    for rate in (0.01, 0.5, 1.0):
+        assert vocabulary.decode(draw(vocabulary, LINES, rate, 1)) == LINES
+    assert draw(vocabulary, ["", "q\u4e00\u4e01 q"], 0.5, 1)[0] == []
+    unknown = draw(vocabulary, ["\u4e00\u4e01"], 0.5, 1)
+    assert unknown == vocabulary.encode(["\u4e00\u4e01"])
+
+
+def test_bpe_at_its_limits():
+    vocabulary = train_vocabulary(LINES, VocabConfig(kind="bpe", size=120))
+    assert draw(vocabulary, LINES, 0.0, 1) == vocabulary.encode(LINES)
+    assert all(
+        len(x) == 1 for line in draw(vocabulary, LINES, 1.0, 1) for x in vocabulary.pieces(line)
+    )
+
+
+def test_a_high_power_leaves_the_most_probable_cut():
+    vocabulary = train_vocabulary(LINES, VocabConfig(kind="unigram", size=120))
+    assert draw(vocabulary, LINES, 1e4, 1) == vocabulary.encode(LINES)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_bpe_leaves_out_its_last_merge_at_the_rate(rate: float):
+    vocabulary = train_vocabulary(LINES, VocabConfig(kind="bpe", size=120))
+    scores = vocabulary.scores()
+    # A word of one letter is one merge, of the space before it and the letter.
+    word = next(piece[1] for piece in scores if len(piece) == 2 and piece[0] == "\u2581")
+    draws = 4000
+    cut = sum(len(ids) == 2 for ids in draw(vocabulary, [word] * draws, rate, 1))
+    assert cut == pytest.approx(draws * rate, abs=5 * math.sqrt(draws * rate * (1 - rate)))
+
+
+def segmentations(word: str, scores: dict[str, float]) -> dict[tuple[str, ...], float]:
+    """Every way to cut a word into pieces, with the sum of their scores."""
+    found = {}
+    for cuts in itertools.product([False, True], repeat=len(word) - 1):
+        pieces = [word[0]]
+        for cut, letter in zip(cuts, word[1:], strict=True):
+            if cut:
+                pieces.append(letter)
+            else:
+                pieces[-1] += letter
+        if all(piece in scores for piece in pieces):
+            found[tuple(pieces)] = sum(scores[piece] for piece in pieces)
+    return found
+
+
+@pytest.mark.parametrize("power", [0.2, 1.0])
+def test_unigram_draws_by_the_power_of_the_probability(power: float):
+    vocabulary = train_vocabulary(LINES, VocabConfig(kind="unigram", size=120))
+    scores = {piece: score for piece, (_, score) in vocabulary.scores().items()}
+    words = [word for word in " ".join(LINES).split() if len(word) < 8]
+    word = max(words, key=lambda word: len(segmentations("\u2581" + word, scores)))
+    ways = segmentations("\u2581" + word, scores)
+    assert 8 < len(ways) <= WAYS
+    mass = {way: math.exp(power * score) for way, score in ways.items()}
+    draws = 6000
+    cuts = draw(vocabulary, [word] * draws, power, 1)
+    drawn = Counter(tuple(vocabulary.pieces(ids)) for ids in cuts)
+    for way, weight in mass.items():
+        p = weight / sum(mass.values())
+        assert drawn[way] == pytest.approx(draws * p, abs=5 * math.sqrt(draws * p * (1 - p)) + 1)
+
+
+def test_words_are_refused():
+    with pytest.raises(SeqkdError, match="cut in one way only"):
+        law_of(train_vocabulary(LINES, VocabConfig(kind="word", size=9)), 0.1)
+
+
+def epochs_of_their_own(epoch: int) -> ParallelTokens:
+    return digits(60, seed=epoch)
+
+
+def test_each_epoch_has_its_own_tokens():
+    seen = []
+    run = trainer(digits(60))
+    run.recut = lambda epoch: seen.append(epoch) or epochs_of_their_own(epoch)
+    run.run()
+    assert seen == [0, 1]
+
+
+def test_the_same_tokens_anew_change_nothing():
+    plain, recut = trainer(digits(60)), trainer(digits(60))
+    recut.recut = lambda epoch: digits(60)
+    plain.run()
+    recut.run()
+    for name, value in weights(plain).items():
+        assert torch.equal(value, weights(recut)[name])
+
+
+@pytest.mark.parametrize("stop_after", [1, 8, 11])
+def test_a_resumed_run_cuts_as_the_one_that_was_never_stopped(tmp_path: Path, stop_after: int):
+    def fresh():
+        run = trainer(digits(60), best="last")
+        run.recut = epochs_of_their_own
+        return run
+
+    class Stop(Exception):
+        pass
+
+    whole, stopped, resumed = fresh(), fresh(), fresh()
+    whole.run()
+    saved = ResumableState(tmp_path, "same", 0.0)
+
+    def save(run):
+        saved.save(run)
+        if run.state.update == stop_after:
+            raise Stop
+
+    stopped.save = save
+    with pytest.raises(Stop):
+        stopped.run()
+    resumed.batches_per_epoch()  # asks for the plan of the first epoch, as the step does
+    ResumableState(tmp_path, "same", 60.0).restore(resumed)
+    resumed.run()
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name])
+    losses = [[each.train_loss for each in run.state.curve] for run in (whole, resumed)]
+    assert losses[0] == losses[1]
+    assert dataclasses.asdict(whole.state)["update"] == resumed.state.update
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_in_the_same_bytes(tmp_path: Path):
+    whole = TrainingFolder.make(tmp_path / "whole", subword_sampling=0.3).finish()
+    plain = TrainingFolder.make(tmp_path / "plain").finish()
+    killed = TrainingFolder.make(tmp_path / "killed", subword_sampling=0.3)
+    job = killed.start()
+    while job.poll() is None and not killed.state.is_file():
+        time.sleep(0.01)
+    job.kill()
+    job.communicate()
+    killed.finish()
+    assert killed.manifest()["resumed_from_update"] > 0
+    assert killed.model_bytes() == whole.model_bytes() != plain.model_bytes()

@@ -1,0 +1,99 @@
+"""Normal form of a line, its tokens, and when two sentences are the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqkd.corpus.sentences import cut_sentences, split_sentences
+from seqkd.text import (
+    WORD,
+    has_removed_characters,
+    key_tokens,
+    normalise,
+    placeholders,
+    tokenise,
+)
+
+any_text = st.text(st.characters(), max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("  two   spaces\t and a tab \r", "two spaces and a tab"),
+        ("a\u00a0b\u202fc\u3000d\u2028e", "a b c d e"),
+        ("Tu\u0308r", "T\u00fcr"),
+        ("nul\x00 bell\x07 c1\x96", "nul bell c1"),
+        ("\ufeffmark so\u00adft zero\u200bwidth", "mark soft zerowidth"),
+        ("joiners\u200cstay \u200d", "joiners\u200cstay \u200d"),
+        ("lone \udc80 surrogate", "lone \ufffd surrogate"),
+        ("space\u2581mark", "space mark"),
+        ("", ""),
+    ],
+)
+def test_normalise(raw: str, expected: str) -> None:
+    assert normalise(raw) == expected
+
+
+@given(any_text)
+def test_normalise_twice_changes_nothing_more(raw: str) -> None:
+    once = normalise(raw)
+    assert normalise(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+    assert not has_removed_characters(once)
+    assert "\n" not in once
+    once.encode("utf-8")
+
+
+@given(any_text)
+def test_removed_characters_are_noticed(raw: str) -> None:
+    """Whatever disappears beyond white space and Unicode form is reported as removed."""
+    spaced = unicodedata.normalize("NFC", raw.replace("\u2581", " "))
+    if normalise(raw) != normalise(" ".join(spaced.split())) or not normalise(raw).isprintable():
+        return
+    if normalise(raw) != " ".join(spaced.split()):
+        assert has_removed_characters(raw)
+
+
+def test_tokens_are_words_marks_and_placeholders() -> None:
+    line = "Schalte {entity_name} ein, bitte!"
+    assert tokenise(line) == ["Schalte", "{entity_name}", "ein", ",", "bitte", "!"]
+
+
+def test_han_and_kana_count_by_character_and_marks_stay_with_their_word() -> None:
+    assert tokenise("abc漢字かな") == ["abc", "漢", "字", "か", "な"]
+    assert tokenise("हिन्दी में") == ["हिन्दी", "में"]
+
+
+@given(st.text(st.sampled_from("a\u00e4\u0301\u093f\u6f22\u304b_9 ,."), max_size=12))
+def test_word_pattern_equals_its_plain_form(text: str) -> None:
+    unspaced, marks = "\u304b\u6f22", "\u0301\u093f"
+    plain = rf"[{unspaced}]|(?:[^\W{unspaced}]|[{marks}])+"
+    assert re.findall(WORD, text) == re.findall(plain, text)
+
+
+def test_key_ignores_case_digits_placeholders_and_punctuation() -> None:
+    assert key_tokens("Battery 12: {level} %!") == ["battery", "0", "X"]
+    assert key_tokens("BATTERY 7 {other}") == key_tokens("battery, 12 {level}.")
+    assert key_tokens("... !") == []
+
+
+def test_placeholders_are_sorted() -> None:
+    assert placeholders("{b} or {a} { no }") == ["{a}", "{b}"]
+
+
+def test_sentences_end_at_stops_before_capitals() -> None:
+    assert split_sentences("Geh heim. Jetzt!") == ["Geh heim.", "Jetzt!"]
+    assert split_sentences("z. B. heute, d.h. am 3. Mai") == ["z. B. heute, d.h. am 3. Mai"]
+    assert split_sentences("Version 2.5 ist da. sagt er") == ["Version 2.5 ist da. sagt er"]
+    assert split_sentences("Fertig. {name} ist da.") == ["Fertig.", "{name} ist da."]
+
+
+def test_sentences_are_cut_only_where_both_sides_have_as_many() -> None:
+    assert cut_sentences(("Ja. Gut.", "Yes. Good.")) == [("Ja.", "Yes."), ("Gut.", "Good.")]
+    assert cut_sentences(("Ja. Gut.", "Yes, good.")) == [("Ja. Gut.", "Yes, good.")]

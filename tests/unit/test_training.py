@@ -1,0 +1,221 @@
+"""Training: it learns, it resumes to the bit, and the number of processes changes nothing."""
+
+import dataclasses
+import math
+import os
+import signal
+
+import pytest
+import torch
+
+from digit_trainer import digits, trainer, weights
+from seqkd.config.architecture import LstmConfig
+from seqkd.config.training import TrainingConfig
+from seqkd.errors import SeqkdError
+from seqkd.models.lstm import Lstm
+from seqkd.training.checkpoint import ResumableState
+from seqkd.training.losses import Objective
+from seqkd.training.schedule import halving_start, learning_rate
+from seqkd.training.soft_targets import TeacherAlongside
+from seqkd.training.trainer import TrainingState
+
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Give back the handlers that training takes over."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_that_stops_saves_first(number, tmp_path):
+    saved, run = ResumableState(tmp_path, "same", every_s=3600.0), trainer()
+    saved.save(run)
+    assert not list(tmp_path.iterdir())  # it was not time
+    os.kill(os.getpid(), number)
+    with pytest.raises(SystemExit) as stopped:
+        saved.save(run)
+    assert stopped.value.code == 143
+    assert "resumed after" in ResumableState(tmp_path, "same", 60.0).restore(trainer())
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
+    whole = trainer(average_checkpoints=2)
+    whole.run()
+
+    class Stop(Exception):
+        pass
+
+    for stop_after in (1, 6, 8, 13):  # in an epoch, before, at and after a validation
+        first = trainer(average_checkpoints=2)
+        saved = ResumableState(tmp_path / str(stop_after), "same", every_s=0.0)
+
+        def save(run, saved=saved, stop_after=stop_after):
+            saved.save(run)
+            if run.state.update == stop_after:
+                raise Stop
+
+        first.save = save
+        with pytest.raises(Stop):
+            first.run()
+        second = trainer(average_checkpoints=2)
+        scores = iter(range(len(first.state.curve), 100))
+        second.validate = lambda m, scores=scores: (2.0, float(next(scores)))
+        note = ResumableState(tmp_path / str(stop_after), "same", 1.0).restore(second)
+        assert note == f"resumed after update {stop_after}"
+        second.run()
+        assert dataclasses.asdict(second.state) == dataclasses.asdict(whole.state)
+        for name, value in weights(whole).items():
+            assert torch.equal(value, weights(second)[name]), name
+
+
+def test_state_of_another_config_is_refused(tmp_path):
+    run = trainer()
+    ResumableState(tmp_path, "one", 0.0).save(run)
+    fresh = trainer()
+    assert "another config" in ResumableState(tmp_path, "two", 1.0).restore(fresh)
+    assert fresh.state == TrainingState()
+    assert not list(tmp_path.iterdir())
+
+
+def test_truncated_state_is_refused(tmp_path):
+    ResumableState(tmp_path, "one", 0.0).save(trainer())
+    file = tmp_path / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    assert "cannot be read" in ResumableState(tmp_path, "one", 1.0).restore(trainer())
+
+
+def test_a_curriculum_goes_from_short_to_long_in_its_epochs_only():
+    orders = []
+    for epochs in (0, 1):
+        run, seen = trainer(epochs=3, batch_sentences=10, curriculum_epochs=epochs), []
+        run.report = lambda batches, tokens, loss, seen=seen: seen.append(tokens)
+        run.run()
+        orders.append([seen[k : k + len(seen) // 3] for k in range(0, len(seen), len(seen) // 3)])
+    without, with_one = orders
+    assert without[0] != sorted(without[0])
+    assert with_one[0] == sorted(without[0])
+    assert with_one[1:] == without[1:]
+
+
+def test_accumulated_batches_equal_one_large_batch():
+    data = digits(32)
+    results = []
+    for size, accumulate in ((32, 1), (8, 4)):
+        torch.manual_seed(1)
+        model = Lstm(LstmConfig(layers=1, width=8, dropout=0.0), 10, 10)
+        run = trainer(data, model=model, epochs=1, batch_sentences=size, accumulate=accumulate)
+        run.run()
+        results.append(weights(run))
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("best", ["bleu", "perplexity", "last"])
+def test_the_weights_kept_are_those_of_the_best_validation(best):
+    scores = iter([(3.0, 10.0), (1.0, 5.0), (2.0, 7.0)])
+    run = trainer(epochs=3, best=best, validate=lambda m: next(scores))
+    kept = []
+    run.announce = lambda result, better: kept.append(weights(run))
+    run.run()
+    expected = kept[{"bleu": 0, "perplexity": 1, "last": 2}[best]]
+    for name, value in expected.items():
+        assert torch.equal(weights(run)[name], value)
+
+
+@pytest.mark.parametrize("count", [1, 3, 99])
+def test_averaged_weights_are_the_mean_of_the_last_validations(count):
+    seen = []
+    run = trainer(best="last", average_checkpoints=count, validations_per_epoch=2)
+    run.validate = lambda model: seen.append(weights(run)) or (2.0, 0.0)
+    run.run()
+    assert len(seen) == 4
+    for name, value in weights(run).items():
+        torch.testing.assert_close(value, torch.stack([w[name] for w in seen[-count:]]).mean(0))
+
+
+def test_patience_stops_a_run():
+    run = trainer(epochs=9, patience=2, validate=lambda m: (2.0, 1.0))
+    run.run()
+    assert [v.epoch for v in run.state.curve] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("compiled", ["0", "1"])
+def test_a_run_that_diverges_says_so(compiled, monkeypatch):
+    monkeypatch.setenv("SEQKD_COMPILED", compiled)
+    run = trainer()
+    with torch.no_grad():
+        run.model.output_weight_VD.fill_(math.nan)
+    with pytest.raises(
+        SeqkdError, match=r"the loss of update 1 is nan; lower training\.learning_rate"
+    ):
+        run.run()
+
+
+def test_word_kd_alone_from_oneself_leaves_the_weights_near():
+    model = Lstm(LstmConfig(layers=1, width=8, dropout=0.0), 10, 10)
+    teacher = Lstm(model.config, 10, 10)
+    teacher.load_state_dict(model.state_dict())
+    run = trainer(soft=TeacherAlongside(teacher), model=model, epochs=1, optimizer="sgd")
+    run.objective = Objective(kd_weight=1.0)
+    run.run()
+    for name, value in teacher.named_parameters():
+        torch.testing.assert_close(weights(run)[name], value.detach(), rtol=0, atol=1e-4)
+
+
+def test_after_update_holds_for_the_final_weights():
+    def zero(model):
+        with torch.no_grad():
+            model.attention_HH.zero_()
+
+    run = trainer(weight_decay=0.1)
+    run.after_update = zero
+    run.run()
+    assert not run.model.attention_HH.any()
+
+
+def test_it_learns_to_reverse_digits():
+    data, held_out = digits(1500), digits(60, seed=1)
+    torch.manual_seed(1)
+    model = Lstm(LstmConfig(layers=1, width=48, dropout=0.0, init="xavier"), 10, 10)
+    run = trainer(data, model=model, epochs=12, batch_sentences=32, learning_rate=1e-2)
+    run.run()
+    from seqkd.search.batches import translate_ids
+    from seqkd.search.config import SearchConfig
+    from seqkd.vocabulary.tokens import source_rows
+
+    sources = source_rows(held_out.src[k] for k in range(60))
+    found = translate_ids(model.decoder(), sources, SearchConfig(beam=1))
+    right = sum(list(found[k][0].tokens) == held_out.tgt[k] for k in range(60))
+    assert right >= 50
+
+
+def config(**options):
+    return TrainingConfig(**(dict(learning_rate=1.0, warmup_updates=0) | options))
+
+
+def test_linear_schedule():
+    made = config(warmup_updates=10, decay_from=0.5)
+    rates = [learning_rate(made, u, 100, 1, None) for u in (1, 5, 10, 50, 75, 100)]
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.5, 0.03])
+
+
+def test_kim_rush_schedule_halves_after_epoch_nine_or_once_perplexity_rises():
+    made = config(schedule="kim-rush", decay_from=9)
+    assert halving_start(made, 9, [9, 8, 7]) is None
+    assert halving_start(made, 10, [9, 8, 7]) == 10
+    # The rise after epoch 3 halves from epoch 4 on, and it never stops.
+    assert halving_start(made, 4, [9, 7, 8]) == 4
+    assert halving_start(made, 6, [9, 7, 8, 6, 5]) == 4
+    rates = [learning_rate(made, 1, 1, epoch, 10) for epoch in (9, 10, 11, 13)]
+    assert rates == [1.0, 0.5, 0.25, 0.0625]
+
+
+def test_inverse_square_root_schedule():
+    made = config(schedule="inverse-sqrt", warmup_updates=100)
+    assert learning_rate(made, 50, 999, 1, None) == 0.5
+    assert learning_rate(made, 400, 999, 1, None) == 0.5

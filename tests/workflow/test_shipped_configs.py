@@ -1,0 +1,143 @@
+"""The files that are shipped: valid, true to the paper and the pages, all keys documented."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seqkd.config import reference
+from seqkd.config.corpus import CleaningConfig, CorpusConfig
+from seqkd.config.expansion import Experiment
+from seqkd.config.experiment import ExperimentConfig, load_experiment
+from seqkd.config.schema import to_dict
+from seqkd.config.targets import TargetConfig
+from seqkd.config.training import TrainingConfig
+from seqkd.config.vocab import VocabConfig
+from workflow_harness import REPOSITORY
+
+DEFAULT = REPOSITORY / "config" / "default.yaml"
+EXPERIMENTS = sorted((REPOSITORY / "config" / "experiments").glob("*.yaml"))
+STUDENT_METHODS = [
+    "baseline", "word-kd", "seq-kd", "baseline+seq-inter", "word-kd+seq-inter",
+    "seq-kd+seq-inter", "seq-kd+word-kd", "seq-kd+seq-inter+word-kd",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_shipped_experiment_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WMT14_DIR", "wmt14")
+    monkeypatch.setenv("IWSLT15_DIR", "iwslt15")
+    experiment = Experiment(load_experiment(DEFAULT, path))
+    assert experiment.config.experiment == path.stem
+    methods = {row.method for row in experiment.rows}
+    if path.stem in ("beyond", "headline"):  # these ask another question than Table 1
+        assert methods >= {"baseline", "seq-kd", "seq-kd+seq-inter"}
+    else:
+        assert methods == set(STUDENT_METHODS)
+
+
+@pytest.mark.parametrize("base", ["home-assistant", "multi30k"])
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "config/overlays").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_overlay_fits_an_experiment(path: Path, base: str):
+    experiment = Experiment(
+        load_experiment(DEFAULT, REPOSITORY / f"config/experiments/{base}.yaml", path)
+    )
+    if path.stem == "compression":
+        assert experiment.config.experiment == base  # so that its models are reused
+        assert {row.pruned for row in experiment.all_rows} == {0, 50, 80, 85, 90}
+        assert {"int8", "bf16"} <= {row.format for row in experiment.all_rows}
+    else:
+        assert experiment.config.experiment == path.stem
+        assert [row.architecture for row in experiment.rows if row.against] == ["student-fp32"]
+
+
+def test_beyond_is_about_the_text_and_the_models_of_home_assistant():
+    here, there = (
+        load_experiment(DEFAULT, REPOSITORY / f"config/experiments/{name}.yaml")
+        for name in ("beyond", "home-assistant")
+    )
+    assert (here.corpus, here.vocab, here.training) == (there.corpus, there.vocab, there.training)
+    for name in ("teacher", "student"):
+        assert here.architectures[name] == there.architectures[name]
+    for name in ("seq-kd", "seq-inter"):
+        assert here.targets[name] == there.targets[name]
+    for method in ("baseline", "word-kd", "seq-kd", "seq-kd+seq-inter"):
+        assert here.methods[method] == there.methods[method]
+
+
+def test_the_paper_sizes_and_schedule():
+    config = load_experiment(DEFAULT, REPOSITORY / "config/experiments/kim-rush-wmt14.yaml")
+    sizes = {row.label for row in Experiment(config).rows}
+    assert sizes == {"lstm-4x1000", "lstm-2x500", "lstm-2x300"}
+    assert config.vocab == VocabConfig(
+        kind="word", size=50_000, joint=False, tokenizer="whitespace"
+    )
+    assert (config.targets["seq-kd"].beam, config.targets["seq-inter"].beam) == (5, 35)
+    assert config.targets["seq-inter"].share == 0.5
+    training = config.training_of("teacher", config.methods["baseline"][0])
+    assert (training.optimizer, training.learning_rate, training.schedule) == (
+        "sgd", 1.0, "kim-rush",
+    )  # fmt: skip
+    fine = config.training_of("large", config.methods["seq-kd+seq-inter"][1])
+    assert (fine.learning_rate, fine.schedule, fine.normalise_by) == (0.1, "constant", "sentence")
+    assert config.pruning.percentages == (50, 80, 85, 90)
+
+
+def test_defaults_stand_in_one_place():
+    default = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    assert default["training"] == to_dict(TrainingConfig())
+    assert default["vocab"] == to_dict(VocabConfig())
+    assert default["corpus"]["cleaning"] == to_dict(CleaningConfig())
+    assert default["targets"]["seq-kd"] == {"rule": "one-best", "beam": 5}
+    corpus = {f.name: f.default for f in dataclasses.fields(CorpusConfig)}
+    for key in ("near_duplicate", "limit", "decontamination"):
+        assert default["corpus"][key] == corpus[key]
+    top = {f.name: f for f in dataclasses.fields(ExperimentConfig)}
+    for key in ("pruning", "quantisation", "decoding", "evaluation", "speed", "soft_targets"):
+        assert default[key] == to_dict(top[key].default_factory())
+    known = set(top) - {"experiment", "source", "target", "architectures", "models"}
+    assert set(default) == known
+
+
+def test_every_key_of_the_defaults_is_reached(smoke: dict):
+    keys = {field.name for field in dataclasses.fields(TargetConfig)}
+    assert set(smoke["targets"]["seq-inter"]) <= keys
+
+
+def test_the_reference_and_the_schema_are_up_to_date():
+    """`make docs` writes both."""
+    assert reference.README.read_text(encoding="utf-8") == reference.reference()
+    schema = json.loads(reference.SCHEMA.read_text(encoding="utf-8"))
+    assert schema == reference.schema()
+
+
+@pytest.mark.parametrize("path", [DEFAULT, *EXPERIMENTS], ids=lambda path: path.stem)
+def test_the_schema_accepts_every_shipped_file(path: Path):
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(reference.schema())
+    assert not list(validator.iter_errors(yaml.safe_load(path.read_text(encoding="utf-8"))))
+
+
+def test_every_key_has_a_meaning():
+    empty = [line for line in reference.reference().splitlines() if line.endswith("|  |")]
+    assert not empty
+
+
+def test_the_config_is_light_to_import():
+    heavy = ("torch", "pandas", "sacrebleu", "sentencepiece", "numpy", "matplotlib")
+    program = (
+        "import sys, seqkd.config.experiment, seqkd.config.slices; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    words = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert words == "[]"

@@ -1,0 +1,236 @@
+"""The workflow as a whole: plans, messages, speed of planning, one run of everything for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqkd.runs.launch import main
+from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
+
+pytestmark = pytest.mark.workflow
+
+EXPERIMENTS = sorted((REPOSITORY / "config" / "experiments").glob("*.yaml"))
+TEXTS = ("train", "dev", "test", "newstest2013", "newstest2014")
+
+
+@pytest.fixture
+def with_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders of text that some experiments expect from their user."""
+    for name in ("WMT14_DIR", "IWSLT15_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("MULTI30K_DIR", raising=False)
+    for stem in TEXTS:
+        for language in ("de", "en", "th"):
+            (tmp_path / f"{stem}.{language}").touch()
+
+
+@pytest.mark.usefixtures("with_texts")
+@pytest.mark.parametrize("config", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_shipped_experiment_can_be_planned(config: Path, tmp_path: Path):
+    workspace = make_workspace(tmp_path / "place", config)
+    plan = workspace.plan()
+    trained = [job for job in plan if job.rule == "train"]
+    assert len(trained) >= 10
+    assert all(job.reason for job in plan)
+
+
+def test_the_default_experiment_needs_no_config_file(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
+         "--directory", str(tmp_path), "--cores", "1", "--dry-run", "--quiet", "rules"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "home-assistant.yaml" in done.stdout + done.stderr
+
+
+def test_a_mistake_in_the_config_is_told_in_one_line(tmp_path: Path):
+    workspace = make_workspace(tmp_path)
+    workspace.edit_config(architectures__student__dropuot=0.1)
+    done = workspace.snakemake("--dry-run")
+    assert done.returncode == 1
+    message = "architectures.student.dropuot: unknown key (did you mean 'dropout'?)"
+    told = done.stdout + done.stderr
+    assert message in told.splitlines()
+    assert "Traceback" not in told
+
+
+def test_a_missing_variable_is_named_before_any_job(tmp_path: Path):
+    workspace = make_workspace(tmp_path)
+    workspace.edit_config(corpus__train=[{"provider": "files", "tsv": "${NOWHERE}/text.tsv"}])
+    done = workspace.snakemake("--dry-run")
+    assert done.returncode == 1
+    assert "the environment variable NOWHERE is not set" in done.stdout + done.stderr
+
+
+def test_a_run_ends_with_its_table(finished: Workspace):
+    table = finished.folder / "results" / "smoke" / "tables" / "results.md"
+    text = table.read_text(encoding="utf-8")
+    table.unlink()
+    assert text in finished.snakemake().stdout
+    for name in ("speed.md", "pruning.md", "results.csv", "results.tex", "../report.html"):
+        assert (table.parent / name).is_file()
+
+
+def test_the_beam_that_is_timed_is_that_of_the_tables(finished_once: Workspace):
+    measured = list((finished_once.folder / "results/smoke/evaluations").rglob("speed.json"))
+    assert measured
+    assert {path.read_text(encoding="utf-8") for path in measured} == {"beam 2"}
+
+
+def test_a_second_run_does_nothing(finished_once: Workspace):
+    """The folder of this run has a space in its path, and it was started from another one."""
+    assert " " in str(finished_once.folder)
+    again = finished_once.snakemake()
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_shards_and_unfinished_state_are_gone_at_the_end(finished_once: Workspace):
+    distilled = finished_once.folder / "results" / "smoke" / "distilled"
+    assert list(distilled.rglob("nbest.jsonl.zst"))
+    assert not list(distilled.rglob("*-of-*"))
+
+
+def test_every_path_of_a_model_follows_the_grammar(finished_once: Workspace):
+    from seqkd.config.naming import MODEL
+
+    folders = (finished_once.folder / "results" / "smoke" / "models").iterdir()
+    assert all(re.fullmatch(MODEL, folder.name) for folder in folders)
+
+
+def test_the_lint_of_snakemake_is_content(tmp_path: Path):
+    done = make_workspace(tmp_path).snakemake("--lint")
+    assert "Congratulations" in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+def test_rules_keep_to_the_house_style():
+    for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "workflow" / "rules").glob("*.smk")]:
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith('"""'), path
+        assert not re.search(r"^\s+(run|message):", text, re.MULTILINE), path
+        if path.name not in ("Snakefile", "common.smk", "inputs.smk"):
+            rules = re.findall(r"^rule (\w+):\n    (.*)", text, re.MULTILINE)
+            assert all(line.startswith('"""') for _, line in rules), path
+            assert len(re.findall(r"^    log:", text, re.MULTILINE)) == len(rules), path
+            assert len(re.findall(r"code=code\(", text)) + len(
+                re.findall(r"^    shell:\n        (?!\"\"\"\n        seqkd|#)", text, re.MULTILINE)
+            ) >= len(rules), path
+    assert len((REPOSITORY / "Snakefile").read_text().splitlines()) <= 61
+
+
+def test_the_slurm_profile_is_read(tmp_path: Path):
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    workspace = make_workspace(tmp_path)
+    assert workspace.plan("--workflow-profile", str(REPOSITORY / "profiles" / "slurm"))
+
+
+def test_the_environment_of_conda_has_the_pins_of_the_lock():
+    lock = dict(
+        line.split("==")
+        for line in (REPOSITORY / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    )
+    import yaml
+
+    packages = yaml.safe_load((REPOSITORY / "envs" / "seqkd.yaml").read_text())["dependencies"]
+    names = {"pytorch": "torch"}
+    for package in packages:
+        name, _, version = package.partition(" =")
+        if name != "python":
+            assert lock[names.get(name, name)] == version, package
+
+
+def test_the_lock_has_exact_versions_of_all_that_the_package_needs():
+    import tomllib
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", pin) for pin in pins)
+    locked = {pin.split("==")[0] for pin in pins}
+    assert {re.split(r"[<>=\[]", name)[0].lower() for name in wanted} <= locked
+    assert not [name for name in locked if name.startswith(("nvidia", "triton"))]
+
+
+@pytest.mark.slow
+def test_a_plan_may_have_two_thousand_jobs(tmp_path: Path):
+    workspace = make_workspace(tmp_path)
+    workspace.edit_config(seeds=list(range(1, 56)))
+    assert len(workspace.plan()) > 2000
+
+
+@pytest.mark.slow
+def test_smoke_end_to_end(tmp_path: Path):
+    """Every step for real; then there is nothing left to do."""
+    workspace = make_workspace(tmp_path, SMOKE)
+    done = workspace.snakemake(real=True)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    results = workspace.folder / "results" / "smoke"
+    table = (results / "tables" / "results.md").read_text(encoding="utf-8")
+    assert table.strip() in done.stdout
+    for row in ("baseline", "word-kd", "seq-kd+seq-inter"):
+        assert row in (results / "tables" / "results.csv").read_text(encoding="utf-8")
+    scores = [json.loads(path.read_text()) for path in results.glob("evaluations/*/*/test.json")]
+    assert len(scores) == 12
+    assert not list(results.rglob("state"))
+    assert workspace.snakemake("--dry-run", real=True).stdout.count("rule ") == 0
+
+
+def launch(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Start a run as `make run` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "seqkd.runs.launch", "--snakefile", str(REPOSITORY / "Snakefile"),
+         "--configfile", str(workspace.config), "--cores", "1", *arguments],
+        cwd=workspace.folder, env={**os.environ, "PYTHONPATH": str(workspace.sources)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_lock_of_a_killed_run_is_cleared(finished: Workspace):
+    locks = finished.folder / ".snakemake" / "locks"
+    locks.mkdir(exist_ok=True)
+    for name in ("0.input.lock", "0.output.lock"):
+        (locks / name).write_text("results/smoke/report.html\n")
+    assert finished.snakemake().returncode == 1
+    done = launch(finished)
+    assert done.returncode == 0, done.stderr
+    assert "an earlier run was killed" in done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_nothing_is_unlocked_where_a_running_run_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A file system without locks, and the lock of a run that may be going on."""
+    started: list[list[str]] = []
+
+    def unsupported(file: int, how: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
+    (tmp_path / ".snakemake" / "locks" / "0.output.lock").touch()
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    monkeypatch.setattr("os.execv", lambda program, words: started.append(words))
+    monkeypatch.setattr("subprocess.run", lambda *words, **options: pytest.fail("unlocked"))
+    monkeypatch.setattr("seqkd.runs.launch.orphans", lambda folder: [])
+    main(["--dry-run"])
+    assert started == [[sys.executable, "-m", "snakemake", "--dry-run"]]
+
+
+def test_two_runs_in_one_folder_are_refused(finished: Workspace):
+    import fcntl
+
+    with (finished.folder / ".snakemake" / "seqkd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = launch(finished)
+    assert done.returncode == 75
+    assert done.stderr == "another run is going on in this folder; wait for it, or stop it\n"
