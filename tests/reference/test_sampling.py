@@ -10,9 +10,8 @@ import torch
 
 from search_twins import ChainDecoder, ToyDecoder, forced, source
 from seqkd.search.batches import translate_ids
-from seqkd.search.config import Sampling, SearchConfig
-from seqkd.search.rollout import sample_search
-from seqkd.search.sampling import draw
+from seqkd.search.config import SearchConfig
+from seqkd.search.sampling import Sampling, draw
 from seqkd.vocabulary.specials import BOS, EOS
 
 
@@ -35,8 +34,10 @@ def test_sampling_depends_on_the_sentence_only():
 def test_ancestral_samples_follow_the_distribution(cut):
     decoder = ChainDecoder({BOS: {4: 0.7, 5: 0.25, EOS: 0.05}, 4: {EOS: 1.0}, 5: {EOS: 1.0}}, 8)
     src, length = source(*[2] * 50)
-    config = SearchConfig(n_best=80, sampling=Sampling(seed=1, **cut))
-    draws = [h for found in sample_search(decoder, src, length, config, range(50)) for h in found]
+    sampling = Sampling(seed=1, **cut)
+    config = SearchConfig(n_best=80, sampling=sampling)
+    samples = sampling.search(decoder, src, length, config, range(50))
+    draws = [h for hypotheses in samples for h in hypotheses]
     shares = {words: sum(h.tokens == words for h in draws) / 4000 for words in [(4,), (5,), ()]}
     # 4 standard deviations of 4,000 draws
     assert shares[(4,)] == pytest.approx(0.7, abs=0.03)

@@ -24,7 +24,7 @@ from search_twins import (
 from seqkd.errors import SeqkdError
 from seqkd.search.batches import translate_ids
 from seqkd.search.beam import beam_search
-from seqkd.search.config import Hypothesis, Sampling, SearchConfig, length_penalty
+from seqkd.search.config import Hypothesis, SearchConfig, length_penalty
 from seqkd.search.ensemble import Ensemble
 from seqkd.search.logits import (
     best_words,
@@ -35,6 +35,7 @@ from seqkd.search.logits import (
     rows_to_keep,
 )
 from seqkd.search.rollout import greedy_search
+from seqkd.search.sampling import Sampling
 from seqkd.vocabulary.specials import BOS, EOS, UNK
 
 

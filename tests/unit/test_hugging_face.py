@@ -15,7 +15,8 @@ from seqkd.config.vocab import VocabConfig
 from seqkd.distillation.hugging_face import HuggingFaceTranslator
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
-from seqkd.search.config import Sampling, SearchConfig
+from seqkd.search.config import SearchConfig
+from seqkd.search.sampling import Sampling
 from seqkd.steps import decode
 from seqkd.translation.nbest import read_nbest
 from seqkd.vocabulary.vocabulary import Vocabulary, train_vocabulary

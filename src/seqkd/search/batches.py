@@ -28,7 +28,7 @@ from seqkd.models.protocol import Decoder
 from seqkd.search.beam import beam_search
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.search.logits import even_size, not_finite
-from seqkd.search.rollout import greedy_search, sample_search
+from seqkd.search.rollout import greedy_search
 from seqkd.vocabulary.specials import PAD
 
 # Source positions that a sentence counts at least in a batch: bounds the rows of short ones.
@@ -70,7 +70,8 @@ def translate_ids(
             src_BS[row, : len(sources[i])] = torch.tensor(sources[i])
         src_BS, length_B = src_BS.to(device), length_B.to(device)
         if config.sampling:
-            found = sample_search(decoder, src_BS, length_B, config, [first_id + i for i in batch])
+            ids = [first_id + i for i in batch]
+            found = config.sampling.search(decoder, src_BS, length_B, config, ids)
         elif config.beam == 1:
             found = [[best] for best in greedy_search(decoder, src_BS, length_B, config)]
         else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from torch import Tensor
 
 from seqkd.errors import SeqkdError
+
+if TYPE_CHECKING:  # at run time a search imports what it uses
+    from seqkd.search.sampling import Sampling
 
 # Measured on a CPU, where more is no faster. A GPU takes a thousand sentences at a time.
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 8192, 1 << 20
@@ -23,30 +26,6 @@ class Hypothesis(NamedTuple):
 
     tokens: tuple[int, ...]
     log_prob: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sampling:
-    """Drawing translations instead of searching for the most probable.
-
-    Attributes:
-        seed: first half of the key of the random numbers; the sentence's id is the second.
-        top_k: draw among this many most probable words; 0 for all.
-        top_p: draw among the fewest words that hold this mass (nucleus, Holtzman et al. 2020).
-        temperature: divides the logits before a word is drawn; scores stay the model's own.
-    """
-
-    seed: int = 1
-    top_k: int = 0
-    top_p: float = 1.0
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.top_k < 0 or not 0 < self.top_p <= 1 or self.temperature <= 0 or self.seed < 0:
-            raise SeqkdError(
-                "sampling: expected seed >= 0, top_k >= 0, 0 < top_p <= 1 and temperature > 0, "
-                f"got {self}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

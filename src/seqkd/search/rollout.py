@@ -1,4 +1,4 @@
-"""One row a translation: greedy search and sampling. Each step chooses one word for each row.
+"""Search that extends each row by one word a step: greedy search, and the loop of sampling.
 
 Shapes: B sentences, R rows in all (sentences times draws), N rows still alive, V vocabulary,
 M blocks of W words that hold it, L steps.
@@ -6,7 +6,7 @@ M blocks of W words that hold it, L steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,11 +22,10 @@ from seqkd.search.logits import (
     rows_to_keep,
     select_rows,
 )
-from seqkd.search.sampling import draw, uniforms
 from seqkd.vocabulary.specials import BOS, EOS
 
 # (logits_NMW, max_NM, row_N, step) -> token_N
-_Choose = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+Choose = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 def greedy_search(
@@ -46,48 +45,16 @@ def greedy_search(
     def choose(logits_NMW: Tensor, max_NM: Tensor, row_N: Tensor, step: int) -> Tensor:
         return best_words(logits_NMW, max_NM)
 
-    return [found for (found,) in _roll_out(decoder, src_BS, length_B, config, choose, 1)]
-
-
-def sample_search(
-    decoder: Decoder,
-    src_BS: Tensor,
-    length_B: Tensor,
-    config: SearchConfig,
-    ids: Sequence[int],
-) -> list[list[Hypothesis]]:
-    """Draw `config.n_best` translations of each sentence; duplicates stay.
-
-    Args:
-        decoder: the model made ready for search.
-        src_BS: padded word ids.
-        length_B: words of each source, at least 1.
-        config: with `sampling`, and the length limits.
-        ids: the sentences' ids, which own the random numbers.
-
-    Returns:
-        For each sentence its draws, the most probable first.
-    """
-    sampling = config.sampling
-    assert sampling is not None
-    steps = int(config.limit(length_B).max())
-    uniform_LR = uniforms(sampling.seed, ids, config.n_best, steps).to(src_BS.device)
-
-    def choose(logits_NMW: Tensor, max_NM: Tensor, row_N: Tensor, step: int) -> Tensor:
-        logits_NV = logits_NMW.flatten(1)[:, : decoder.vocab_size]
-        return draw(logits_NV, uniform_LR[step, row_N], sampling)
-
-    found = _roll_out(decoder, src_BS, length_B, config, choose, config.n_best)
-    return [sorted(draws, key=lambda h: -h.log_prob) for draws in found]
+    return [found for (found,) in roll_out(decoder, src_BS, length_B, config, choose, 1)]
 
 
 @torch.inference_mode()
-def _roll_out(
+def roll_out(
     decoder: Decoder,
     src_BS: Tensor,
     length_B: Tensor,
     config: SearchConfig,
-    choose: _Choose,
+    choose: Choose,
     draws: int,
 ) -> list[list[Hypothesis]]:
     """Extend `draws` rows of each sentence word by word until all have ended."""

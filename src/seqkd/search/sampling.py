@@ -9,15 +9,73 @@ Shapes: N rows (sentences times draws), V vocabulary, K best words, L steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from seqkd.search.config import Sampling
+from seqkd.errors import SeqkdError
+from seqkd.models.protocol import Decoder
+from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.rollout import roll_out
 
 _FEW_WORDS = 64  # looked at first for a nucleus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """Drawing translations instead of searching for the most probable.
+
+    Attributes:
+        seed: first half of the key of the random numbers; the sentence's id is the second.
+        top_k: draw among this many most probable words; 0 for all.
+        top_p: draw among the fewest words that hold this mass (nucleus, Holtzman et al. 2020).
+        temperature: divides the logits before a word is drawn; scores stay the model's own.
+    """
+
+    seed: int = 1
+    top_k: int = 0
+    top_p: float = 1.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.top_k < 0 or not 0 < self.top_p <= 1 or self.temperature <= 0 or self.seed < 0:
+            raise SeqkdError(
+                "sampling: expected seed >= 0, top_k >= 0, 0 < top_p <= 1 and temperature > 0, "
+                f"got {self}"
+            )
+
+    def search(
+        self,
+        decoder: Decoder,
+        src_BS: Tensor,
+        length_B: Tensor,
+        config: SearchConfig,
+        ids: Sequence[int],
+    ) -> list[list[Hypothesis]]:
+        """Draw `config.n_best` translations of each sentence; duplicates stay.
+
+        Args:
+            decoder: the model made ready for search.
+            src_BS: padded word ids.
+            length_B: words of each source, at least 1.
+            config: length limits and the number of draws.
+            ids: the sentences' ids, which determine the random numbers.
+
+        Returns:
+            For each sentence its draws, the most probable first.
+        """
+        steps = int(config.limit(length_B).max())
+        uniform_LR = uniforms(self.seed, ids, config.n_best, steps).to(src_BS.device)
+
+        def choose(logits_NMW: Tensor, max_NM: Tensor, row_N: Tensor, step: int) -> Tensor:
+            logits_NV = logits_NMW.flatten(1)[:, : decoder.vocab_size]
+            return draw(logits_NV, uniform_LR[step, row_N], self)
+
+        samples = roll_out(decoder, src_BS, length_B, config, choose, config.n_best)
+        return [sorted(draws, key=lambda h: -h.log_prob) for draws in samples]
 
 
 def uniforms(seed: int, ids: Sequence[int], draws: int, steps: int) -> Tensor:

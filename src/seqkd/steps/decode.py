@@ -29,7 +29,8 @@ from seqkd.machine.code_hash import code_hash
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import set_up
 from seqkd.machine.work_lock import sole_worker
-from seqkd.search.config import Hypothesis, Sampling, SearchConfig
+from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.sampling import Sampling
 from seqkd.translation.engine import MAX_SOURCE, load_translator
 from seqkd.translation.nbest import (
     BLOCK,
