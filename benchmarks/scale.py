@@ -32,8 +32,8 @@ from seqkd.files import atomic_text, digest, read_lines
 from seqkd.training.row_file import write_rows
 from seqkd.translation.nbest import (
     BLOCK,
+    Candidate,
     Record,
-    Scored,
     ShardHeader,
     source_digest,
     to_line,
@@ -224,7 +224,7 @@ def _pretend_to_decode(shards: list[str]) -> None:
             ids = vocabulary.encode(texts)
             for n, (src, _) in enumerate(rows):
                 places = range(n * _BEAM, (n + 1) * _BEAM)
-                found = tuple(Scored(-1.0 - k, texts[k], tuple(ids[k])) for k in places)
+                found = tuple(Candidate(-1.0 - k, texts[k], tuple(ids[k])) for k in places)
                 yield to_line(Record(block * BLOCK + n, found, source_digest(src)))
 
     for number, path in enumerate(shards):

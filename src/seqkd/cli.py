@@ -38,7 +38,7 @@ VERBS = {
     ),
     "adopt": ("adopt", "take over another system's translations as n-best lists"),
     "merge": ("merge", "merge n-best shards, asserting the exact sentence sequence"),
-    "select": ("select", "choose training targets from n-best lists"),
+    "select": ("select_targets", "choose training targets from n-best lists"),
     "quantize": ("quantize", "store a model in int8, fp16 or bf16, or sparse"),
     "evaluate": ("evaluate", "translate a test set and score it"),
     "speed": ("speed", "measure decoding speed"),

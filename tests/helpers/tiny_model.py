@@ -53,7 +53,6 @@ def write_model(path: Path, *, family: str = "lstm", pruned: int = 0, **info: ob
     fields = ModelInfo(
         model="lstm-2x16.nll", seed=1, source="de", target="en",
         architecture=dataclasses.asdict(architecture), pruned=pruned / 100,
-        licence="Apache-2.0",
     )  # fmt: skip
     save_model(path, model, dataclasses.replace(fields, **info), words, words)
     return path

@@ -79,7 +79,7 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     }  # fmt: skip
     scores.write_text(json.dumps(content))
     folder = tmp_path / "exported"
-    export(model, folder, "--scores", scores)
+    export(model, folder, "--scores", scores, "--licence", "Apache-2.0")
     assert {path.name for path in folder.iterdir()} == {
         "model.safetensors", "config.yaml", "README.md",
     }  # fmt: skip

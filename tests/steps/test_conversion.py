@@ -13,14 +13,14 @@ from seqkd.errors import SeqkdError
 from seqkd.model_files.conversion import convert, sizes
 from seqkd.model_files.model_file import load_model, read_info
 from seqkd.search.config import SearchConfig
-from seqkd.translation.engine import load_translator
+from seqkd.translation.engine import load_engine
 from tiny_model import sentences, write_model
 
 CPU = torch.device("cpu")
 
 
 def translations(path: Path) -> list[str]:
-    translator = load_translator([path], CPU, "fp32")
+    translator = load_engine([path], CPU, "fp32")
     sources, _ = translator.encode(sentences(20, seed=2))
     found = translator.translate(sources, SearchConfig(beam=3))
     return translator.text([hypotheses[0] for hypotheses in found])

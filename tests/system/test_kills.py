@@ -20,7 +20,14 @@ import pytest
 
 import forked_steps
 from seqkd.files import digest
-from seqkd.translation.nbest import Record, Scored, ShardHeader, source_digest, to_line, write_shard
+from seqkd.translation.nbest import (
+    Candidate,
+    Record,
+    ShardHeader,
+    source_digest,
+    to_line,
+    write_shard,
+)
 from tiny_model import sentences, write_model
 from training_folder import TrainingFolder
 
@@ -90,7 +97,7 @@ def pretended(lines: list[str], shard: int, shards: int) -> Iterator[str]:
     """Yield the n-best lists of one shard: the source backwards, five times."""
     for number, line in enumerate(lines):
         if number // forked_steps.BLOCK % shards == shard:
-            found = [Scored(-1.0 - k, f"{line[::-1]} {k}", (5, 6, 7 + k)) for k in range(5)]
+            found = [Candidate(-1.0 - k, f"{line[::-1]} {k}", (5, 6, 7 + k)) for k in range(5)]
             yield to_line(Record(number, tuple(found), source_digest(line)))
 
 

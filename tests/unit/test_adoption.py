@@ -10,9 +10,9 @@ import pytest
 from seqkd import cli
 from seqkd.config.vocab import VocabConfig
 from seqkd.distillation.adoption import (
-    Adopted,
-    Given,
-    Translation,
+    AdoptionCounts,
+    ForeignRecord,
+    ForeignTranslation,
     adopt,
     read_json,
     read_moses,
@@ -20,15 +20,18 @@ from seqkd.distillation.adoption import (
 )
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
-from seqkd.translation.nbest import Record, Scored, read_nbest, source_digest, to_line
+from seqkd.translation.nbest import Candidate, Record, read_nbest, source_digest, to_line
 from seqkd.vocabulary.vocabulary import train_vocabulary
 from workflow_harness import Workspace, make_workspace
 
 SOURCES = ["die Lampe", "das Licht", "im Flur"]
 
 
-def lists(*texts: str) -> list[Given]:
-    return [Given(f"line {n}", (Translation(0.0, text),)) for n, text in enumerate(texts, 1)]
+def lists(*texts: str) -> list[ForeignRecord]:
+    return [
+        ForeignRecord(f"line {n}", (ForeignTranslation(0.0, text),))
+        for n, text in enumerate(texts, 1)
+    ]
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -61,7 +64,7 @@ def test_json_lines(tmp_path: Path):
         tmp_path / "out.jsonl",
         json.dumps({"nbest": ["the lamp", [-2, "a lamp"]]}),
         json.dumps({"id": 1, "src": "das Licht", "nbest": []}),
-        to_line(Record(2, (Scored(-0.5, "in the hall", (4, 5)),), source_digest("im Flur"))),
+        to_line(Record(2, (Candidate(-0.5, "in the hall", (4, 5)),), source_digest("im Flur"))),
     )
     found = list(read_json(path))
     assert [given.translations for given in found] == [
@@ -94,8 +97,8 @@ def test_a_line_of_another_form_is_named(tmp_path: Path, read, lines, message):
     assert message in str(caught.value)
 
 
-def taken(given, translated, wanted, most=5) -> tuple[list, Adopted]:
-    counts = Adopted()
+def taken(given, translated, wanted, most=5) -> tuple[list, AdoptionCounts]:
+    counts = AdoptionCounts()
     return list(adopt(given, translated, wanted, most, counts)), counts
 
 
@@ -104,7 +107,7 @@ def test_lists_go_with_their_lines():
     assert [(line, kept[0].text) for line, kept in found] == [
         ("die Lampe", "the lamp"), ("das Licht", ""), ("im Flur", "in the hall"),
     ]  # fmt: skip
-    assert counts == Adopted(sentences=3, translations=3, empty=1, left_out=0)
+    assert counts == AdoptionCounts(sentences=3, translations=3, empty=1, left_out=0)
 
 
 def test_the_text_may_be_a_part_of_what_was_translated():
@@ -116,7 +119,7 @@ def test_the_text_may_be_a_part_of_what_was_translated():
 
 
 def test_no_more_than_asked_for_are_taken():
-    given = [Given("line 1", tuple(Translation(-1.0, text) for text in "abc"))]
+    given = [ForeignRecord("line 1", tuple(ForeignTranslation(-1.0, text) for text in "abc"))]
     for most, texts in ((1, ["a"]), (2, ["a", "b"]), (9, ["a", "b", "c"])):
         ((_, kept),) = taken(given, ["x"], ["x"], most)[0]
         assert [text for _, text in kept] == texts
@@ -129,7 +132,12 @@ def test_no_more_than_asked_for_are_taken():
         (lists(*"abcd"), SOURCES, SOURCES, "line 4: there are only 3 lines that were translated"),
         (lists(*"abc"), SOURCES, SOURCES[::-1], "line 2 of the training text was not translated"),
         (lists(*"abc"), SOURCES, ["neu"], "line 1 of the training text was not translated"),
-        ([Given("line 1", (), "das Licht")], SOURCES[:1], SOURCES[:1], "is of another source"),
+        (
+            [ForeignRecord("line 1", (), "das Licht")],
+            SOURCES[:1],
+            SOURCES[:1],
+            "is of another source",
+        ),
         ([], SOURCES, SOURCES, "the file of translations: ends after 0 sentences, but 3"),
     ],
 )

@@ -113,7 +113,7 @@ def test_translations_are_text_in_the_students_tokens(
     translator: HuggingFaceTranslator, vocabulary: Vocabulary
 ):
     for found in translate(translator, LINES, SEARCHES[1]):
-        for scored in translator.scored(found):
+        for scored in translator.candidates(found):
             assert list(scored.tokens) == vocabulary.encode([scored.text])[0]
             assert "<" not in scored.text
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
 from seqkd.translation.nbest import (
+    Candidate,
     Record,
-    Scored,
     ShardHeader,
     from_line,
     merge,
@@ -35,7 +35,7 @@ HEADER = ShardHeader(
 
 
 def record(i: int) -> Record:
-    hypotheses = (Scored(-0.5, f"text {i}", (5, i)), Scored(-1.25, "other", (6,)))
+    hypotheses = (Candidate(-0.5, f"text {i}", (5, i)), Candidate(-1.25, "other", (6,)))
     return Record(i, hypotheses, source_digest(SOURCES[i]))
 
 
@@ -66,7 +66,7 @@ def change(path: Path, edit) -> None:
     )
 )
 def test_records_survive_a_round_trip(hypotheses):
-    before = Record(7, tuple(Scored(*h) for h in hypotheses), "0a")
+    before = Record(7, tuple(Candidate(*h) for h in hypotheses), "0a")
     line = to_line(before)
     assert "\n" not in line
     assert from_line(line, "here") == before
@@ -200,7 +200,7 @@ def test_lists_from_elsewhere_need_no_source_digest(tmp_path):
     path = tmp_path / "foreign.jsonl"
     path.write_text('{"id": 0, "nbest": [[-1, "a lamp", [4]]]}\n', encoding="utf-8")
     ((_, found),) = read_nbest(path, ["eine Lampe"])
-    assert found.hypotheses == (Scored(-1.0, "a lamp", (4,)),)
+    assert found.hypotheses == (Candidate(-1.0, "a lamp", (4,)),)
     path.write_text('{"id": 0, "nbest": "a lamp"}\n', encoding="utf-8")
     with pytest.raises(SeqkdError, match="not an n-best record"):
         list(read_nbest(path, ["eine Lampe"]))

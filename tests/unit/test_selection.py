@@ -20,16 +20,16 @@ from seqkd.distillation.selection import (
 )
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.sentence_scores import Segment, similarity
-from seqkd.translation.nbest import Record, Scored
+from seqkd.translation.nbest import Candidate, Record
 
 REFERENCE = Segment("turn on the lamp", (10, 11, 12, 13))
-FAR = Scored(-0.1, "switch it", (20, 21))
-NEAR = Scored(-0.7, "turn on that lamp", (10, 11, 14, 13))
-EQUAL = Scored(-2.0, "turn on the lamp", (10, 11, 12, 13))
-EMPTY = Scored(-0.05, "", ())
+FAR = Candidate(-0.1, "switch it", (20, 21))
+NEAR = Candidate(-0.7, "turn on that lamp", (10, 11, 14, 13))
+EQUAL = Candidate(-2.0, "turn on the lamp", (10, 11, 12, 13))
+EMPTY = Candidate(-0.05, "", ())
 
 
-def choose(rule: str, *hypotheses: Scored, **settings) -> tuple[int | None, SelectionStatistics]:
+def choose(rule: str, *hypotheses: Candidate, **settings) -> tuple[int | None, SelectionStatistics]:
     statistics = SelectionStatistics()
     config = TargetConfig(rule=rule, **settings)
     (found,) = select(config, [(Record(0, hypotheses), REFERENCE)], statistics)
@@ -72,7 +72,7 @@ def test_mbr_takes_the_centre_of_the_list():
     assert choose("mbr", FAR, NEAR, EQUAL)[0] == 1
     measure = similarity("kim-rush")
 
-    def score(one: Scored, other: Scored) -> float:
+    def score(one: Candidate, other: Candidate) -> float:
         return measure.score(
             measure.hypothesis(Segment(*one[1:])), measure.reference(Segment(*other[1:]))
         )
@@ -82,7 +82,7 @@ def test_mbr_takes_the_centre_of_the_list():
     assert expected_utilities(measure, hypotheses) == pytest.approx(expected)
 
 
-def targets(rule: str, *hypotheses: Scored, **settings) -> list[str]:
+def targets(rule: str, *hypotheses: Candidate, **settings) -> list[str]:
     config = TargetConfig(rule=rule, **settings)
     records = [(Record(0, hypotheses), REFERENCE)]
     (found,) = select(config, records, SelectionStatistics())
@@ -182,7 +182,7 @@ hypothesis_lists = st.lists(
     st.lists(st.integers(4, 9), min_size=1, max_size=6), min_size=1, max_size=8
 ).map(
     lambda rows: [
-        Scored(-float(i), " ".join(map(str, row)), tuple(row)) for i, row in enumerate(rows)
+        Candidate(-float(i), " ".join(map(str, row)), tuple(row)) for i, row in enumerate(rows)
     ]
 )
 
@@ -200,7 +200,7 @@ def test_oracle_similarity_never_falls_as_the_list_grows(hypotheses, reference):
         before = found[0].similarity
 
 
-def slow_choice(rule: str, hypotheses: list[Scored], reference: str, keep: int) -> list[str]:
+def slow_choice(rule: str, hypotheses: list[Candidate], reference: str, keep: int) -> list[str]:
     """Every rule by its definition, with sacrebleu's own chrF."""
 
     def chrf(one: str, other: str) -> float:
@@ -225,7 +225,7 @@ words = st.lists(st.sampled_from(["an", "aus", "auf", "in", "im"]), max_size=4).
 @settings(max_examples=60, deadline=None)
 @given(texts=st.lists(words, min_size=1, max_size=7), reference=words, keep=st.integers(1, 7))
 def test_every_rule_equals_its_slow_twin(rule, texts, reference, keep):
-    hypotheses = [Scored(-float(place), text, ()) for place, text in enumerate(texts)]
+    hypotheses = [Candidate(-float(place), text, ()) for place, text in enumerate(texts)]
     config = TargetConfig(rule=rule, similarity="chrf", beam=7, keep=keep)
     segment = Segment(reference or "x", ())
     (found,) = select(config, [(Record(0, tuple(hypotheses)), segment)], SelectionStatistics())

@@ -1,4 +1,4 @@
-"""Subwords drawn anew each epoch: by which law, the same after a kill, and where it is refused."""
+"""Subword sampling: its distribution, the same samples after a kill, and where it is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.checkpoint import ResumableState
-from seqkd.vocabulary.subword_sampling import WAYS, SubwordSampler, law_of
+from seqkd.vocabulary.subword_sampling import N_BEST, SubwordSampler, segmentation_distribution
 from seqkd.vocabulary.vocabulary import SubwordVocabulary, train_vocabulary
 from training_folder import SMOKE, TrainingFolder
 
@@ -34,14 +34,14 @@ def vocabulary(request: pytest.FixtureRequest) -> SubwordVocabulary:
 
 
 def draw(vocabulary, lines: list[str], rate: float, *seed: int) -> list[list[int]]:
-    return SubwordSampler(law_of(vocabulary, rate), seed).encode(lines)
+    return SubwordSampler(segmentation_distribution(vocabulary, rate), seed).encode(lines)
 
 
 def test_draws_follow_from_seed_and_text_alone(vocabulary: SubwordVocabulary):
     drawn = draw(vocabulary, LINES, 0.3, 1, 0, 0)
-    law = law_of(vocabulary, 0.3)
+    distribution = segmentation_distribution(vocabulary, 0.3)
     draw(vocabulary, LINES, 0.3, 9)  # what others draw in between changes nothing
-    in_parts = SubwordSampler(law, [1, 0, 0])
+    in_parts = SubwordSampler(distribution, [1, 0, 0])
     assert [*in_parts.encode(LINES[:100]), *in_parts.encode(LINES[100:])] == drawn
     for other in ((2, 0, 0), (1, 1, 0), (1, 0, 1)):
         assert draw(vocabulary, LINES, 0.3, *other) != drawn
@@ -94,7 +94,7 @@ def test_bpe_leaves_out_its_last_merge_at_the_rate(rate: float):
 
 
 def segmentations(word: str, scores: dict[str, float]) -> dict[tuple[str, ...], float]:
-    """Every way to cut a word into pieces, with the sum of their scores."""
+    """Every segmentation of a word, with the sum of their scores."""
     found = {}
     for cuts in itertools.product([False, True], repeat=len(word) - 1):
         pieces = [word[0]]
@@ -114,20 +114,20 @@ def test_unigram_draws_by_the_power_of_the_probability(power: float):
     scores = {piece: score for piece, (_, score) in vocabulary.scores().items()}
     words = [word for word in " ".join(LINES).split() if len(word) < 8]
     word = max(words, key=lambda word: len(segmentations("\u2581" + word, scores)))
-    ways = segmentations("\u2581" + word, scores)
-    assert 8 < len(ways) <= WAYS
-    mass = {way: math.exp(power * score) for way, score in ways.items()}
+    choices = segmentations("\u2581" + word, scores)
+    assert 8 < len(choices) <= N_BEST
+    mass = {choice: math.exp(power * score) for choice, score in choices.items()}
     draws = 6000
     cuts = draw(vocabulary, [word] * draws, power, 1)
     drawn = Counter(tuple(vocabulary.pieces(ids)) for ids in cuts)
-    for way, weight in mass.items():
+    for choice, weight in mass.items():
         p = weight / sum(mass.values())
-        assert drawn[way] == pytest.approx(draws * p, abs=5 * math.sqrt(draws * p * (1 - p)) + 1)
+        assert drawn[choice] == pytest.approx(draws * p, abs=5 * math.sqrt(draws * p * (1 - p)) + 1)
 
 
 def test_words_are_refused():
-    with pytest.raises(SeqkdError, match="cut in one way only"):
-        law_of(train_vocabulary(LINES, VocabConfig(kind="word", size=9)), 0.1)
+    with pytest.raises(SeqkdError, match="has one segmentation"):
+        segmentation_distribution(train_vocabulary(LINES, VocabConfig(kind="word", size=9)), 0.1)
 
 
 def epochs_of_their_own(epoch: int) -> ParallelTokens:

@@ -29,7 +29,7 @@ rule select:
         mem_mb=growing(1000),
         runtime=growing(240),
     params:
-        code=code("select"),
+        code=code("select_targets"),
     shell:
         """
         seqkd select \

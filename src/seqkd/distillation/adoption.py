@@ -21,22 +21,22 @@ from seqkd.text import normalise
 from seqkd.translation.nbest import source_digest
 
 
-class Translation(NamedTuple):
+class ForeignTranslation(NamedTuple):
     """One translation: its score, the higher the better, and its text."""
 
     score: float
     text: str
 
 
-class Given(NamedTuple):
+class ForeignRecord(NamedTuple):
     """What a file says of one sentence: where, its translations, and its source if it says so."""
 
     where: str
-    translations: tuple[Translation, ...]
+    translations: tuple[ForeignTranslation, ...]
     source: str = ""
 
 
-Reader: TypeAlias = Callable[[Path], Iterator[Given]]
+Reader: TypeAlias = Callable[[Path], Iterator[ForeignRecord]]
 
 
 def reader(form: Literal["lines", "moses", "json"]) -> Reader:
@@ -50,13 +50,13 @@ def reader(form: Literal["lines", "moses", "json"]) -> Reader:
             return read_json
 
 
-def read_plain(path: Path) -> Iterator[Given]:
+def read_plain(path: Path) -> Iterator[ForeignRecord]:
     """Yield one translation for each line; its score is unknown and stands as 0."""
     for number, line in enumerate(read_lines(path), start=1):
-        yield Given(f"{path}, line {number}", (_translation(0.0, line),))
+        yield ForeignRecord(f"{path}, line {number}", (_translation(0.0, line),))
 
 
-def read_moses(path: Path) -> Iterator[Given]:
+def read_moses(path: Path) -> Iterator[ForeignRecord]:
     """Yield the lists of `N ||| translation ||| features ||| score`; features may be missing.
 
     Raises:
@@ -69,12 +69,12 @@ def read_moses(path: Path) -> Iterator[Given]:
         first, *others = group
         if sentence != expected:
             raise SeqkdError(f"{first.where}: expected sentence {expected}, got {sentence}")
-        yield Given(first.where, tuple(row.translation for row in (first, *others)))
+        yield ForeignRecord(first.where, tuple(row.translation for row in (first, *others)))
 
 
 class _Row(NamedTuple):
     sentence: int
-    translation: Translation
+    translation: ForeignTranslation
     where: str
 
 
@@ -90,7 +90,7 @@ def _moses_row(line: str, where: str) -> _Row:
         raise _misread(where, line, "N ||| translation ||| ... ||| score") from None
 
 
-def read_json(path: Path) -> Iterator[Given]:
+def read_json(path: Path) -> Iterator[ForeignRecord]:
     """Yield the lists of JSON lines: translations, or [score, translation], under `nbest`.
 
     `id`, where there is one, counts from 0; `src` is the source line, or its CRC-32 as in ours.
@@ -109,10 +109,10 @@ def read_json(path: Path) -> Iterator[Given]:
             raise _misread(where, line, form) from None
         if identity != number:
             raise SeqkdError(f"{where}: expected id {number}, got {identity}")
-        yield Given(where, found, source)
+        yield ForeignRecord(where, found, source)
 
 
-def _json_item(item: object) -> Translation:
+def _json_item(item: object) -> ForeignTranslation:
     match item:
         case str():
             return _translation(0.0, item)
@@ -121,8 +121,8 @@ def _json_item(item: object) -> Translation:
     raise ValueError(item)
 
 
-def _translation(score: float, text: str) -> Translation:
-    return Translation(score, normalise(text))
+def _translation(score: float, text: str) -> ForeignTranslation:
+    return ForeignTranslation(score, normalise(text))
 
 
 def _misread(where: str, line: str, expected: str) -> SeqkdError:
@@ -130,7 +130,7 @@ def _misread(where: str, line: str, expected: str) -> SeqkdError:
 
 
 @dataclass(slots=True)
-class Adopted:
+class AdoptionCounts:
     """Counts of what was taken over."""
 
     sentences: int = 0
@@ -142,12 +142,12 @@ class Adopted:
 
 
 def adopt(
-    lists: Iterable[Given],
+    lists: Iterable[ForeignRecord],
     translated: Iterable[str],
     wanted: Iterable[str],
     most: int,
-    counts: Adopted,
-) -> Iterator[tuple[str, tuple[Translation, ...]]]:
+    counts: AdoptionCounts,
+) -> Iterator[tuple[str, tuple[ForeignTranslation, ...]]]:
     """Yield each line of a text with its translations, at most so many, the first first.
 
     Args:
@@ -178,8 +178,8 @@ def adopt(
 
 
 def _find(
-    line: str, pairs: Iterator[tuple[Given, str]], counts: Adopted
-) -> tuple[Translation, ...] | None:
+    line: str, pairs: Iterator[tuple[ForeignRecord, str]], counts: AdoptionCounts
+) -> tuple[ForeignTranslation, ...] | None:
     """Return the translations of the next source that is this line; pass over those before it."""
     for given, source in pairs:
         if normalise(source) == line:
@@ -188,7 +188,9 @@ def _find(
     return None
 
 
-def _beside(lists: Iterable[Given], lines: Iterable[str]) -> Iterator[tuple[Given, str]]:
+def _beside(
+    lists: Iterable[ForeignRecord], lines: Iterable[str]
+) -> Iterator[tuple[ForeignRecord, str]]:
     """Yield lists with the lines they translate; there must be as many."""
     number, where, remaining = 0, "", iter(lines)
     for given in lists:
@@ -207,7 +209,7 @@ def _beside(lists: Iterable[Given], lines: Iterable[str]) -> Iterator[tuple[Give
         )
 
 
-def _check_digest(given: Given, source: str) -> None:
+def _check_digest(given: ForeignRecord, source: str) -> None:
     if given.source != source_digest(source):
         raise SeqkdError(
             f"{given.where}: is of another source, {given.source[:60]!r}, than the line that was "

@@ -24,7 +24,7 @@ from seqkd.errors import SeqkdError
 from seqkd.models.precision import has_bf16
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.text import normalise
-from seqkd.translation.nbest import Scored
+from seqkd.translation.nbest import Candidate
 from seqkd.vocabulary.vocabulary import Vocabulary
 
 
@@ -159,13 +159,13 @@ class HuggingFaceTranslator:
         real_RT = ends_RT.cumsum(1) - ends_RT == 0  # up to the first end, and that itself
         return gain_RT.masked_fill(~real_RT, 0.0).sum(1), 1 + real_RT.sum(1)
 
-    def scored(self, hypotheses: Sequence[Hypothesis]) -> list[Scored]:
+    def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
         """Return hypotheses as they stand in an n-best list: text, and our tokens of it."""
         ids = [list(hypothesis.tokens) for hypothesis in hypotheses]
         texts = list(map(normalise, self._tokenizer.batch_decode(ids, skip_special_tokens=True)))
         tokens = self._vocabulary.encode(texts)
         return [
-            Scored(hypothesis.log_prob, text, tuple(own))
+            Candidate(hypothesis.log_prob, text, tuple(own))
             for hypothesis, text, own in zip(hypotheses, texts, tokens, strict=True)
         ]
 

@@ -15,9 +15,9 @@ from typing import NamedTuple, TypeAlias
 
 from seqkd.config.targets import TargetConfig
 from seqkd.evaluation.sentence_scores import Segment, Similarity, similarity
-from seqkd.translation.nbest import Record, Scored
+from seqkd.translation.nbest import Candidate, Record
 
-Rule: TypeAlias = Callable[[Sequence[Scored], Sequence[float]], Sequence[int]]
+Rule: TypeAlias = Callable[[Sequence[Candidate], Sequence[float]], Sequence[int]]
 """From hypotheses, the most probable first, and their similarities to the reference to indices,
 the one to train on first."""
 
@@ -120,7 +120,7 @@ def select(
 
 
 def _first_different(
-    hypotheses: Sequence[Scored], ranked: Sequence[int], keep: int
+    hypotheses: Sequence[Candidate], ranked: Sequence[int], keep: int
 ) -> Sequence[int]:
     """Return the first `keep` of the ranked places whose texts differ."""
     places: dict[str, int] = {}
@@ -157,7 +157,7 @@ def chooser(config: TargetConfig, measure: Similarity) -> Rule:
 
 
 def similarities_to(
-    measure: Similarity, hypotheses: Sequence[Scored], reference: Segment
+    measure: Similarity, hypotheses: Sequence[Candidate], reference: Segment
 ) -> list[float]:
     """Return the similarity of each hypothesis to the reference."""
     against = measure.reference(reference)
@@ -166,12 +166,12 @@ def similarities_to(
     ]
 
 
-def ranked(hypotheses: Sequence[Scored], values: Sequence[float]) -> Sequence[int]:
+def ranked(hypotheses: Sequence[Candidate], values: Sequence[float]) -> Sequence[int]:
     """Return indices by falling value; ties go to the more probable, then to the earlier."""
     return sorted(range(len(hypotheses)), key=lambda i: (-values[i], -hypotheses[i].log_prob, i))
 
 
-def expected_utilities(measure: Similarity, hypotheses: Sequence[Scored]) -> list[float]:
+def expected_utilities(measure: Similarity, hypotheses: Sequence[Candidate]) -> list[float]:
     """Return each hypothesis's mean similarity to the whole list, itself included.
 
     All members count alike, as in MBR over samples; with `n` hypotheses it takes n * n comparisons.

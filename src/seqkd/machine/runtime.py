@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import os
 import platform
-import resource
 
 import torch
 
@@ -107,8 +106,3 @@ def _cpu_name() -> str:
         ]
         return f"{name} ({', '.join(extras)})" if extras else name
     return platform.processor() or platform.machine()
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory this process has held, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -57,9 +57,6 @@ class ModelInfo:
     """How tensors are stored; see `storage_formats`."""
     pruned: float = 0.0
     """Share of the parameters that is exactly zero by pruning."""
-    licence: str = ""
-    """Licence of the training data, for the model card."""
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

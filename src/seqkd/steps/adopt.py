@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqkd.distillation.adoption import Adopted, adopt, reader
+from seqkd.distillation.adoption import AdoptionCounts, adopt, reader
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
 from seqkd.machine.manifest import write_manifest
-from seqkd.translation.nbest import Record, Scored, source_digest, to_line
+from seqkd.translation.nbest import Candidate, Record, source_digest, to_line
 from seqkd.vocabulary.vocabulary import Vocabulary, load_vocabulary
 
 _LINES = 1000  # lists encoded at a time
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     started = time.time()
     if args.n_best < 1:
         raise SeqkdError(f"--n-best must be at least 1, got {args.n_best}")
-    counts = Adopted()
+    counts = AdoptionCounts()
     vocabulary = load_vocabulary(args.tgt_vocab)
     with atomic_text(args.output) as file:
         for record in _records(args, vocabulary, counts):
@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _records(args: argparse.Namespace, vocabulary: Vocabulary, counts: Adopted) -> Iterator[Record]:
+def _records(
+    args: argparse.Namespace, vocabulary: Vocabulary, counts: AdoptionCounts
+) -> Iterator[Record]:
     """Yield the record of each line; what students read are tokens of their own vocabulary."""
     lists = adopt(
         reader(args.format)(args.translations),
@@ -71,5 +73,5 @@ def _records(args: argparse.Namespace, vocabulary: Vocabulary, counts: Adopted) 
         texts = [translation.text for _, kept in block for translation in kept]
         tokens = iter(vocabulary.encode(texts))
         for line, kept in block:
-            scored = (Scored(score, text, tuple(next(tokens))) for score, text in kept)
+            scored = (Candidate(score, text, tuple(next(tokens))) for score, text in kept)
             yield Record(next(number), tuple(scored), source_digest(line))

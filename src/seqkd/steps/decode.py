@@ -31,11 +31,11 @@ from seqkd.machine.runtime import set_up
 from seqkd.machine.work_lock import sole_worker
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.search.sampling import Sampling
-from seqkd.translation.engine import MAX_SOURCE, load_translator
+from seqkd.translation.engine import MAX_SOURCE, load_engine
 from seqkd.translation.nbest import (
     BLOCK,
+    Candidate,
     Record,
-    Scored,
     ShardHeader,
     read_block,
     source_digest,
@@ -74,7 +74,7 @@ def configure_search(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Decode the shard, block by block."""
-    decode_shard(args, load_translator, "seqkd.steps.decode")
+    decode_shard(args, load_engine, "seqkd.steps.decode")
 
 
 class ShardTranslator(Protocol):
@@ -100,7 +100,7 @@ class ShardTranslator(Protocol):
         """Translate encoded sources, best first."""
         ...
 
-    def scored(self, hypotheses: Sequence[Hypothesis]) -> list[Scored]:
+    def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
         """Return hypotheses as they stand in an n-best list."""
         ...
 
@@ -249,7 +249,7 @@ def _decode(
 def _record(
     translator: ShardTranslator, number: int, line: str, hypotheses: Sequence[Hypothesis]
 ) -> Record:
-    return Record(number, tuple(translator.scored(hypotheses)), source_digest(line))
+    return Record(number, tuple(translator.candidates(hypotheses)), source_digest(line))
 
 
 def _records(path: Path) -> Iterator[str]:

@@ -28,7 +28,7 @@ from seqkd.machine.runtime import set_up
 from seqkd.model_files.conversion import sizes
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.text import tokenise
-from seqkd.translation.engine import MAX_SOURCE, Translator, load_translator
+from seqkd.translation.engine import MAX_SOURCE, Engine, load_engine
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ class _Test:
 def run(args: argparse.Namespace) -> None:
     """Write translations and scores."""
     device = set_up(args.threads, args.device)
-    translator = load_translator([args.model], device)
+    translator = load_engine([args.model], device)
     test, cut = _read_test(args, translator)
     with Progress(f"evaluate {args.src.stem}", 2 * len(test.lines), "sentences") as progress:
         greedy, beam = (
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     write_json(args.scores, _scores(args, translator, test, greedy, texts))
 
 
-def _read_test(args: argparse.Namespace, translator: Translator) -> tuple[_Test, int]:
+def _read_test(args: argparse.Namespace, translator: Engine) -> tuple[_Test, int]:
     lines, references = list(read_lines(args.src)), list(read_lines(args.reference))
     if len(lines) != len(references):
         raise SeqkdError(
@@ -111,7 +111,7 @@ def _flags(path: Path, sentences: int) -> frozenset[int]:
 
 
 def _translate(
-    translator: Translator, test: _Test, config: SearchConfig, progress: Progress
+    translator: Engine, test: _Test, config: SearchConfig, progress: Progress
 ) -> list[Hypothesis]:
     found = translator.translate(test.sources, config, on_progress=lambda n: progress.advance(n, n))
     return [hypotheses[0] for hypotheses in found]
@@ -119,7 +119,7 @@ def _translate(
 
 def _scores(
     args: argparse.Namespace,
-    translator: Translator,
+    translator: Engine,
     test: _Test,
     greedy: Sequence[Hypothesis],
     texts: dict[str, list[str]],
@@ -167,7 +167,7 @@ def _search_scores(
     }
 
 
-def _perplexity(translator: Translator, test: _Test) -> float | None:
+def _perplexity(translator: Engine, test: _Test) -> float | None:
     """Return the perplexity of the references whose source is not empty."""
     (loaded,) = translator.models
     sources = [test.sources[i] for i in test.usable]

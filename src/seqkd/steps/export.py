@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--format", metavar="FORMAT", help=f"store as: {', '.join(STORAGES)} (default: as it is)")
     add("--compress", action="store_true", help="compress the model file (.zst)")
     add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
-    add("--licence", default="", help="of the training data, if the model file does not say")
+    add("--licence", default="", help="of the training data, for the model card")
 
 
 def run(args: argparse.Namespace) -> None:

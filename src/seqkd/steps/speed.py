@@ -24,7 +24,7 @@ from seqkd.files import read_lines, write_json
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import hardware, set_up
 from seqkd.translation.api import CHUNK_LINES
-from seqkd.translation.speed import Setting, Stopwatch, sample
+from seqkd.translation.speed import SpeedSetting, Stopwatch, sample
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,11 +86,11 @@ def _devices(device: torch.device) -> list[str]:
     return ["cpu"] if device.type == "cpu" else ["cpu", str(device)]
 
 
-def _settings(args: argparse.Namespace, device: torch.device) -> Iterator[Setting]:
+def _settings(args: argparse.Namespace, device: torch.device) -> Iterator[SpeedSetting]:
     """Yield what is measured, all models alike."""
     for name in _devices(device):
         if name == "cpu" and args.device.startswith("cuda"):
             continue
         threads = sorted({1, args.threads}) if name == "cpu" else [args.threads]
         for count, batch, beam in itertools.product(threads, (1, CHUNK_LINES), (1, args.beam)):
-            yield Setting(device=name, threads=count, beam=beam, batch=batch)
+            yield SpeedSetting(device=name, threads=count, beam=beam, batch=batch)

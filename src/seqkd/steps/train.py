@@ -47,7 +47,7 @@ from seqkd.training.saliency import fisher_of
 from seqkd.training.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
 from seqkd.training.trainer import Trainer, Validation
 from seqkd.training.validation import greedy_bleu, perplexity
-from seqkd.vocabulary.subword_sampling import SubwordSampler, law_of
+from seqkd.vocabulary.subword_sampling import SubwordSampler, segmentation_distribution
 from seqkd.vocabulary.tokens import encode_lines
 from seqkd.vocabulary.vocabulary import Vocabulary, load_vocabulary
 
@@ -78,7 +78,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--manifest", type=Path, required=True, help="output: inputs, versions, cost")
     add("--state", type=Path, required=True, help="folder for what a killed run goes on from")
     add("--save-seconds", type=float, default=300.0, help="between two saves of it (default: 300)")
-    add("--licence", default="", help="licence of the training data, kept in the model file")
     add("--threads", type=int, default=1, help="of each process (default: 1)")
     add("--processes", type=int, default=1, help="on this machine (default: 1)")
     add("--device", default="auto", help="auto, cpu or cuda")
@@ -197,13 +196,16 @@ def _recut(
     rate = entry.training.subword_sampling
     if not rate:
         return None
-    sides = [(args.train_src, law_of(src_vocab, rate)), (args.train_tgt, law_of(tgt_vocab, rate))]
+    sides = [
+        (args.train_src, segmentation_distribution(src_vocab, rate)),
+        (args.train_tgt, segmentation_distribution(tgt_vocab, rate)),
+    ]
 
     @functools.lru_cache(maxsize=1)
     def cut(epoch: int) -> ParallelTokens:
         src, tgt = (
-            encode_lines(read_lines(path), SubwordSampler(law, [entry.seed, epoch, side]))
-            for side, (path, law) in enumerate(sides)
+            encode_lines(read_lines(path), SubwordSampler(distribution, [entry.seed, epoch, side]))
+            for side, (path, distribution) in enumerate(sides)
         )
         return ParallelTokens(src, tgt)
 
@@ -339,7 +341,6 @@ def _write(
         teacher="+".join(map(digest, args.teacher)),
         precision=str(trainer.compute_dtype).removeprefix("torch."),
         pruned=zeros / total,
-        licence=args.licence,
     )
     save_model(args.model, model, info, src_vocab, tgt_vocab)
     write_manifest(

@@ -20,7 +20,7 @@ from seqkd.machine.runtime import set_up
 from seqkd.model_files.model_file import ModelInfo
 from seqkd.search.config import SearchConfig
 from seqkd.text import has_removed_characters, normalise
-from seqkd.translation.engine import MAX_SOURCE, load_translator
+from seqkd.translation.engine import MAX_SOURCE, load_engine
 from seqkd.vocabulary.tokens import source_rows
 
 MODEL_NAMES = ("model.safetensors", "model.safetensors.zst")
@@ -58,17 +58,17 @@ class Translator:
     def __init__(
         self, path: Path, device: str, threads: int, precision: Literal["auto", "fp32", "bf16"]
     ) -> None:
-        self._core = load_translator([path], set_up(threads, device), precision)
+        self._engine = load_engine([path], set_up(threads, device), precision)
 
     @property
     def info(self) -> ModelInfo:
         """What the model file says of itself."""
-        return self._core.models[0].info
+        return self._engine.models[0].info
 
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(p.numel() for p in self._core.models[0].model.parameters())
+        return sum(p.numel() for p in self._engine.models[0].model.parameters())
 
     def translate(
         self, lines: Sequence[str | bytes], *, beam: int = 5, length_penalty: float = 0.0
@@ -130,10 +130,10 @@ class Translator:
     ) -> list[list[Translation]]:
         """Translate lines together; the first of them is line number `first`."""
         sources = self._encode(chunk, first, notify)
-        found = self._core.translate(sources, config)
+        found = self._engine.translate(sources, config)
         flat = [hypothesis for hypotheses in found for hypothesis in hypotheses]
         # A line feed in a translation would shift all lines after it.
-        texts = iter([" ".join(text.splitlines()) for text in self._core.text(flat)])
+        texts = iter([" ".join(text.splitlines()) for text in self._engine.text(flat)])
         return [[Translation(next(texts), h.log_prob) for h in hypotheses] for hypotheses in found]
 
     def _encode(
@@ -145,7 +145,7 @@ class Translator:
             text, found = clean_line(line)
             cleaned.append(text)
             notes += [Note(number, note) for note in found]
-        ids = self._core.src_vocab.encode(cleaned)
+        ids = self._engine.src_vocab.encode(cleaned)
         for number, tokens in enumerate(ids, first):
             if len(tokens) > MAX_SOURCE:
                 notes.append(

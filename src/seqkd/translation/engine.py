@@ -18,7 +18,7 @@ from seqkd.search.batches import translate_ids
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.search.ensemble import Ensemble
 from seqkd.text import normalise
-from seqkd.translation.nbest import Scored
+from seqkd.translation.nbest import Candidate
 from seqkd.vocabulary.tokens import source_rows
 from seqkd.vocabulary.vocabulary import Vocabulary
 
@@ -27,7 +27,7 @@ MAX_SOURCE = 250
 
 
 @dataclass(frozen=True)
-class Translator:
+class Engine:
     """One model, or an ensemble, ready to translate.
 
     Attributes:
@@ -84,20 +84,20 @@ class Translator:
         """Return hypotheses as plain text."""
         return self.tgt_vocab.decode([hypothesis.tokens for hypothesis in hypotheses])
 
-    def scored(self, hypotheses: Sequence[Hypothesis]) -> list[Scored]:
+    def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
         """Return hypotheses as they stand in an n-best list."""
         texts = self.text(hypotheses)
         return [
-            Scored(hypothesis.log_prob, text, hypothesis.tokens)
+            Candidate(hypothesis.log_prob, text, hypothesis.tokens)
             for hypothesis, text in zip(hypotheses, texts, strict=True)
         ]
 
 
-def load_translator(
+def load_engine(
     paths: Sequence[Path],
     device: torch.device,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
-) -> Translator:
+) -> Engine:
     """Load a model file, or several as an ensemble.
 
     Args:
@@ -114,4 +114,4 @@ def load_translator(
         loaded.model.compute_dtype = dtype
     decoders = [decoder_of(loaded) for loaded in models]
     decoder = decoders[0] if len(decoders) == 1 else Ensemble(decoders)
-    return Translator(models, decoder, device, str(dtype).removeprefix("torch."))
+    return Engine(models, decoder, device, str(dtype).removeprefix("torch."))

@@ -25,7 +25,7 @@ def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str 
         model: model file, stored in any way; it is copied byte by byte.
         folder: made if it is not there. A folder that holds anything but an export is refused.
         scores: what `seqkd evaluate` wrote of this model, for the card.
-        licence: of the training data, if the model file does not say.
+        licence: of the training data.
 
     Raises:
         SeqkdError: if the model is missing or damaged, or scores are of another model.
@@ -114,7 +114,7 @@ def _card(
     if info.teacher:
         yield f"- distilled from the model file with sha256 `{info.teacher}`"
     yield f"- sha256 of the training text: `{info.data or 'not recorded'}`"
-    yield f"- licence of the training data: {info.licence or licence or 'not recorded'}"
+    yield f"- licence of the training data: {licence or 'not recorded'}"
 
 
 def _scores(evaluation: Evaluation) -> Iterator[str]:

@@ -26,7 +26,7 @@ from seqkd.files import atomic_text, read_lines
 BLOCK = 1000
 
 
-class Scored(NamedTuple):
+class Candidate(NamedTuple):
     """One hypothesis: natural log of its probability, its text, its word ids without `eos`."""
 
     log_prob: float
@@ -38,7 +38,7 @@ class Record(NamedTuple):
     """The hypotheses of one source sentence, best first."""
 
     id: int
-    hypotheses: tuple[Scored, ...]
+    hypotheses: tuple[Candidate, ...]
     source: str = ""
     """CRC-32 of the source line; empty where unknown."""
 
@@ -107,7 +107,7 @@ def from_line(line: str, where: str) -> Record:
     try:
         fields = json.loads(line)
         hypotheses = tuple(
-            Scored(float(log_prob), text, tuple(tokens))
+            Candidate(float(log_prob), text, tuple(tokens))
             for log_prob, text, tokens in fields["nbest"]
         )
         return Record(int(fields["id"]), hypotheses, str(fields.get("src", "")))

@@ -19,15 +19,14 @@ from pathlib import Path
 import torch
 
 from seqkd.search.config import SearchConfig
-from seqkd.translation.engine import Translator, load_translator
+from seqkd.translation.engine import Engine, load_engine
 
 _ENOUGH_S = 20.0  # of measuring one setting; then no repeat is begun beyond the first three
 _FEWEST_REPEATS = 3
-_UNITS = ("words_per_second", "sentences_per_second")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class SpeedSetting:
     """How translation is run while it is measured."""
 
     device: str
@@ -40,7 +39,7 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spread:
+class Throughput:
     """Median and range of repeats."""
 
     median: float
@@ -64,8 +63,8 @@ class Measurement:
     words: int
     """Source words, cut at white space."""
     repeats: int
-    words_per_second: Spread
-    sentences_per_second: Spread
+    words_per_second: Throughput
+    sentences_per_second: Throughput
 
 
 class Stopwatch:
@@ -84,12 +83,12 @@ class Stopwatch:
             device: where it runs.
         """
         self._device = device
-        self._batched = load_translator([path], device)
+        self._batched = load_engine([path], device)
         on_cpu = device.type == "cpu"
-        self._single = load_translator([path], device, "fp32") if on_cpu else self._batched
+        self._single = load_engine([path], device, "fp32") if on_cpu else self._batched
         self.info = self._batched.models[0].info
 
-    def measure(self, lines: Sequence[str], setting: Setting, repeats: int) -> Measurement:
+    def measure(self, lines: Sequence[str], setting: SpeedSetting, repeats: int) -> Measurement:
         """Translate `lines` again and again, and return how fast that was.
 
         Args:
@@ -124,7 +123,7 @@ class Stopwatch:
             sentences_per_second=_spread(len(lines), seconds),
         )
 
-    def _precision(self, translator: Translator) -> str:
+    def _precision(self, translator: Engine) -> str:
         int8 = self.info.storage.endswith("int8") and self._device.type == "cpu"
         return "int8" if int8 else translator.precision
 
@@ -134,16 +133,16 @@ def _batches(lines: Sequence[str], size: int) -> Iterator[list[str]]:
         yield list(lines[start : start + size])
 
 
-def _translate(translator: Translator, batches: Sequence[list[str]], config: SearchConfig) -> None:
+def _translate(translator: Engine, batches: Sequence[list[str]], config: SearchConfig) -> None:
     for batch in batches:
         sources, _ = translator.encode(batch)
         found = translator.translate(sources, config)
         translator.text([hypotheses[0] for hypotheses in found])
 
 
-def _spread(count: int, seconds: Sequence[float]) -> Spread:
+def _spread(count: int, seconds: Sequence[float]) -> Throughput:
     rates = [count / each for each in seconds]
-    return Spread(
+    return Throughput(
         median=round(statistics.median(rates), 2),
         low=round(min(rates), 2),
         high=round(max(rates), 2),

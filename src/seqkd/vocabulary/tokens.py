@@ -24,7 +24,7 @@ Ids = npt.NDArray[np.uint16 | np.uint32]
 _LINES = 20_000  # lines encoded at a time
 
 
-class Encoder(Protocol):
+class LineEncoder(Protocol):
     """What batching needs of a vocabulary."""
 
     def encode(self, lines: list[str]) -> list[list[int]]:
@@ -59,7 +59,7 @@ class Tokens:
         return np.diff(self.offsets)
 
 
-def encode_lines(lines: Iterable[str], vocabulary: Encoder) -> Tokens:
+def encode_lines(lines: Iterable[str], vocabulary: LineEncoder) -> Tokens:
     """Encode lines of text, a block at a time."""
     blocks, lengths = [_small(np.empty(0, np.uint32))], [np.empty(0, np.int64)]
     stream = iter(lines)

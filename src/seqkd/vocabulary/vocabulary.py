@@ -124,7 +124,7 @@ class SubwordVocabulary:
 
     @property
     def is_unigram(self) -> bool:
-        """Whether words have several ways to be cut, each with its probability; else BPE."""
+        """Whether this is a unigram model (each segmentation has a probability) and not BPE."""
         try:
             self._model.nbest_encode_as_ids("a", 1)
         except RuntimeError:
@@ -139,15 +139,14 @@ class SubwordVocabulary:
             for number in range(len(SPECIALS), self.size)
         }
 
-    def ways(self, word: str, most: int) -> list[tuple[list[int], float]]:
-        """Return the most probable ways to cut a word of a unigram model, and their scores.
+    def segmentations(self, word: str, count: int) -> list[tuple[list[int], float]]:
+        """Return the `count` most probable segmentations of a word (unigram), with their scores.
 
-        A score is the logarithm of the probability, but for a constant where characters are
-        unknown.
+        A score is the log-probability, up to a constant where characters are unknown.
         """
         score = self._model.get_score
-        found = self._model.nbest_encode_as_ids(word, most)
-        return [(ids, sum(map(score, ids))) for ids in found]
+        n_best = self._model.nbest_encode_as_ids(word, count)
+        return [(ids, sum(map(score, ids))) for ids in n_best]
 
 
 class WordVocabulary:
