@@ -64,6 +64,17 @@ def code(*steps):
     return code_hash(*(f"seqkd.steps.{step}" for step in steps))
 
 
+def nbest_code(*steps):
+    """Return the same for an n-best list, which depends on the sampler only if it is sampled."""
+
+    def without_unused(wildcards):
+        sampled = wildcards.nbest.startswith("sample-")
+        unused = frozenset() if sampled else frozenset({"seqkd.search.sampling"})
+        return code_hash(*(f"seqkd.steps.{step}" for step in steps), unused=unused)
+
+    return without_unused
+
+
 def growing(amount):
     """Return a resource that grows with each attempt: what was too little is not tried again."""
     return lambda wildcards, attempt: amount * attempt

@@ -60,7 +60,7 @@ rule decode:
         device=CONFIG.device,
     params:
         search=search_of,
-        code=code("decode"),
+        code=nbest_code("decode"),
     shell:
         """
         seqkd decode \
@@ -104,7 +104,7 @@ rule decode_hugging_face:
     params:
         teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].options,
         search=search_of,
-        code=code("decode_hugging_face"),
+        code=nbest_code("decode_hugging_face"),
     shell:
         """
         seqkd decode-hugging-face \
@@ -143,7 +143,7 @@ rule merge:
         runtime=growing(60),
     params:
         # Another shard count has shards without a history: the decoder's code is watched here too.
-        code=code("decode", "merge"),
+        code=nbest_code("decode", "merge"),
     shell:
         """
         seqkd merge \

@@ -1,9 +1,11 @@
-"""A hash of the code that computes one step: a rerun trigger that comments do not pull.
+"""A hash of the code that computes one step: the rerun trigger of its rule.
 
-Snakemake sees the shell line of a rule, not the package behind it. So each rule carries, as a
-param, the hash of its step's import closure inside this package. Comments, docstrings, formatting
-and modules that the step does not import are free; any other change reruns the step. Third-party
-packages are no part of it: their versions stand in the manifests.
+Snakemake sees the shell command of a rule, not the package behind it. So each rule carries, as a
+param, the hash of its step's import closure inside this package. Only code that computes counts:
+comments, docstrings, formatting, type-checking imports, messages (help texts, the texts of errors,
+prints and progress) and the names of modules are free, and so are whole modules that never change
+a number (`INERT`). Any other change reruns the step. Third-party packages are not included: their
+versions are recorded in the manifests.
 """
 
 from __future__ import annotations
@@ -15,87 +17,141 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+INERT = frozenset({"machine", "errors", "cli"})
+"""Packages and modules, directly below the outermost package, that never change a number."""
+
 _DIGITS = 12
+_MESSAGE_CALLS = frozenset({"print", "say", "advance", "warn"})
+_MESSAGE_KEYWORDS = frozenset({"help", "description", "metavar", "epilog"})
 
 
-def code_hash(*modules: str, root: Path = ROOT) -> str:
-    """Return a hash of modules and of all that they import below `root`.
+def code_hash(*modules: str, unused: frozenset[str] = frozenset(), root: Path = ROOT) -> str:
+    """Return a hash of modules and of everything that they import below `root`.
 
     Args:
         modules: full names, such as `seqkd.steps.train`.
+        unused: modules that this job never enters, although they are imported.
         root: the folder that holds the packages.
 
     Raises:
         ModuleNotFoundError: if one of `modules` is not below `root`.
     """
-    lines = (f"{name} {digest}" for name, digest in sorted(closure(*modules, root=root).items()))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_DIGITS]
+    digests = (_closure(root, name, unused)[0] for name in modules)
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:_DIGITS]
 
 
-def closure(*modules: str, root: Path = ROOT) -> dict[str, str]:
-    """Return modules and all that they import below `root`, each with the hash of its code.
-
-    The outermost package's `__init__` is left out: it computes nothing, and it holds the version.
+def closure(module: str, root: Path = ROOT) -> frozenset[str]:
+    """Return the names of a module and of everything that it imports, as far as the hash follows.
 
     Raises:
-        ModuleNotFoundError: if one of `modules` is not below `root`.
+        ModuleNotFoundError: if the module is not below `root`.
     """
-    for name in modules:
-        if _file(root, name) is None:
-            raise ModuleNotFoundError(f"no module {name} below {root}")
-    found: dict[str, str] = {}
-    todo = list(modules)
-    while todo:
-        name = todo.pop()
-        path = _file(root, name)
-        if path is None or name in found or "." not in name:
-            continue
-        found[name], imported = _read(path, name)
-        todo.extend(imported)
-    return found
+    return _closure(root, module, frozenset())[1]
 
 
 @functools.cache
-def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
-    """Return the hash of one module's code, and the names that it may import."""
+def _closure(root: Path, name: str, unused: frozenset[str]) -> tuple[str, frozenset[str]]:
+    """Return the digest of a module's code and imports, and the names of all these modules."""
+    path = _file(root, name)
+    if path is None:
+        raise ModuleNotFoundError(f"no module {name} below {root}")
     tree = ast.parse(path.read_bytes())
-    for node in ast.walk(tree):
-        _drop_inert(node)
-    beside = path.with_suffix(".c")  # what a module has compiled is part of its code
+    _drop_inert(root, tree)
+    names = {name}
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    parents = (name[:place] for place, letter in enumerate(name) if letter == ".")
-    code = ast.dump(tree).encode() + (_c_code(beside) if beside.exists() else b"")
-    return hashlib.sha256(code).hexdigest(), (*_imports(tree, package), *parents)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            digests = []
+            for target in _internal(root, node, package):
+                if target not in unused and not _is_inert(target):
+                    digest, imported = _closure(root, target, unused)
+                    digests.append(digest)
+                    names |= imported
+            _rename(root, node, package, digests)
+    code = ast.unparse(tree).encode()  # unlike ast.dump, the same for every Python
+    if (c_code := path.with_suffix(".c")).exists():  # compiled by the module of this name
+        code += _c_code(c_code)
+    return hashlib.sha256(code).hexdigest(), frozenset(names)
+
+
+def _internal(root: Path, node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
+    """Return the modules below `root` that a statement imports.
+
+    `from a import b` imports `a` and, where there is such a module, `a.b`.
+    """
+    names = [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = _base(node, package)
+        names = [base, *(f"{base}.{name}" for name in names)]
+    return [name for name in names if _file(root, name)]
+
+
+def _rename(
+    root: Path, node: ast.Import | ast.ImportFrom, package: str, digests: list[str]
+) -> None:
+    """Replace the name of an imported module by what it holds, so that it may be moved."""
+    if isinstance(node, ast.ImportFrom) and _file(root, _base(node, package)):
+        node.module, node.level = " ".join(digests), 0
+    else:
+        node.names += [ast.alias(digest) for digest in digests]
+
+
+def _base(node: ast.ImportFrom, package: str) -> str:
+    """Return the full name behind `from`."""
+    parts = package.split(".") if node.level else []
+    parts = parts[: len(parts) - node.level + 1]
+    return ".".join([*parts, *filter(None, [node.module])])
+
+
+def _is_inert(name: str) -> bool:
+    """Say whether a module never changes a number.
+
+    The outermost package's `__init__` computes nothing and holds the version.
+    """
+    parts = name.split(".")
+    return len(parts) == 1 or parts[1] in INERT
+
+
+def _file(root: Path, name: str) -> Path | None:
+    path = root.joinpath(*name.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _c_code(path: Path) -> bytes:
-    """Return the lines of a file in C without remarks and white space around them."""
+    """Return a C file without comments and surrounding white space."""
     lines = (line.partition(b"//")[0].strip() for line in path.read_bytes().splitlines())
     return b"\n".join(line for line in lines if line)
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """Yield every name that could be a module: `from a import b` means `a` and perhaps `a.b`."""
+def _drop_inert(root: Path, tree: ast.AST) -> None:
+    """Remove docstrings, imports for the type checker, and the texts of messages."""
+    inert_names = set(_names_from_inert(root, tree))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".") if node.level else []
-            parts = parts[: len(parts) - node.level + 1]
-            base = ".".join([*parts, *filter(None, [node.module])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+        for field in ("body", "orelse", "finalbody"):
+            body = getattr(node, field, None)
+            if isinstance(body, list):
+                setattr(node, field, [line for line in body if not _computes_nothing(line)])
+        match node:
+            case ast.Raise(exc=ast.Call() as call):
+                _blank_texts(call)
+            case ast.Assert():
+                node.msg = None
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                if name in inert_names or (name in _MESSAGE_CALLS and not _prints_to_file(node)):
+                    _blank_texts(node)
+            case ast.keyword(arg=str(name), value=value) if name in _MESSAGE_KEYWORDS:
+                node.value = _blank(value)
 
 
-def _drop_inert(node: ast.AST) -> None:
-    """Remove what computes nothing: lone texts (docstrings) and imports for the type checker."""
-    for field in ("body", "orelse", "finalbody"):
-        body = getattr(node, field, None)
-        if isinstance(body, list):
-            setattr(node, field, [line for line in body if not _is_inert(line)])
+def _names_from_inert(root: Path, tree: ast.AST) -> Iterator[str]:
+    """Yield the names that come from an inert module: errors, progress, locks."""
+    for node in (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)):
+        if node.module and _is_inert(node.module) and _file(root, node.module):
+            yield from (alias.asname or alias.name for alias in node.names)
 
 
-def _is_inert(line: ast.stmt) -> bool:
+def _computes_nothing(line: ast.AST) -> bool:
     match line:
         case ast.Expr(value=ast.Constant(value=str())):
             return True
@@ -104,7 +160,26 @@ def _is_inert(line: ast.stmt) -> bool:
     return False
 
 
-def _file(root: Path, name: str) -> Path | None:
-    path = root.joinpath(*name.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py")
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+def _prints_to_file(call: ast.Call) -> bool:
+    """Say whether a text is printed to a file, where it may be a result, and not for people."""
+    targets = [keyword.value for keyword in call.keywords if keyword.arg == "file"]
+    return any(ast.unparse(target) != "sys.stderr" for target in targets)
+
+
+def _blank_texts(call: ast.Call) -> None:
+    call.args = [_blank(value) for value in call.args]
+    for keyword in call.keywords:
+        keyword.value = _blank(keyword.value)
+
+
+def _blank(value: ast.expr) -> ast.expr:
+    return ast.Constant("") if _is_text(value) else value
+
+
+def _is_text(value: ast.expr) -> bool:
+    match value:
+        case ast.Constant(value=str()) | ast.JoinedStr():
+            return True
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            return _is_text(left) or _is_text(right)
+    return False

@@ -1,4 +1,4 @@
-"""What the machine offers: threads, device, precision of matrix products, memory settings."""
+"""What the machine offers: threads, device, memory settings."""
 
 from __future__ import annotations
 
@@ -42,12 +42,9 @@ def set_up(threads: int, device: str = "auto") -> torch.device:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SeqkdError(f"--device {device}: PyTorch sees no GPU; use --device cpu")
     try:
-        chosen = torch.device(device)
+        return torch.device(device)
     except RuntimeError:
         raise SeqkdError(f"--device {device}: expected auto, cpu or cuda") from None
-    if chosen.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32, the field's fp32 on such a card
-    return chosen
 
 
 def _keep_freed_memory() -> None:

@@ -9,7 +9,12 @@ import torch
 
 
 def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
-    """Return the dtype of matrix products; `auto` takes bf16 where the hardware multiplies it."""
+    """Return the dtype of matrix products; `auto` takes bf16 where the hardware multiplies it.
+
+    On a GPU, products of float32 are computed in TF32 from now on, as is usual there.
+    """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     if precision == "fp32":
         return torch.float32
     if precision == "bf16" or has_bf16(device):
