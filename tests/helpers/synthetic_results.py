@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 import zstandard
 
+from seqkd import cli
 from seqkd.config.schema import to_dict
 from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.evaluation.significance import bleu_metric, chrf_metric, corpus_scores
@@ -337,3 +338,22 @@ class Synthetic:
     def _text(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+def run_diagnose(made: Synthetic, nbest: str = "beam-12") -> Path:
+    """Run `seqkd diagnose` on the folder and return what it wrote."""
+    root = made.root
+    distilled = root / "distilled" / TEACHER / "seed-1"
+    output = root / "tables" / "diagnostics.json"
+    cli.main(
+        [
+            *("diagnose", "--config", str(root / "tables/results.yaml")),
+            *("--scores", *map(str, made.scores()), "--tests", str(root / "corpus/tests")),
+            *("--train-src", str(root / "corpus/train.de")),
+            *("--train-tgt", str(root / "corpus/train.en")),
+            *("--nbest", str(distilled / nbest / "nbest.jsonl.zst")),
+            *("--targets", str(distilled / "seq-kd/train.en")),
+            *(str(distilled / "seq-inter/train.en"), "--output", str(output)),
+        ]
+    )
+    return output

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from seqkd import cli
 from seqkd.alignment.word_alignment import align, complexity, faithfulness
 from seqkd.evaluation.diagnostics import (
     bleu,
@@ -25,7 +24,7 @@ from seqkd.evaluation.diagnostics import (
     variety,
     word_counts,
 )
-from synthetic_results import TEACHER, Synthetic
+from synthetic_results import TEACHER, Synthetic, run_diagnose
 
 
 def test_alignment_learns_a_dictionary_from_cooccurrence() -> None:
@@ -158,24 +157,6 @@ def test_buckets_hold_every_sentence_and_word() -> None:
     by_frequency = f1_by_frequency(["x", "y q"], ["x", "y z"], counts)
     assert [bucket.size for bucket in by_frequency] == [1, 1, 1, 0, 0, 0]
     assert [bucket.score for bucket in by_frequency] == [0.0, 100.0, 100.0, 0.0, 0.0, 0.0]
-
-
-def run_diagnose(made: Synthetic, nbest: str = "beam-12") -> Path:
-    root = made.root
-    distilled = root / "distilled" / TEACHER / "seed-1"
-    output = root / "tables" / "diagnostics.json"
-    cli.main(
-        [
-            *("diagnose", "--config", str(root / "tables/results.yaml")),
-            *("--scores", *map(str, made.scores()), "--tests", str(root / "corpus/tests")),
-            *("--train-src", str(root / "corpus/train.de")),
-            *("--train-tgt", str(root / "corpus/train.en")),
-            *("--nbest", str(distilled / nbest / "nbest.jsonl.zst")),
-            *("--targets", str(distilled / "seq-kd/train.en")),
-            *(str(distilled / "seq-inter/train.en"), "--output", str(output)),
-        ]
-    )
-    return output
 
 
 def test_each_text_is_compared_with_the_list_it_was_chosen_from(tmp_path: Path) -> None:

@@ -1,29 +1,23 @@
-"""Charts: round ticks, labels that do not cover one another, figures for a paper."""
+"""Charts: labels that cover nothing, colours of the page, the same bytes each time."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from seqkd.report.chart import (
-    Axis,
-    Chart,
-    Point,
-    Reference,
-    Series,
-    extent,
-    log_ticks,
-    number_label,
-    ticks,
-)
-from seqkd.report.figures import save_figures
-from seqkd.report.svg import HALF, NARROW, bars, figure, svg
+from seqkd.report import figures
+from seqkd.report.chart import Axis, Chart, Point, Series
+from seqkd.report.figures import HALF, NARROW, PAPER, apart, draw, number_label, save_figures, svg
+
+CROWD = [
+    Point(x=10.0 + n % 2, y=20.0 + 0.2 * n, label=f"model {n}", interval=(19, 22)) for n in range(8)
+]
 
 
 def _chart(points: list[Point], *, log: bool = False) -> Chart:
@@ -35,53 +29,83 @@ def _chart(points: list[Point], *, log: bool = False) -> Chart:
         y=Axis(label="BLEU"),
         series=[
             Series(name="one", points=points),
-            Series(name="two", points=points[:2], line=True, marker="hollow", colour=1),
+            Series(name="two", points=points[:2], line=True, hollow=True, colour=1),
         ],
-        references=[Reference(value=20.0, label="teacher", dashed=True)],
+        reference=(20.0, "teacher"),
     )
 
 
-CROWD = [
-    Point(x=10.0 + n % 2, y=20.0 + 0.2 * n, label=f"model {n}", low=19, high=22) for n in range(8)
-]
+def _lines(*names: str) -> Chart:
+    series = [
+        Series(
+            name=name, points=[Point(x=1, y=1), Point(x=2, y=3, label=name, minor=True)], line=True
+        )
+        for name in names
+    ]
+    return replace(_chart([]), series=series)
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-def test_ticks_are_within_and_few(low: float, span: float) -> None:
-    found = ticks(low, low + span)
-    assert len(found) <= 7
-    slack = 1e-6 * max(abs(low), span, 1.0)
-    assert all(low - slack <= value <= low + span + slack for value in found)
+def test_numbers_of_axes_are_short() -> None:
+    assert [number_label(v) for v in (0.05, 1500, 20000, 3e6, 0.3 - 0.1)] == [
+        *("0.05", "1500", "20k", "3m", "0.2")
+    ]
 
 
-def test_ticks_are_round() -> None:
-    assert ticks(31.2, 35.9) == [32.0, 33.0, 34.0, 35.0]
-    assert log_ticks(0.15, 20) == [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
-    assert log_ticks(1, 1e5) == [1.0, 10.0, 100.0, 1e3, 1e4, 1e5]
-    assert [number_label(v) for v in (0.05, 1500, 20000, 3e6)] == ["0.05", "1500", "20k", "3m"]
+@pytest.mark.parametrize("width", [HALF, NARROW])
+def test_drawing_is_well_formed_and_escaped(width: int) -> None:
+    root = ElementTree.fromstring(svg(_chart(CROWD), width))
+    assert root.get("aria-label") == "A <crowd> & more. All at one place."
+    assert root.get("role") == "img"
+    assert root.get("viewBox") == f"0 0 {width} {float(str(root.get('viewBox')).split()[-1]):g}"
+    assert len(list(root.iter("use"))) == 10 + 2  # points and entries of the legend
 
 
-def test_extent_of_one_value_has_width() -> None:
-    for log in (False, True):
-        low, high = extent([5.0], log=log)
-        assert low < 5.0 < high
-    assert extent([]) == (0.0, 1.0)
-
-
-def test_drawing_is_well_formed_and_escaped() -> None:
-    for width in (HALF, NARROW):
-        root = ElementTree.fromstring(svg(_chart(CROWD), width))
-        assert root.get("aria-label") == "A <crowd> & more. All at one place."
-        assert len([node for node in root.iter("circle")]) == 10
-
-
-def test_labels_do_not_cover_one_another() -> None:
+def test_colours_and_font_are_left_to_the_page() -> None:
     drawn = svg(_chart(CROWD), HALF)
-    found = re.findall(r'<text x="([\d.-]+)" y="([\d.-]+)" class="label c0"', drawn)
-    places = [(float(x), float(y)) for x, y in found]
-    assert len(places) == 8
-    for (a, b), (c, d) in combinations(places, 2):
-        assert abs(a - c) > 40 or abs(b - d) >= 12
+    assert "var(--c0)" in drawn
+    assert not re.search(r"#[0-9a-f]{6}|font-family|clip-path|<style", drawn)
+
+
+def test_points_have_tooltips() -> None:
+    points = [Point(x=1, y=2, title="a & b"), Point(x=2, y=3)]
+    root = ElementTree.fromstring(svg(_chart(points), HALF))
+    assert [title.text for title in root.iter("title")] == ["a & b", "a & b"]  # in both series
+
+
+def test_ids_differ_between_the_drawings_of_a_page() -> None:
+    chart = _chart(CROWD)
+    pages = [svg(chart, HALF), svg(chart, NARROW), svg(replace(chart, name="other"), HALF)]
+    ids = [set(re.findall(r'id="(\w+)"', page)) for page in pages]
+    assert all(ids)
+    assert not any(a & b for a, b in combinations(ids, 2))
+
+
+@pytest.mark.parametrize("width", [HALF, PAPER])
+def test_labels_do_not_cover_one_another(width: int) -> None:
+    with mpl.rc_context(figures._STYLE):
+        axes = draw(_chart(CROWD), width).axes[0]
+        shown = [text for text in axes.texts if text.get_visible() and "model" in text.get_text()]
+        boxes = [text.get_window_extent() for text in shown]
+        area = axes.get_window_extent().padded(0.5)
+    assert len({text.get_text() for text in shown}) == 8
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert all(area.contains(*box.min) and area.contains(*box.max) for box in boxes)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ([], []),
+        ([50.0], [50.0]),
+        ([10.0, 90.0], [10.0, 90.0]),
+        ([50.0, 50.0], [45.0, 55.0]),
+        ([50.0, 52.0, 54.0], [42.0, 52.0, 62.0]),
+        ([0.0, 0.0], [0.0, 10.0]),
+        ([100.0, 100.0], [90.0, 100.0]),
+    ],
+)
+def test_labels_are_apart_and_near_their_lines(wanted: list[float], places: list[float]) -> None:
+    assert apart(wanted, 10.0, 0.0, 100.0) == pytest.approx(places)
 
 
 def test_minor_labels_are_left_out_on_a_narrow_screen() -> None:
@@ -90,7 +114,7 @@ def test_minor_labels_are_left_out_on_a_narrow_screen() -> None:
     assert "hidden" not in svg(_chart(points), NARROW)
 
 
-def test_categories_stand_on_their_rows() -> None:
+def test_categories_are_rows_from_the_top() -> None:
     chart = Chart(
         name="rows",
         title="Rows",
@@ -99,24 +123,21 @@ def test_categories_stand_on_their_rows() -> None:
         y=Axis(label="", categories=["Group:", "a", "b"]),
         series=[Series(name="s", points=[Point(x=1, y=1), Point(x=2, y=2)])],
     )
-    drawn = svg(chart, HALF)
-    heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', drawn)]
-    assert heights[1] - heights[0] == pytest.approx(24, abs=0.2)
-    assert 'class="group"' in drawn
+    root = ElementTree.fromstring(svg(chart, HALF))
+    points = [float(use.get("y", "")) for use in root.iter("use")]
+    names = {text.text: text for text in root.iter("text")}
+    rows = [float(names[name].get("y", "")) for name in ("Group", "a", "b")]
+    assert rows[1:] == pytest.approx(points, abs=5)
+    assert rows[1] - rows[0] == pytest.approx(points[1] - points[0], abs=2)
+    assert float(names["Group"].get("x", "")) == 0
 
 
-def test_bars_are_as_long_as_their_values() -> None:
-    drawn = bars([("a", 50.0, "50"), ("b", 100.0, "100")], "Bars", ("what", "how many"))
-    assert re.findall(r"width:([\d.]+)%", drawn) == ["50.00", "100.00"]
-
-
-def test_legend_is_left_to_narrow_screens_where_lines_are_named() -> None:
-    named = [Series(name=n, points=[Point(x=1, y=1, label=n)], line=True) for n in "ab"]
-    chart = Chart(
-        name="n", title="N", caption="", x=Axis(label="x"), y=Axis(label="y"), series=named
-    )
-    assert 'class="legend narrow"' in figure(chart)
-    assert 'class="legend"' in figure(_chart(CROWD))
+def test_lines_are_named_at_their_ends_or_in_a_legend() -> None:
+    wide, narrow = (svg(_lines("first", "second"), width) for width in (HALF, NARROW))
+    for name in ("first", "second"):
+        assert wide.count(f">{name}<") == narrow.count(f">{name}<") == 1
+    colours = re.findall(r'style="([^"]*)"[^>]*>first<', wide + narrow)
+    assert ["var(--c0)" in colour for colour in colours] == [True, False]
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -128,3 +149,4 @@ def test_paper_figures_are_the_same_bytes_each_time(tmp_path: Path, log: bool) -
         assert first.read_bytes() == second.read_bytes()
     text = (tmp_path / "one" / "crowd.svg").read_text()
     assert "model 7" in text  # text stays text
+    assert "<title>A &lt;crowd&gt; &amp; more</title>" in text

@@ -5,10 +5,19 @@ from __future__ import annotations
 from html import escape
 
 from seqkd.evaluation.score_files import dig, number, text
-from seqkd.report.html import Cell, Head, details, figure_cell, glossary, name_of, plain, table
+from seqkd.report.html import (
+    Cell,
+    Head,
+    bars,
+    details,
+    figure_cell,
+    glossary,
+    name_of,
+    plain,
+    table,
+)
 from seqkd.report.material import Material
 from seqkd.report.results_table import method_name
-from seqkd.report.svg import bars
 
 
 def funnel(material: Material) -> str:

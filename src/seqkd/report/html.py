@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+from seqkd.report.chart import Chart
+from seqkd.report.figures import NARROW, svg
 from seqkd.report.tables import Table
 
 
@@ -129,3 +131,39 @@ def notes(lines: Sequence[str]) -> str:
     """Return small print as a list."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f'<ul class="notes">{items}</ul>' if items else ""
+
+
+def figure(chart: Chart, width: int) -> str:
+    """Return a chart with its title and caption.
+
+    Args:
+        chart: what is drawn.
+        width: of the drawing for wide screens.
+    """
+    return (
+        f'<figure class="chart" id="{escape(chart.name)}"><h3>{escape(chart.title)}</h3>'
+        f'<div class="wide">{svg(chart, width)}</div><div class="narrow">{svg(chart, NARROW)}</div>'
+        f"<figcaption>{escape(chart.caption)}</figcaption></figure>"
+    )
+
+
+def bars(rows: Sequence[tuple[str, float, str]], caption: str, heads: tuple[str, str]) -> str:
+    """Return a table whose second column is a bar; it needs no drawing and fits any width.
+
+    Args:
+        rows: name, value, and what is written at the end of the bar.
+        caption: of the table.
+        heads: headings of both columns.
+    """
+    most = max((value for _, value, _ in rows), default=0) or 1
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td><span class="bar-row"><span>'
+        f'<span class="bar-fill" style="width:{100 * value / most:.2f}%"></span></span>'
+        f"<span>{escape(note)}</span></span></td></tr>"
+        for name, value, note in rows
+    )
+    top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
+    return (
+        f'<table class="bars"><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )

@@ -47,7 +47,7 @@ def learning_curves(material: Material) -> Iterator[Chart]:
                 name = method_name(row.row.method)
                 points[-1] = replace(points[-1], label=name, minor=True)
                 series.append(
-                    Series(name=name, points=points, colour=turn % 8, line=True, marker="none")
+                    Series(name=name, points=points, colour=turn % 8, line=True, marker=False)
                 )
         if series:
             yield Chart(

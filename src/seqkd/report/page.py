@@ -15,13 +15,14 @@ from seqkd.machine.manifest import code_commit
 from seqkd.report import details, headline
 from seqkd.report.chart import Chart
 from seqkd.report.compression_tables import pruning_table, speed_table
+from seqkd.report.figures import HALF, WIDE
 from seqkd.report.graph import graph
 from seqkd.report.html import details as folded
-from seqkd.report.html import paper_table, section
+from seqkd.report.html import figure, paper_table, section
 from seqkd.report.learning_plots import charts
 from seqkd.report.material import Material
+from seqkd.report.palette import PALETTE
 from seqkd.report.samples import samples
-from seqkd.report.svg import HALF, WIDE, figure
 
 
 def page(material: Material) -> str:
@@ -43,7 +44,7 @@ def page(material: Material) -> str:
     )
     return _template().format(
         title=escape(title),
-        style=_asset("style.css"),
+        style=_style() + _asset("style.css"),
         script=_asset("script.js"),
         about=escape(about),
         links=links,
@@ -136,3 +137,8 @@ def _asset(name: str) -> str:
 
 def _template() -> str:
     return _asset("page.html")
+
+
+def _style() -> str:
+    light, dark = ("".join(f"--{n}:{c[t]};" for n, c in PALETTE.items()) for t in (0, 1))
+    return f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}"

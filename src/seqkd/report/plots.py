@@ -7,32 +7,32 @@ from collections.abc import Mapping, Sequence
 
 from seqkd.evaluation.results import Results, RowResult, teacher_of
 from seqkd.evaluation.speed_files import Speed, Timing, batch_name
-from seqkd.report.chart import Axis, Chart, Point, Reference, Series
+from seqkd.report.chart import Axis, Chart, Point, Series
 from seqkd.report.material import Material
 from seqkd.report.results_table import method_name, row_name
 from seqkd.report.tables import megabytes
 
 PRUNED_COLOUR, FORMAT_COLOUR = 2, 3
 _ARCHITECTURE_COLOURS = (0, 1, 4, 5, 6, 7)
-_SAME = 0.01  # relative difference of costs that is none
-_MOST_LABELS = 12  # more points than that are not all named
+_SAME_COST = 0.01  # relative difference below which two costs count as equal
+_MOST_LABELS = 12  # with more points than that, only the teacher and the best student are named
 
 
 def all_rows(material: Material) -> list[RowResult]:
     """Return rows of the results table, then those of the other tables."""
     rows = list(material.analyses[0].rows)
-    known = {row.row.model for row in rows}
+    models = {row.row.model for row in rows}
     others = material.others.rows if material.others else []
-    return rows + [row for row in others if row.row.model not in known]
+    return rows + [row for row in others if row.row.model not in models]
 
 
-def colour_of(material_rows: Sequence[RowResult], row: RowResult) -> int:
+def colour_of(rows: Sequence[RowResult], row: RowResult) -> int:
     """Return the colour of a row: by what was done to it, else by its architecture."""
     if row.row.format != "fp32":
         return FORMAT_COLOUR
     if row.row.pruned:
         return PRUNED_COLOUR
-    names = list(dict.fromkeys(each.row.architecture for each in material_rows))
+    names = list(dict.fromkeys(other.row.architecture for other in rows))
     return _ARCHITECTURE_COLOURS[names.index(row.row.architecture) % len(_ARCHITECTURE_COLOURS)]
 
 
@@ -45,86 +45,80 @@ def group_of(row: RowResult) -> str:
 
 def teacher_row(results: Results) -> RowResult | None:
     """Return the model that taught most of the others."""
-    teachers = [teacher_of(results.config, row.row) for row in results.rows]
-    known = [name for name in teachers if name is not None]
-    if not known:
+    teachers = [name for row in results.rows if (name := teacher_of(results.config, row.row))]
+    if not teachers:
         return None
-    most = max(dict.fromkeys(known), key=known.count)
+    most = max(dict.fromkeys(teachers), key=teachers.count)
     return next((row for row in results.rows if row.row.model == most), None)
+
+
+def best_student(results: Results) -> RowResult | None:
+    """Return the student with the highest greedy BLEU; None where nobody is taught."""
+    teacher = teacher_row(results)
+    if teacher is None:
+        return None
+    students = [row for row in results.rows if row.row.architecture != teacher.row.architecture]
+    students = students or [row for row in results.rows if row is not teacher]
+    return max(students, key=lambda row: bleu(row, "greedy"), default=None)
+
+
+def bleu(row: RowResult, search: str) -> float:
+    """Return the mean BLEU of a row over its seeds."""
+    return row.searches[search].bleu.spread.mean
+
+
+def _teacher_line(results: Results) -> tuple[float, str] | None:
+    teacher = teacher_row(results)
+    if teacher is None:
+        return None
+    return bleu(teacher, results.searches[1]), f"teacher, beam {results.config.beam}"
 
 
 def methods(results: Results) -> Chart:
     """Greedy and beam search of every method: how much of the beam's gain training took over."""
-    categories: list[str] = []
-    places: dict[str, int] = {}
-    for architecture in dict.fromkeys(row.row.architecture for row in results.rows):
-        rows = [row for row in results.rows if row.row.architecture == architecture]
-        categories.append(f"{architecture[:1].upper()}{architecture[1:]} {rows[0].row.label}:")
-        for row in rows:
-            places[row.row.model] = len(categories)
-            categories.append(row_name(row))
     greedy, beam = results.searches
-    series = []
-    for row in results.rows:
-        ends = [row.searches[s].bleu.spread.mean for s in (greedy, beam)]
-        place = float(places[row.row.model])
-        series.append(
-            Series(
-                name="",
-                points=[Point(x=value, y=place) for value in ends],
-                colour=colour_of(results.rows, row),
-                line=True,
-                marker="none",
-                legend=False,
-            )
-        )
-    names = {greedy: "greedy", beam: f"beam search of {results.config.beam}"}
-    last = results.rows[-1].row.architecture
+    names = {beam: f"beam search of {results.config.beam}", greedy: "greedy"}
+    rows: list[str] = []
+    lines, points = [], []
     for architecture in dict.fromkeys(row.row.architecture for row in results.rows):
-        rows = [row for row in results.rows if row.row.architecture == architecture]
-        for search in (beam, greedy):
-            series.append(
+        members = [row for row in results.rows if row.row.architecture == architecture]
+        rows.append(f"{architecture[:1].upper()}{architecture[1:]} {members[0].row.label}:")
+        places = dict(enumerate(members, len(rows)))
+        rows += [row_name(row) for row in members]
+        colour = colour_of(results.rows, members[0])
+        for place, row in places.items():
+            ends = [Point(x=bleu(row, search), y=place) for search in names]
+            lines.append(Series(points=ends, colour=colour, line=True, marker=False))
+        last = members[-1] is results.rows[-1]
+        for search, name in names.items():
+            points.append(
                 Series(
-                    name=names[search],
-                    points=[_method_point(row, search, places, names) for row in rows],
-                    colour=colour_of(results.rows, rows[0]),
-                    marker="hollow" if search == greedy else "filled",
-                    legend=architecture == last,
+                    name=name if last else "",
+                    points=[_method_point(row, search, y, name) for y, row in places.items()],
+                    colour=colour,
+                    hollow=search == greedy,
                 )
             )
-    teacher = teacher_row(results)
-    across = []
-    if teacher is not None:
-        across = [
-            Reference(
-                value=teacher.searches[beam].bleu.spread.mean,
-                label=f"teacher, beam {results.config.beam}",
-                dashed=True,
-            )
-        ]
     return Chart(
         name="methods",
         title="What each method gains, with and without beam search",
         caption=f"BLEU on {results.test_set}, {results.sentences:,} sentences. The shorter the "
         "line between the points, the less a model needs beam search. Bars: 95% intervals.",
         x=Axis(label="BLEU"),
-        y=Axis(label="", categories=categories),
-        series=series,
-        references=across,
+        y=Axis(label="", categories=rows),
+        series=[*lines, *points],
+        reference=_teacher_line(results),
     )
 
 
-def _method_point(
-    row: RowResult, search: str, places: Mapping[str, int], names: Mapping[str, str]
-) -> Point:
-    bleu = row.searches[search].bleu
+def _method_point(row: RowResult, search: str, y: float, name: str) -> Point:
+    score = row.searches[search].bleu
     return Point(
-        x=bleu.spread.mean,
-        y=float(places[row.row.model]),
-        low=bleu.low,
-        high=bleu.high,
-        title=f"{row_name(row)}, {names[search]}: {bleu.spread.mean:.1f} "
-        f"({bleu.low:.1f} to {bleu.high:.1f})",
+        x=score.spread.mean,
+        y=y,
+        interval=(score.low, score.high),
+        title=f"{row_name(row)}, {name}: {score.spread.mean:.1f} "
+        f"({score.low:.1f} to {score.high:.1f})",
     )
 
 
@@ -137,10 +131,15 @@ def _front(points: Sequence[tuple[float, float]], smaller: bool) -> list[tuple[f
     for cost, quality in sorted(points, key=lambda p: (p[0] if smaller else -p[0], -p[1])):
         if front and quality <= front[-1][1]:
             continue
-        if front and math.isclose(cost, front[-1][0], rel_tol=_SAME):
+        if front and math.isclose(cost, front[-1][0], rel_tol=_SAME_COST):
             front.pop()
         front.append((cost, quality))
     return sorted(front)
+
+
+def _frontier(front: Sequence[tuple[float, float]], name: str = "") -> Series:
+    points = [Point(x=x, y=y) for x, y in front]
+    return Series(name=name, points=points, colour=7, line=True, marker=False)
 
 
 def quality_size(material: Material) -> Chart | None:
@@ -150,26 +149,18 @@ def quality_size(material: Material) -> Chart | None:
         return None
     results = material.analyses[0]
     beam = results.searches[1]
-    points = [(row.shipped_bytes / 1e6, row.searches[beam].bleu.spread.mean) for row in rows]
-    front = _front(points, smaller=True)
-    series = [_frontier(front)]
-    best = best_student(results)
-    for group in dict.fromkeys(map(group_of, rows)):
-        members = [n for n, row in enumerate(rows) if group_of(row) == group]
-        marks = [
-            Point(
-                x=points[n][0],
-                y=points[n][1],
-                label=_short(rows[n]) if _worth_a_label(rows[n], best, points[n] in front) else "",
-                minor=points[n] not in front,
-                title=f"{rows[n].row.label} {row_name(rows[n])}: {points[n][1]:.1f} BLEU, "
-                f"{megabytes(rows[n].shipped_bytes)} MB",
-            )
-            for n in members
-        ]
-        series.append(
-            Series(name=group, points=marks, colour=colour_of(results.rows, rows[members[0]]))
+    front = _front([(row.shipped_bytes / 1e6, bleu(row, beam)) for row in rows], smaller=True)
+    groups: dict[str, list[RowResult]] = {}
+    for row in rows:
+        groups.setdefault(group_of(row), []).append(row)
+    series = [
+        Series(
+            name=name,
+            points=[_size_point(row, beam, front, best_student(results)) for row in members],
+            colour=colour_of(results.rows, members[0]),
         )
+        for name, members in groups.items()
+    ]
     return Chart(
         name="quality-size",
         title="Quality against size",
@@ -178,23 +169,25 @@ def quality_size(material: Material) -> Chart | None:
         "joins the models that no other beats on both.",
         x=Axis(label="file, MB", log=True),
         y=Axis(label="BLEU"),
-        series=series,
+        series=[_frontier(front, "best for its cost"), *series],
     )
 
 
-def _frontier(front: Sequence[tuple[float, float]]) -> Series:
-    return Series(
-        name="best for its cost",
-        points=[Point(x=x, y=y) for x, y in front],
-        colour=7,
-        line=True,
-        marker="none",
+def _size_point(
+    row: RowResult, beam: str, front: Sequence[tuple[float, float]], best: RowResult | None
+) -> Point:
+    size, quality = row.shipped_bytes / 1e6, bleu(row, beam)
+    on_front = (size, quality) in front
+    compressed = row.row.pruned or row.row.format != "fp32"
+    named = on_front or compressed or row is best or row.row.method == "baseline"
+    return Point(
+        x=size,
+        y=quality,
+        label=_short(row) if named else "",
+        minor=not on_front,
+        title=f"{row.row.label} {row_name(row)}: {quality:.1f} BLEU, "
+        f"{megabytes(row.shipped_bytes)} MB",
     )
-
-
-def _worth_a_label(row: RowResult, best: RowResult | None, on_front: bool) -> bool:
-    plain = not row.row.pruned and row.row.format == "fp32"
-    return on_front or row is best or row.row.method == "baseline" or not plain
 
 
 def _short(row: RowResult) -> str:
@@ -234,43 +227,38 @@ def quality_speed(material: Material) -> Chart | None:
         return None
     results = material.analyses[0]
     beam = results.config.beam
-    found = []
+    places: dict[str, dict[str, tuple[float, float]]] = {}
     for row in rows:
         timings = timings_of(material.speeds[row.row.model], beam, setting)
-        for search, timing in zip(results.searches, timings, strict=True):
-            if timing is not None:
-                quality = row.searches[search].bleu.spread.mean
-                found.append((row, search, timing.words_per_second, quality))
-    front = _front([(x, y) for _, _, x, y in found], smaller=False)
-    telling = (teacher_row(results), best_student(results))
-    crowded = len(found) > _MOST_LABELS
+        places[row.row.model] = {
+            search: (timing.words_per_second, bleu(row, search))
+            for search, timing in zip(results.searches, timings, strict=True)
+            if timing is not None
+        }
+    every_place = [place for of_row in places.values() for place in of_row.values()]
+    front = _front(every_place, smaller=False)
+    crowded = len(every_place) > _MOST_LABELS
+    named = [teacher_row(results), best_student(results)] if crowded else rows
     series = [_frontier(front)]
     for row in rows:
-        own = [(search, x, y) for each, search, x, y in found if each is row]
         colour = colour_of(results.rows, row)
-        name = f"{row.row.architecture} {_short(row)}"
-        joined = [Point(x=x, y=y) for _, x, y in own]
-        series.append(
-            Series(name="", points=joined, colour=colour, line=True, marker="none", dashed=True,
-                   legend=False)
-        )  # fmt: skip
-        for search, x, y in own:
-            greedy = search == "greedy"
-            words = "greedy" if greedy else f"beam {beam}"
+        joined = [Point(x=x, y=y) for x, y in places[row.row.model].values()]
+        series.append(Series(points=joined, colour=colour, line=True, marker=False, dashed=True))
+        for search, (x, y) in places[row.row.model].items():
+            words = "greedy" if search == "greedy" else f"beam {beam}"
             point = Point(
-                x=x, y=y, minor=(x, y) not in front,
-                label="" if crowded and row not in telling else f"{name}, {words}",
+                x=x,
+                y=y,
+                minor=(x, y) not in front,
+                label=f"{row.row.architecture} {_short(row)}, {words}" if row in named else "",
                 title=f"{row.row.label} {row_name(row)}, {words}: {y:.1f} BLEU, {x:,.0f} words/s",
-            )  # fmt: skip
-            series.append(
-                Series(name=name, points=[point], colour=colour,
-                       marker="hollow" if greedy else "filled", legend=False)
-            )  # fmt: skip
+            )
+            series.append(Series(points=[point], colour=colour, hollow=search == "greedy"))
     return Chart(
         name="quality-speed",
         title="Quality against speed",
         caption=f"Source words a second, {setting_name(setting)}. Hollow: greedy search; filled: "
-        f"beam search of {beam}.",
+        f"beam search of {beam}. The line joins the models that no other beats on both.",
         x=Axis(label="source words a second", log=True),
         y=Axis(label="BLEU"),
         series=series,
@@ -280,41 +268,28 @@ def quality_speed(material: Material) -> Chart | None:
 def pruning(material: Material) -> Chart | None:
     """Quality against the share of weights that is cut."""
     results = material.others
-    pruned = [row for row in results.rows if row.row.pruned] if results else []
-    if results is None or not pruned:
+    if results is None or not any(row.row.pruned for row in results.rows):
         return None
+    families: dict[tuple[str, str], list[RowResult]] = {}
+    for row in sorted(results.rows, key=lambda row: row.row.pruned):
+        if row.row.format == "fp32":
+            families.setdefault((row.row.architecture, row.row.method), []).append(row)
+    pruned = {family: rows for family, rows in families.items() if rows[-1].row.pruned}
     series = []
-    families = dict.fromkeys((row.row.architecture, row.row.method) for row in pruned)
-    for turn, (architecture, method) in enumerate(families):
-        members = [
-            row
-            for row in results.rows
-            if (row.row.architecture, row.row.method) == (architecture, method)
-            and row.row.format == "fp32"
-        ]
-        members.sort(key=lambda row: row.row.pruned)
+    for turn, ((architecture, method), rows) in enumerate(pruned.items()):
+        prefix = f"{architecture} {method_name(method)}, " if len(pruned) > 1 else ""
         for search in results.searches:
             greedy = search == "greedy"
-            name = "greedy" if greedy else f"beam search of {results.config.beam}"
-            prefix = f"{architecture} {method_name(method)}, " if len(families) > 1 else ""
-            points = [
-                Point(
-                    x=float(row.row.pruned), y=row.searches[search].bleu.spread.mean,
-                    low=row.searches[search].bleu.low, high=row.searches[search].bleu.high,
-                    title=f"{row.row.pruned}%: {row.searches[search].bleu.spread.mean:.1f} BLEU",
-                )
-                for row in members
-            ]  # fmt: skip
             series.append(
-                Series(name=prefix + name, points=points, colour=PRUNED_COLOUR + turn, line=True,
-                       marker="hollow" if greedy else "filled", dashed=greedy)
-            )  # fmt: skip
-    teacher = teacher_row(material.analyses[0])
-    across = []
-    if teacher is not None:
-        value = teacher.searches[results.searches[1]].bleu.spread.mean
-        label = f"teacher, beam {results.config.beam}"
-        across = [Reference(value=value, label=label, dashed=True)]
+                Series(
+                    name=prefix + ("greedy" if greedy else f"beam search of {results.config.beam}"),
+                    points=[_pruning_point(row, search) for row in rows],
+                    colour=(PRUNED_COLOUR + turn) % 8,
+                    line=True,
+                    hollow=greedy,
+                    dashed=greedy,
+                )
+            )
     return Chart(
         name="pruning",
         title="Weights cut and quality",
@@ -323,15 +298,15 @@ def pruning(material: Material) -> Chart | None:
         x=Axis(label="weights cut, %"),
         y=Axis(label="BLEU"),
         series=series,
-        references=across,
+        reference=_teacher_line(material.analyses[0]),
     )
 
 
-def best_student(results: Results) -> RowResult | None:
-    """Return the student with the highest greedy BLEU; None where nobody is taught."""
-    teacher = teacher_row(results)
-    if teacher is None:
-        return None
-    students = [row for row in results.rows if row.row.architecture != teacher.row.architecture]
-    students = students or [row for row in results.rows if row is not teacher]
-    return max(students, key=lambda row: row.searches["greedy"].bleu.spread.mean, default=None)
+def _pruning_point(row: RowResult, search: str) -> Point:
+    score = row.searches[search].bleu
+    return Point(
+        x=row.row.pruned,
+        y=score.spread.mean,
+        interval=(score.low, score.high),
+        title=f"{row.row.pruned}%: {score.spread.mean:.1f} BLEU",
+    )
