@@ -27,6 +27,7 @@ VERBS = {
     "translate": ("translate", "translate lines from standard input or files"),
     "fetch": ("fetch", "download one pinned source of parallel text"),
     "corpus": ("corpus", "read, clean, split and decontaminate parallel text"),
+    "subset": ("subset", "take an evenly spread share of the training text"),
     "test-set": ("test_set", "prepare one test set and flag its near duplicates in training"),
     "vocab": ("vocab", "train the vocabularies of both sides"),
     "train": ("train", "train a teacher or a student, or one stage of it"),

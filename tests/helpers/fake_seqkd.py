@@ -6,6 +6,7 @@ from pathlib import Path
 
 OUTPUTS = {
     "fetch": ["output"],
+    "subset": ["output-src", "output-tgt"],
     "vocab": ["src-vocab", "tgt-vocab", "manifest"],
     "train": ["model", "curve", "manifest"],
     "soft-targets": ["output", "manifest"],

@@ -14,7 +14,6 @@ from seqkd.config.targets import SampleConfig, TargetConfig
 from seqkd.distillation.selection import (
     SelectionStatistics,
     expected_utilities,
-    is_taken,
     select,
     worst,
 )
@@ -122,14 +121,6 @@ def test_worst_is_a_share_of_the_lowest():
     assert worst(scores, 0.2) == {1}
     assert worst(scores, 0.59) == {1, 3}
     assert worst(scores, 0.6) == {1, 2, 3}
-
-
-@pytest.mark.parametrize("share", [0.0, 0.07, 0.29, 0.5, 1.0])
-def test_a_share_is_spread_evenly(share):
-    taken = [is_taken(number, share) for number in range(1000)]
-    assert sum(taken) == round(1000 * share)
-    for start in range(0, 1000, 100):
-        assert sum(taken[start : start + 100]) == round(100 * share)
 
 
 @pytest.mark.parametrize(

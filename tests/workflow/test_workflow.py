@@ -111,7 +111,8 @@ def test_the_lint_of_snakemake_is_content(tmp_path: Path):
 
 
 def test_rules_keep_to_the_house_style():
-    for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "workflow" / "rules").glob("*.smk")]:
+    workflow = REPOSITORY / "workflow"
+    for path in [workflow / "Snakefile", *(workflow / "rules").glob("*.smk")]:
         text = path.read_text(encoding="utf-8")
         assert text.startswith('"""'), path
         assert not re.search(r"^\s+(run|message):", text, re.MULTILINE), path
@@ -122,7 +123,7 @@ def test_rules_keep_to_the_house_style():
             assert len(re.findall(r"code=\w*code\(", text)) + len(
                 re.findall(r"^    shell:\n        (?!\"\"\"\n        seqkd|#)", text, re.MULTILINE)
             ) >= len(rules), path
-    assert len((REPOSITORY / "Snakefile").read_text().splitlines()) <= 61
+    assert len((workflow / "Snakefile").read_text().splitlines()) <= 60
 
 
 def test_the_slurm_profile_is_read(tmp_path: Path):

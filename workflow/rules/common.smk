@@ -1,34 +1,35 @@
-"""What the rules share: the experiment and the input functions.
+"""What the rules share: the experiment, priorities, and helpers for their directives.
 
-Nothing here is a rule, and what can be worked out without Snakemake is in the package. Paths are
-relative to the working directory; <run> is the experiment's folder, <src> and <tgt> its languages.
+There are no rules here, and whatever does not need Snakemake is in the package. Paths are relative
+to the working directory; <run> is the experiment's folder, <src> and <tgt> its languages.
 """
 
 import re
+import sys
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
+# In a clone the package need not be installed where Snakemake is: jobs may have it from conda.
+sys.path.append(str(Path(workflow.snakefile).parents[2] / "src"))
+
 from seqkd.config import naming
 from seqkd.machine.code_hash import code_hash
-from seqkd.config.experiment import parse_experiment
+from seqkd.config.experiment import overlay, parse_experiment
 from seqkd.config.corpus import all_sources, files_of_test_set, required_files
 from seqkd.errors import SeqkdError
 from seqkd.config.expansion import Experiment
 from seqkd.config.sources import fetched_names
-from seqkd.config.slices import slice_of, source_slice, table_of
+from seqkd.config.schema import load_yaml
+from seqkd.config.slices import parts, slice_of, source_slice, table_of, tables
 from seqkd.config.teachers import FileTeacher, HuggingFaceTeacher
 
-if "experiment" not in config:
-
-    configfile: f"{workflow.basedir}/config/experiments/home-assistant.yaml"
-
-
+DEFAULTS = workflow.source_path("../../config/default.yaml")
 RESOURCES = Path("resources")
 
 try:
-    EXPERIMENT = Experiment(parse_experiment(config))
+    EXPERIMENT = Experiment(parse_experiment(overlay(load_yaml(DEFAULTS), config)))
     CONFIG = EXPERIMENT.config
     GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}
     CORPUS_FILES = required_files(CONFIG.corpus, RESOURCES)
@@ -38,8 +39,17 @@ try:
 except SeqkdError as error:
     raise WorkflowError(str(error)) from None
 
-SIDES = ("src", "tgt")
+# Of the jobs that are ready, those of higher priority start first; only one machine looks at this,
+# a cluster's scheduler does not. The longest chain runs first: a training has the number of models
+# that wait for it (training_priority in inputs.smk).
+CORPUS_FIRST = 1000  # text, vocabularies, parts of the config: every training waits for them
+DISTILLED_TEXT = 500  # decoding and selection, which whole chains of students wait for
+SOFT_TARGETS = 400  # only the students of Word-KD wait for these
+
+# Settings that never change a result (device, processes, save_seconds, memory, time) are
+# `resources` of the rules: unlike changed `params`, changed resources rerun nothing.
 GPU = int(CONFIG.device == "cuda")
+SIDES = ("src", "tgt")
 RESULTS = Path("results", CONFIG.experiment)
 TIMED_TEST_SET = next(iter(CONFIG.corpus.test_sets))
 FETCHED = [
@@ -50,7 +60,7 @@ FETCHED = [
 
 
 def teachers_of_kind(kind):
-    """Return the names of the teachers that were not trained here and are of a kind."""
+    """Return the names of the teachers of a kind that were not trained here."""
     return [name for name, teacher in CONFIG.teachers.items() if isinstance(teacher, kind)]
 
 
@@ -60,7 +70,7 @@ def any_of(names):
 
 
 def code(*steps):
-    """Return the hash of the code behind steps: a param, so that a change of it reruns the rule."""
+    """Return the hash of the code of steps; as a param it reruns the rule when the code changes."""
     return code_hash(*(f"seqkd.steps.{step}" for step in steps))
 
 
@@ -76,18 +86,23 @@ def nbest_code(*steps):
 
 
 def growing(amount):
-    """Return a resource that grows with each attempt: what was too little is not tried again."""
+    """Return a resource that grows with each attempt, so that a job killed for it can finish."""
     return lambda wildcards, attempt: amount * attempt
 
 
+def cores_of_a_timing(wildcards):
+    """Return all cores of this machine, so that nothing disturbs the job; four if submitted."""
+    return 4 if workflow.remote_exec or not workflow.local_exec else workflow.cores
+
+
 def as_yaml(value):
-    """Return a slice of the config as the text of its file."""
+    """Return a part of the config as YAML text."""
     text = yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
     return text.rstrip()
 
 
 def options(files, *names):
-    """Return `--name file...` for those of the named inputs that a job has."""
+    """Return `--name file...` for each of these inputs that a job has."""
     words = []
     for name in names:
         paths = files.get(name) or []
@@ -96,20 +111,13 @@ def options(files, *names):
     return words
 
 
-def tables():
-    """Return the tables of this experiment: one for each question that its config asks."""
-    asked = {"results": True, "speed": CONFIG.speed.of, "pruning": CONFIG.pruning.of}
-    return [table for table, rows in asked.items() if rows]
-
-
 def report_options(wildcards, input):
     """Return the row files of the tables, each behind its option."""
     flags = {"results": "--config", "speed": "--speed-config", "pruning": "--pruning-config"}
     return [word for path in input.configs for word in (flags[Path(path).stem], path)]
 
 
-def show_table():
-    """Print the table of results."""
-    path = RESULTS / "tables" / "results.md"
-    if path.is_file():
-        print(path.read_text(encoding="utf-8"))
+onsuccess:
+    table = RESULTS / "tables" / "results.md"
+    if table.is_file():
+        print(table.read_text(encoding="utf-8"))

@@ -1,8 +1,9 @@
-"""Parallel text and vocabularies.
+"""Parallel text.
 
 Requires: the sources named in the config, fetched or the user's own.
-Makes: <run>/corpus/{train,dev}.{lang}, <run>/corpus/tests/{test_set}.{lang}, <run>/vocab.
-Steps: fetch -> corpus -> test_set, vocab.
+Makes: <run>/corpus/{train,dev}.{lang}, <run>/corpus/train-share-{percent}.{lang},
+    <run>/corpus/tests/{test_set}.{lang}.
+Steps: fetch -> corpus -> subset, test_set.
 """
 
 
@@ -47,7 +48,7 @@ rule corpus:
         "<logs>/corpus/corpus.log",
     benchmark:
         "<benchmarks>/corpus/corpus.jsonl"
-    priority: 1000
+    priority: CORPUS_FIRST
     conda:
         "../../envs/seqkd.yaml"
     resources:
@@ -63,6 +64,35 @@ rule corpus:
             --config {input.config:q} \
             --resources {params.resources:q} \
             --output-dir {params.folder:q} \
+            2>{log:q}
+        """
+
+
+rule subset:
+    """Take an evenly spread share of the training text."""
+    input:
+        src="<run>/corpus/train.<src>",
+        tgt="<run>/corpus/train.<tgt>",
+    output:
+        src=ensure("<run>/corpus/train-share-{percent}.<src>", non_empty=True),
+        tgt=ensure("<run>/corpus/train-share-{percent}.<tgt>", non_empty=True),
+    log:
+        "<logs>/subset/share-{percent}.log",
+    wildcard_constraints:
+        percent="[0-9]+",
+    localrule: True
+    conda:
+        "../../envs/seqkd.yaml"
+    params:
+        code=code("subset"),
+    shell:
+        """
+        seqkd subset \
+            --src {input.src:q} \
+            --tgt {input.tgt:q} \
+            --percent {wildcards.percent:q} \
+            --output-src {output.src:q} \
+            --output-tgt {output.tgt:q} \
             2>{log:q}
         """
 
@@ -100,40 +130,5 @@ rule test_set:
             --train-src {input.train_src:q} \
             --train-tgt {input.train_tgt:q} \
             --output-dir {params.folder:q} \
-            2>{log:q}
-        """
-
-
-rule vocab:
-    """Fix the vocabularies of both sides, before anything is distilled."""
-    input:
-        config="<run>/vocab/config.yaml",
-        train_src="<run>/corpus/train.<src>",
-        train_tgt="<run>/corpus/train.<tgt>",
-    output:
-        src="<run>/vocab/src.vocab",
-        tgt="<run>/vocab/tgt.vocab",
-        manifest="<run>/vocab/manifest.json",
-    log:
-        "<logs>/vocab/vocab.log",
-    benchmark:
-        "<benchmarks>/vocab/vocab.jsonl"
-    priority: 1000
-    conda:
-        "../../envs/seqkd.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
-    params:
-        code=code("vocab"),
-    shell:
-        """
-        seqkd vocab \
-            --config {input.config:q} \
-            --train-src {input.train_src:q} \
-            --train-tgt {input.train_tgt:q} \
-            --src-vocab {output.src:q} \
-            --tgt-vocab {output.tgt:q} \
-            --manifest {output.manifest:q} \
             2>{log:q}
         """

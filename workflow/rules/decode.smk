@@ -1,36 +1,14 @@
 """A teacher's n-best lists for the training text.
 
-Requires: <run>/models/{teacher}/seed-{seed}/model.safetensors, <run>/corpus/train.{lang}; or what
-    a teacher is that was not trained here.
-Makes: <run>/distilled/{teacher}/seed-{seed}/beam-{K}/nbest.jsonl.zst.
-Steps: cut (where only a share is decoded) -> decode (shards) -> merge; or adopt.
+Requires: <run>/models/{teacher}/seed-{seed}/model.safetensors or a Hugging Face model,
+    <run>/corpus/train.{lang} or a share of it.
+Makes: <run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst.
+Steps: decode, decode_hugging_face (shards) -> merge.
 """
 
 
-rule cut:
-    """Take an evenly spread share of the training text."""
-    input:
-        src="<run>/corpus/train.<src>",
-        tgt="<run>/corpus/train.<tgt>",
-    output:
-        src=ensure("<run>/corpus/train-share-{percent}.<src>", non_empty=True),
-        tgt=ensure("<run>/corpus/train-share-{percent}.<tgt>", non_empty=True),
-    log:
-        "<logs>/cut/share-{percent}.log",
-    wildcard_constraints:
-        percent="[0-9]+",
-    localrule: True
-    conda:
-        "../../envs/seqkd.yaml"
-    params:
-        chosen="int(NR * percent / 100) > int((NR - 1) * percent / 100)",
-    shell:
-        """
-        exec 2>{log:q}
-        export LC_ALL=C
-        awk -v percent={wildcards.percent:q} {params.chosen:q} {input.src:q} >{output.src:q}
-        awk -v percent={wildcards.percent:q} {params.chosen:q} {input.tgt:q} >{output.tgt:q}
-        """
+scattergather:
+    decode=CONFIG.decoding.shards,
 
 
 rule decode:
@@ -49,7 +27,7 @@ rule decode:
         seed=naming.SEEDS,
         shard="[0-9]+",
         shards="[0-9]+",
-    priority: 500
+    priority: DISTILLED_TEXT
     conda:
         "../../envs/seqkd.yaml"
     threads: 1
@@ -92,7 +70,7 @@ rule decode_hugging_face:
         teacher=any_of(teachers_of_kind(HuggingFaceTeacher)),
         shard="[0-9]+",
         shards="[0-9]+",
-    priority: 500
+    priority: DISTILLED_TEXT
     conda:
         "../../envs/hugging-face.yaml"
     threads: 1
@@ -135,7 +113,7 @@ rule merge:
     wildcard_constraints:
         teacher=f"{naming.TRAINED}|{any_of(teachers_of_kind(HuggingFaceTeacher))}",
         seed=naming.SEEDS,
-    priority: 500
+    priority: DISTILLED_TEXT
     conda:
         "../../envs/seqkd.yaml"
     resources:
@@ -150,44 +128,5 @@ rule merge:
             --shards {input.shards:q} \
             --src {input.src:q} \
             --output {output:q} \
-            2>{log:q}
-        """
-
-
-rule adopt:
-    """Take over the translations of another system, checked line by line."""
-    input:
-        unpack(adopted_inputs),
-        tgt_vocab="<run>/vocab/tgt.vocab",
-    output:
-        nbest=ensure(
-            "<run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst", non_empty=True
-        ),
-        manifest="<run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.json",
-    log:
-        "<logs>/adopt/{teacher}/seed-{seed}/{nbest}.log",
-    wildcard_constraints:
-        teacher=any_of(teachers_of_kind(FileTeacher)),
-    priority: 500
-    conda:
-        "../../envs/seqkd.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(60),
-    params:
-        format=lambda wildcards: CONFIG.teachers[wildcards.teacher].format,
-        length=list_length,
-        code=code("adopt"),
-    shell:
-        """
-        seqkd adopt \
-            --translations {input.translations:q} \
-            --format {params.format:q} \
-            --translated {input.translated:q} \
-            --src {input.src:q} \
-            --tgt-vocab {input.tgt_vocab:q} \
-            --n-best {params.length} \
-            --output {output.nbest:q} \
-            --manifest {output.manifest:q} \
             2>{log:q}
         """

@@ -1,9 +1,49 @@
 """What a teacher gives its students: training targets and word distributions.
 
-Requires: <run>/distilled/{teacher}/seed-{seed}/beam-{K}/nbest.jsonl.zst, the teacher's model.
+Requires: <run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst or a file of translations by
+    another system; the teacher's model.
 Makes: <run>/distilled/{teacher}/seed-{seed}/{targets}/{train.{lang},top-k.safetensors}.
-Steps: select; soft_targets.
+Steps: adopt (the file as n-best lists) -> select; soft_targets.
 """
+
+
+rule adopt:
+    """Take over the translations of another system, checked line by line."""
+    input:
+        unpack(adopted_inputs),
+        tgt_vocab="<run>/vocab/tgt.vocab",
+    output:
+        nbest=ensure(
+            "<run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst", non_empty=True
+        ),
+        manifest="<run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.json",
+    log:
+        "<logs>/adopt/{teacher}/seed-{seed}/{nbest}.log",
+    wildcard_constraints:
+        teacher=any_of(teachers_of_kind(FileTeacher)),
+    priority: DISTILLED_TEXT
+    conda:
+        "../../envs/seqkd.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(60),
+    params:
+        format=lambda wildcards: CONFIG.teachers[wildcards.teacher].format,
+        length=list_length,
+        code=code("adopt"),
+    shell:
+        """
+        seqkd adopt \
+            --translations {input.translations:q} \
+            --format {params.format:q} \
+            --translated {input.translated:q} \
+            --src {input.src:q} \
+            --tgt-vocab {input.tgt_vocab:q} \
+            --n-best {params.length} \
+            --output {output.nbest:q} \
+            --manifest {output.manifest:q} \
+            2>{log:q}
+        """
 
 
 rule select:
@@ -22,7 +62,7 @@ rule select:
         "<benchmarks>/select/{teacher}/seed-{seed}/{targets}.jsonl"
     wildcard_constraints:
         seed=naming.SEEDS,
-    priority: 500
+    priority: DISTILLED_TEXT
     conda:
         "../../envs/seqkd.yaml"
     resources:
@@ -59,7 +99,7 @@ rule soft_targets:
         "<benchmarks>/soft_targets/{teacher}/seed-{seed}/{targets}.jsonl"
     wildcard_constraints:
         seed=naming.SEEDS,
-    priority: 400
+    priority: SOFT_TARGETS
     conda:
         "../../envs/seqkd.yaml"
     threads: 1

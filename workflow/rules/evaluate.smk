@@ -62,7 +62,7 @@ rule speed:
         "<benchmarks>/speed/{model}/seed-{seed}.jsonl"
     conda:
         "../../envs/seqkd.yaml"
-    threads: workflow.cores
+    threads: cores_of_a_timing
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),

@@ -7,6 +7,9 @@ Steps: settings (rows) -> table, diagnose -> report.
 """
 
 
+report: "../report/workflow.rst"
+
+
 rule table:
     """Gather scores into one table."""
     input:
@@ -83,11 +86,15 @@ rule diagnose:
 rule report:
     """Write one self-contained HTML file about the whole experiment."""
     input:
-        tables=expand("<run>/tables/{table}.md", table=tables()),
-        configs=expand("<run>/tables/{table}.yaml", table=tables()),
+        tables=expand("<run>/tables/{table}.md", table=tables(CONFIG)),
+        configs=expand("<run>/tables/{table}.yaml", table=tables(CONFIG)),
         diagnostics="<run>/tables/diagnostics.json",
     output:
-        report=ensure("<run>/report.html", non_empty=True),
+        report=report(
+            ensure("<run>/report.html", non_empty=True),
+            category="Report",
+            caption="../report/report.rst",
+        ),
         figures=directory("<run>/figures"),
     log:
         "<logs>/report/report.log",

@@ -6,23 +6,6 @@ Steps: settings (config.yaml) -> train.
 """
 
 
-rule settings:
-    """Write the part of the config that one step depends on."""
-    output:
-        "<run>/{part}.yaml",
-    log:
-        "<logs>/settings/{part}.log",
-    # Before any training: what a job waits for does not inherit its priority.
-    priority: 1000
-    localrule: True
-    conda:
-        "../../envs/seqkd.yaml"
-    params:
-        text=lambda wildcards: as_yaml(slice_of(EXPERIMENT, wildcards.part)),
-    shell:
-        "printf '%s\n' {params.text:q} > {output:q} 2> {log:q}"
-
-
 rule train:
     """Train one model: a teacher, a student, or one stage of either."""
     input:

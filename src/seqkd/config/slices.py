@@ -10,6 +10,8 @@ from typing import Literal
 
 from seqkd.config.corpus import CorpusConfig, all_sources
 from seqkd.config.expansion import Experiment
+from seqkd.config.experiment import ExperimentConfig
+from seqkd.config.naming import GOLD, seeds_label
 from seqkd.config.schema import to_dict
 from seqkd.config.sources import fetched_names
 from seqkd.config.table_rows import TableConfig, TableRow
@@ -19,6 +21,33 @@ Table = Literal["results", "speed", "pruning"]
 
 # Only some providers look at the languages; the others must not be fetched again for new ones.
 _ANY_LANGUAGES = ("de", "en")
+
+
+def parts(experiment: Experiment) -> list[str]:
+    """Return the paths of all slices, as `slice_of` takes them."""
+    distilled = {
+        f"{entry.teacher}/seed-{seeds_label(entry.teacher_seeds)}/{entry.targets}": None
+        for entry in experiment.models.values()
+        if entry.targets != GOLD
+    }
+    return [
+        "corpus/config",
+        "vocab/config",
+        *(f"corpus/tests/{name}" for name in experiment.config.corpus.test_sets),
+        *(f"models/{model}/seed-{seed}/config" for model, seed in experiment.models),
+        *(f"distilled/{text}/config" for text in distilled),
+        *(f"tables/{table}" for table in tables(experiment.config)),
+    ]
+
+
+def tables(config: ExperimentConfig) -> list[Table]:
+    """Return the tables that a config asks for."""
+    asked: dict[Table, bool] = {
+        "results": True,
+        "speed": bool(config.speed.of),
+        "pruning": bool(config.pruning.of),
+    }
+    return [table for table, is_asked in asked.items() if is_asked]
 
 
 def slice_of(experiment: Experiment, part: str) -> dict[str, object]:

@@ -137,12 +137,6 @@ def worst(scores: Sequence[float], share: float) -> frozenset[int]:
     return frozenset(ranked[: int(share * len(scores))])
 
 
-def is_taken(number: int, share: float) -> bool:
-    """Say whether an item, counted from 0, is in an evenly spread share of whole hundredths."""
-    percent = round(100 * share)
-    return (number + 1) * percent // 100 > number * percent // 100
-
-
 def chooser(config: TargetConfig, measure: Similarity) -> Rule:
     """Return the rule that a config names."""
     match config.rule:

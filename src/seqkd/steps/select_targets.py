@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from seqkd.config.schema import from_dict, load_yaml
 from seqkd.config.targets import TargetConfig
-from seqkd.distillation.selection import Selected, SelectionStatistics, is_taken, select, worst
+from seqkd.corpus.subset import is_taken
+from seqkd.distillation.selection import Selected, SelectionStatistics, select, worst
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.sentence_scores import Segment
 from seqkd.files import atomic_text, read_lines
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
                 for place, target in zip(places, line.targets, strict=True)
                 if place not in dropped
             ]
-            if line.reference.strip() and is_taken(number, config.gold):
+            if line.reference.strip() and is_taken(number, round(100 * config.gold)):
                 pairs.append(line.reference)
                 gold += 1
             written += len(pairs)

@@ -1,0 +1,34 @@
+"""Write an evenly spread share of a parallel text.
+
+Each side is read on its own and keeps the lines of the same numbers, so the sides stay parallel.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seqkd.corpus.subset import is_taken
+from seqkd.errors import SeqkdError
+from seqkd.files import atomic_text, read_lines
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--src", type=Path, required=True, help="source side")
+    add("--tgt", type=Path, required=True, help="target side")
+    add("--percent", type=int, required=True, help="share of the lines, 1 to 100")
+    add("--output-src", type=Path, required=True)
+    add("--output-tgt", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write both sides."""
+    if not 1 <= args.percent <= 100:
+        raise SeqkdError(f"--percent: {args.percent} is out of range (1 to 100)")
+    for text, output in ((args.src, args.output_src), (args.tgt, args.output_tgt)):
+        with atomic_text(output) as file:
+            for number, line in enumerate(read_lines(text)):
+                if is_taken(number, args.percent):
+                    file.write(f"{line}\n")
