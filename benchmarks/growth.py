@@ -11,6 +11,7 @@ import argparse
 import resource
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from ours import decode, made_pairs, new_model, train
@@ -52,7 +53,7 @@ def main() -> None:
             text.append(f"| {value:,} | " + " | ".join(shown) + " |")
             print(text[-1], file=sys.stderr, flush=True)
         text.append("")
-    facts = {**hardware(), "threads": 1, "commit": code_commit()}
+    facts = {**asdict(hardware()), "threads": 1, "commit": code_commit()}
     text += [f"- {key}: {value}" for key, value in facts.items()]
     write_json(Path(args.folder, "growth.json"), {"facts": facts, "points": results})
     with atomic_text(Path(args.folder, "growth.md")) as file:

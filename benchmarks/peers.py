@@ -164,7 +164,7 @@ def _facts(
     return {
         "work": work,
         "text": "Multi30k de-en" if multi30k else "made, Zipfian",
-        "hardware": ", ".join(f"{key} {value}" for key, value in hardware().items()),
+        "hardware": str(hardware()),
         "processes x threads": f"{args.processes} x {job.threads}",
         "load before and after each round": ", ".join(f"{x:.1f}" for x in load),
         "versions": ", ".join(sorted({f"torch=={TORCH}", *(p for p in pins if "==" in p)})),

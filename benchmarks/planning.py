@@ -46,7 +46,7 @@ def main() -> None:
     print(f"| what | seconds, median of {rounds} | at most |", "|---|---|---|", sep="\n")
     print(f"| `snakemake -n`, {jobs:,} jobs, nothing built | {planned:.1f} | {PLAN_SECONDS:.0f} |")
     print(f"| `snakemake`, default experiment finished | {idle:.1f} | {FINISHED_SECONDS:.0f} |")
-    print("", *(f"- {key}: {value}" for key, value in hardware().items()), sep="\n")
+    print("", f"- {hardware()}", sep="\n")
     raise SystemExit(int(planned > PLAN_SECONDS or idle > FINISHED_SECONDS))
 
 

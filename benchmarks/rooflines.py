@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ def main() -> None:
     used = ("fp32", "bf16") if in_bf16 else ("fp32",)
     reached = [share(layers, width, args, table, p, ceilings[p]) for p in used]
     facts = {
-        **hardware(),
+        **asdict(hardware()),
         "threads": args.threads,
         "copy GB/s": round(bandwidth(), 1),
         "bf16 in hardware": in_bf16,

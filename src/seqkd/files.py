@@ -7,6 +7,7 @@ under a temporary name, flushed to disk and renamed.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import glob
 import gzip
@@ -201,6 +202,7 @@ def digest(path: str | Path) -> str:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write plain values or dataclasses as indented JSON, atomically; see `artefacts.read_json`."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=dataclasses.asdict)
     with atomic_text(path) as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        file.write(f"{text}\n")

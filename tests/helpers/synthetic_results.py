@@ -6,6 +6,7 @@ scores differ as the paper's do. The words are made up of syllables: no text of 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -16,7 +17,14 @@ import zstandard
 from seqkd import cli
 from seqkd.config.schema import to_dict
 from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.corpus.funnel import Stage
+from seqkd.corpus.test_sets import TestSetManifest
+from seqkd.evaluation.score_files import Evaluation, ModeProbability, SearchScores, Sizes
 from seqkd.evaluation.significance import bleu_metric, chrf_metric, corpus_scores
+from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, Throughput
+from seqkd.files import write_json
+from seqkd.machine.manifest import Hardware
+from seqkd.training.manifest import TrainingManifest
 
 TEACHER = "lstm-2x256.nll"
 STUDENT = "lstm-2x64"
@@ -36,6 +44,7 @@ TEACHERS = {
     "baseline": ("nll", 0.2, 0.17, 6.7, 0.03),
     "baseline+seq-inter": ("nll_seq-inter", 0.18, 0.172, 10.4, 0.12),
 }
+HARDWARE = Hardware(cpu="A CPU of some make (AMX bf16)", cores=2, gpu=None)
 PRUNED = {50: 0.236, 80: 0.245, 85: 0.26, 90: 0.29}
 
 
@@ -111,7 +120,16 @@ class Synthetic:
         self._lines(tests / "test.de", [line[::-1] for line in references])
         near = list(range(0, sentences, 9))
         self._json(
-            tests / "test.json", {"sentences": sentences, "near_duplicates": near, "exact": []}
+            tests / "test.json",
+            TestSetManifest(
+                name="test",
+                source="test.de",
+                target="test.en",
+                sentences=sentences,
+                threshold=0.7,
+                near_duplicates=near,
+                exact=[],
+            ),
         )
         self._lines(root / "corpus" / "train.en", self.train)
         self._lines(root / "corpus" / "train.de", [line[::-1] for line in self.train])
@@ -176,34 +194,39 @@ class Synthetic:
         folder = self.root / "evaluations" / row.model / f"seed-{seed}"
         parameters = 4_612_000 if row.architecture == "teacher" else 431_000
         cut = 1 - row.pruned / 100
-        scores: dict[str, object] = {
-            "model": row.model,
-            "seed": seed,
-            "test_set": "test",
-            "sentences": len(self.references),
-            "parameters": parameters,
-            "nonzero_parameters": round(parameters * cut),
-            "file_bytes": parameters * (1 if row.format == "int8" else 4),
-            "bytes": {
-                "dense": parameters * 4,
-                "sparse": round(parameters * 4 * min(1, 1.3 * cut)),
-                "compressed": round(parameters * 3.6 * min(1, 1.2 * cut)),
-            },
-            "perplexity": perplexity + jitter * 20,
-            "mode_probability": {"mean": mode, "median": mode / 2, "by_length": []},
-        }
+        searches = {}
         for search, rate in (("greedy", greedy), ("beam-5", beam)):
             output = [self._noisy(line, rate + jitter) for line in self.references]
             self._lines(folder / f"test.{search}.en", output)
             bleu, chrf = bleu_metric(), chrf_metric()
-            scores[search] = {
-                "bleu": float(corpus_scores(bleu, [bleu.extract(output, self.references)])[0]),
-                "bleu_signature": "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
-                "chrf": float(corpus_scores(chrf, [chrf.extract(output, self.references)])[0]),
-                "chrf_signature": "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0",
-                "length_ratio": 1.0,
-            }
-        self._json(folder / "test.json", scores)
+            searches[search] = SearchScores(
+                bleu=float(corpus_scores(bleu, [bleu.extract(output, self.references)])[0]),
+                bleu_signature="nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
+                chrf=float(corpus_scores(chrf, [chrf.extract(output, self.references)])[0]),
+                chrf_signature="nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0",
+                length_ratio=1.0,
+                translations=f"test.{search}.en",
+            )
+        evaluation = Evaluation(
+            model=row.model,
+            seed=seed,
+            test_set="test",
+            sentences=len(self.references),
+            parameters=parameters,
+            nonzero_parameters=round(parameters * cut),
+            file_bytes=parameters * (1 if row.format == "int8" else 4),
+            bytes=Sizes(
+                dense=parameters * 4,
+                sparse=round(parameters * 4 * min(1, 1.3 * cut)),
+                compressed=round(parameters * 3.6 * min(1, 1.2 * cut)),
+            ),
+            precision="float32",
+            storage="dense",
+            perplexity=perplexity + jitter * 20,
+            mode_probability=ModeProbability(mean=mode, median=mode / 2),
+            searches=searches,
+        )
+        self._json(folder / "test.json", evaluation)
 
     def _model(self, row: TableRow, seed: int) -> None:
         folder = self.root / "models" / row.model / f"seed-{seed}"
@@ -220,18 +243,6 @@ class Synthetic:
             for n in range(1, 13)
         ]
         self._text(folder / "curve.jsonl", "".join(json.dumps(point) + "\n" for point in curve))
-        digest = f"{abs(hash(row.model)) % 16**12:012x}" * 5
-        manifest = {
-            "inputs": {"train_src": digest, "train_tgt": digest},
-            "seconds": 420.0 if big else 118.0,
-            "cpu_seconds": 411.0 if big else 115.2,
-            "peak_memory_mb": 812.5,
-            "finished": "2026-11-24T07:40:00Z",
-            "versions": {"seqkd": "0.1.0", "torch": "2.13.0", "sacrebleu": "2.6.0"},
-            "commit": "abc1234",
-            "hardware": {"cpu": "A CPU of some make (AMX bf16)", "cores": 2},
-        }
-        self._json(folder / "manifest.json", manifest)
         stages = row.method.split("+")
         parent = None
         if row.pruned:
@@ -240,48 +251,80 @@ class Synthetic:
             stem = row.model.rpartition("_")[0]
             parent = stem if stem.endswith(".nll") else stem + FROM
         targets = stages[-1] if stages[-1].startswith("seq") else stages[0]
-        entry = {
-            "model": row.model,
-            "seed": seed,
-            "targets": targets if targets.startswith("seq") else "gold",
-            "objective": {"kd_weight": 0.5 if "word-kd" in stages and not parent else 0.0},
-            "parent": parent,
-            "teacher": row.teacher,
-            "prune": {"percentage": row.pruned} if row.pruned else None,
-        }
-        self._text(folder / "config.yaml", yaml.safe_dump(entry))
+        digest = hashlib.sha256(row.model.encode()).hexdigest()
+        manifest = TrainingManifest(
+            model=row.model,
+            seed=seed,
+            parent=parent,
+            teacher=row.teacher,
+            targets=targets if targets.startswith("seq") else "gold",
+            kd_weight=0.5 if "word-kd" in stages and not parent else 0.0,
+            pruned=row.pruned,
+            parameters=0,
+            nonzero_parameters=0,
+            pairs=20_000,
+            pairs_too_long_or_empty=0,
+            updates=3744,
+            best_update=3744,
+            stopped_early=False,
+            resumed_from_update=0,
+            precision="bfloat16",
+            pointwise="compiled",
+            processes=1,
+            hardware=HARDWARE,
+            curve="curve.jsonl",
+            work="",
+            output="",
+            inputs={"train_src": digest, "train_tgt": digest},
+            seconds=420.0 if big else 118.0,
+            cpu_seconds=411.0 if big else 115.2,
+            peak_memory_mb=812.5,
+            finished="2026-11-24T07:40:00Z",
+            versions={"seqkd": "0.1.0", "torch": "2.13.0", "sacrebleu": "2.6.0"},
+            commit="abc1234",
+        )
+        self._json(folder / "manifest.json", manifest)
 
     def _speed(self, row: TableRow, seed: int) -> None:
         base = 900.0 if row.architecture == "teacher" else 6200.0
         base *= 1.8 if row.format == "int8" else 1.0
-        runs = [
-            {
-                "search": search,
-                "beam": beam,
-                "batch": batch,
-                "threads": threads,
-                "device": "cpu",
-                "words_per_second": {
-                    "median": base * gain / (4.3 if beam > 1 else 1) * (6 if batch > 1 else 1),
-                    "low": base * gain * 0.9,
-                    "high": base * gain * 1.1,
-                },
-                "sentences_per_second": {"median": base * gain / 11},
-            }
+        measurements = [
+            SpeedMeasurement(
+                device="cpu",
+                threads=threads,
+                beam=beam,
+                batch=batch,
+                search=search,
+                precision="float32",
+                sentences=100,
+                words=1100,
+                repeats=5,
+                words_per_second=Throughput(
+                    median=base * gain / (4.3 if beam > 1 else 1) * (6 if batch > 1 else 1),
+                    low=base * gain * 0.9,
+                    high=base * gain * 1.1,
+                ),
+                sentences_per_second=Throughput(
+                    median=base * gain / 11, low=base * gain / 12, high=base * gain / 10
+                ),
+            )
             for search, beam in (("greedy", 1), ("beam-5", 5))
             for batch in (1, 2000)
             for threads, gain in ((1, 1.0), (2, 1.5))
         ]
-        path = self.root / "evaluations" / row.model / f"seed-{seed}" / "speed.json"
-        self._json(
-            path,
-            {
-                "model": row.model,
-                "seed": seed,
-                "hardware": {"cpu": "A CPU of some make (AMX bf16)", "cores": 2},
-                "measurements": runs,
-            },
+        speed = Speed(
+            model=row.model,
+            seed=seed,
+            storage="dense",
+            test_set="test",
+            hardware=HARDWARE,
+            load_before=0.0,
+            versions={},
+            finished="2026-11-24T07:40:00Z",
+            measurements=measurements,
         )
+        path = self.root / "evaluations" / row.model / f"seed-{seed}" / "speed.json"
+        self._json(path, speed)
 
     def _distilled(self) -> None:
         folder = self.root / "distilled" / TEACHER / "seed-1"
@@ -311,8 +354,8 @@ class Synthetic:
             ("limit", 27950, 20000),
         ]
         stages = [
-            {"filter": n, "lines_in": a, "lines_out": b, "samples": [["gelo <b>", "kabi & ra"]]}
-            for n, a, b in steps
+            Stage(name, lines_in, lines_out, 0, [("gelo <b>", "kabi & ra")])
+            for name, lines_in, lines_out in steps
         ]
         self._json(self.root / "corpus" / "funnel.json", stages)
 
@@ -326,14 +369,14 @@ class Synthetic:
             path = self.root / "benchmarks" / rule / f"{name}.jsonl"
             measured = {"s": seconds, "max_rss": 812.4, "cpu_time": 0.97 * seconds}
             self._text(path, json.dumps(measured) + "\n")
-        table = "s\th:m:s\tmax_rss\tcpu_time\n3.5\t0:00:03\tNA\tNA\n"
-        self._text(self.root / "benchmarks" / "vocab.tsv", table)
+        measured = {"s": 3.5, "max_rss": "NA", "cpu_time": "NA"}
+        self._text(self.root / "benchmarks" / "vocab" / "vocab.jsonl", json.dumps(measured) + "\n")
 
     def _lines(self, path: Path, lines: list[str]) -> None:
         self._text(path, "".join(line + "\n" for line in lines))
 
     def _json(self, path: Path, value: object) -> None:
-        self._text(path, json.dumps(value, indent=2))
+        write_json(path, value)
 
     def _text(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +12,8 @@ import yaml
 
 from seqkd import cli
 from seqkd.errors import SeqkdError
+from seqkd.evaluation.score_files import Evaluation, SearchScores, Sizes
+from seqkd.files import write_json
 from seqkd.model_files.model_file import load_model
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import SearchConfig
@@ -70,14 +72,22 @@ def test_int8_in_a_fresh_process_is_int8_in_memory(tmp_path):
 # ---------------------------------------------------------------------------- the folder
 
 
+def scores_of(bleu: float, chrf: float) -> SearchScores:
+    return SearchScores(
+        bleu=bleu, bleu_signature="nrefs:1|tok:13a", chrf=chrf, chrf_signature="nrefs:1|nc:6",
+        length_ratio=1.0, translations="test.en",
+    )  # fmt: skip
+
+
 def test_the_folder_says_what_the_model_is(model, tmp_path):
     scores = tmp_path / "test.json"
-    content = {
-        "model": "lstm-2x16.nll", "seed": 1, "test_set": "test", "sentences": 7, "parameters": 9,
-        "greedy": {"bleu": 31.24, "bleu_signature": "nrefs:1|tok:13a", "chrf": 50.0},
-        "beam-5": {"bleu": 32.06, "bleu_signature": "nrefs:1|tok:13a", "chrf": 51.0},
-    }  # fmt: skip
-    scores.write_text(json.dumps(content))
+    evaluation = Evaluation(
+        model="lstm-2x16.nll", seed=1, test_set="test", sentences=7, parameters=9,
+        nonzero_parameters=9, file_bytes=36, bytes=Sizes(dense=36, sparse=36, compressed=36),
+        precision="float32", storage="dense", perplexity=None, mode_probability=None,
+        searches={"greedy": scores_of(31.24, 50.0), "beam-5": scores_of(32.06, 51.0)},
+    )  # fmt: skip
+    write_json(scores, evaluation)
     folder = tmp_path / "exported"
     export(model, folder, "--scores", scores, "--licence", "Apache-2.0")
     assert {path.name for path in folder.iterdir()} == {
@@ -90,7 +100,7 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     assert "nrefs:1|tok:13a" in card
     assert "licence of the training data: Apache-2.0" in card
     export(model, folder)  # an export may be replaced
-    scores.write_text(json.dumps(content | {"model": "other"}))
+    write_json(scores, dataclasses.replace(evaluation, model="other"))
     with pytest.raises(SystemExit, match="scores of other"):
         export(model, folder, "--scores", scores)
 

@@ -28,7 +28,7 @@ def test_a_better_model_is_surely_better(place: Path):
     results = place / "results" / "first"
     sides = [load_side(results, model, "test") for model in (f"{STUDENT}.nll", SEQ_KD)]
     assert all(sides)
-    greedy, beam = compare(*sides, "en", RESAMPLES)  # type: ignore[arg-type]
+    greedy, beam = compare(*sides, RESAMPLES)  # type: ignore[arg-type]
     assert (greedy.search, beam.search) == ("greedy", "beam-5")
     assert greedy.delta > 3
     assert greedy.p_bootstrap == greedy.p_randomisation == pytest.approx(1 / (RESAMPLES + 1))
@@ -39,7 +39,7 @@ def test_a_better_model_is_surely_better(place: Path):
 
 def test_a_model_is_no_better_than_itself(place: Path):
     side = load_side(place / "results" / "first", SEQ_KD, "test")
-    for each in compare(side, side, "en", RESAMPLES):  # type: ignore[arg-type]
+    for each in compare(side, side, RESAMPLES):  # type: ignore[arg-type]
         assert (each.delta, each.p_bootstrap, each.p_randomisation) == (0.0, 1.0, 1.0)
 
 
@@ -50,7 +50,7 @@ def test_other_test_sentences_have_no_p(place: Path, tmp_path: Path):
     path.write_text(path.read_text(encoding="utf-8").replace("a", "e", 1), encoding="utf-8")
     one = load_side(place / "results" / "first", SEQ_KD, "test")
     two = load_side(other, SEQ_KD, "test")
-    assert all(x.p_bootstrap is None for x in compare(one, two, "en", RESAMPLES))  # type: ignore[arg-type]
+    assert all(x.p_bootstrap is None for x in compare(one, two, RESAMPLES))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -330,12 +330,10 @@ def test_select_refuses_what_does_not_fit(work, change, match):
 def evaluate(work: Path, **files: object) -> dict:
     words = {
         "model": work / "model.safetensors", "src": work / "train.de",
-        "reference": work / "train.en", "near-duplicates": work / "flags.json", "beam": 3,
+        "reference": work / "train.en", "beam": 3,
         "scores": work / "scores.json", "greedy": work / "g.en", "beam-output": work / "b.en",
         "device": "cpu", **files,
     }  # fmt: skip
-    flags = {"sentences": 47, "near_duplicates": [0, 5, 6], "exact": [5]}
-    (work / "flags.json").write_text(json.dumps(flags), encoding="utf-8")
     seqkd("evaluate", *(x for key, value in words.items() for x in (f"--{key}", value)))
     return json.loads((work / "scores.json").read_text(encoding="utf-8"))
 
@@ -348,13 +346,11 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
     assert scores["file_bytes"] == (work / "model.safetensors").stat().st_size
     assert scores["perplexity"] > 1
     assert 0 < scores["mode_probability"]["median"] <= 1
-    assert sum(b["sentences"] for b in scores["mode_probability"]["by_length"]) == 46
-    for search in ("greedy", "beam-3"):
-        assert set(scores[search]) == {
-            "bleu", "bleu_signature", "chrf", "chrf_signature", "length_ratio",
+    for search, name in (("greedy", "g.en"), ("beam-3", "b.en")):
+        assert scores["searches"][search].keys() == {
+            "bleu", "bleu_signature", "chrf", "chrf_signature", "length_ratio", "translations",
         }  # fmt: skip
-    assert scores["no_near_duplicate"]["sentences"] == 44
-    assert scores["no_near_duplicate"]["greedy"]["bleu"] != scores["greedy"]["bleu"]
+        assert scores["searches"][search]["translations"] == name
     greedy = list(read_lines(work / "g.en"))
     assert len(greedy) == len(list(read_lines(work / "b.en"))) == 47
     assert greedy[13] == ""
@@ -369,7 +365,6 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
         ({"beam": 1}, "at least 2"),
         ({"reference": "tgt.vocab"}, "not parallel"),
         ({"model": "missing"}, "file not found"),
-        ({"near-duplicates": "train.en"}, "not the flags"),
     ],
 )
 def test_evaluate_refuses_bad_input(work, files, match):

@@ -11,8 +11,9 @@ import pytest
 
 from seqkd import cli
 from seqkd.config.table_rows import TableConfig, load_table_config
+from seqkd.corpus.test_sets import load_test_set
 from seqkd.evaluation.results import Comparison, analyse, count_outputs, teacher_of
-from seqkd.evaluation.score_files import index_evaluations, load_test_set
+from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric, corpus_scores
 from seqkd.evaluation.speed_files import load_speed
 from seqkd.report.compression_tables import speed_table
@@ -60,7 +61,7 @@ def test_results_table_says_what_was_measured(one_seed: Synthetic, tmp_path: Pat
     assert [r["subset"] for r in records] == ["all"] * 10 + ["no-near-duplicate"] * 10
     seq_kd = next(r for r in records if r["model"] == f"{STUDENT}.seq-kd{FROM}")
     folder = one_seed.root / "evaluations" / seq_kd["model"] / "seed-1"
-    scores = json.loads((folder / "test.json").read_text())
+    scores = json.loads((folder / "test.json").read_text())["searches"]
     assert float(seq_kd["greedy_bleu"]) == pytest.approx(scores["greedy"]["bleu"], abs=1e-3)
     assert float(seq_kd["beam_5_chrf"]) == pytest.approx(scores["beam-5"]["chrf"], abs=1e-3)
     assert float(seq_kd["greedy_bleu_low"]) < scores["greedy"]["bleu"]
@@ -81,7 +82,7 @@ def test_second_block_scores_only_sentences_without_near_duplicate(
 ) -> None:
     texts = _table(one_seed, "results", one_seed.scores(), tmp_path)
     record = list(csv.DictReader(io.StringIO(texts["csv"])))[10]
-    test = load_test_set(one_seed.root / "corpus/tests", "test", "de", "en")
+    test = load_test_set(one_seed.root / "corpus/tests/test.json")
     output = one_seed.root / "evaluations" / TEACHER / "seed-1" / "test.greedy.en"
     lines = output.read_text().splitlines()
     kept = [n for n in range(len(lines)) if n % 9]
@@ -111,8 +112,8 @@ def test_the_noise_floor_of_students_knows_nothing_of_their_teacher(three_seeds:
     config = load_table_config(three_seeds.root / "tables" / "results.yaml")
     counted = count_outputs(
         config,
-        index_evaluations(three_seeds.scores()),
-        load_test_set(three_seeds.root / "corpus/tests", "test", "de", "en"),
+        Evaluations(three_seeds.scores()),
+        load_test_set(three_seeds.root / "corpus/tests/test.json"),
     )
     results = analyse(counted, resamples=100)
     squares: dict[str, list[float]] = {"teacher": [], "student": []}
@@ -197,8 +198,8 @@ def test_speed_is_compared_with_the_teacher_wherever_it_stands(
     config.rename(one_seed.root / "tables" / "reversed.yaml")
     counted = count_outputs(
         load_table_config(one_seed.root / "tables" / "reversed.yaml"),
-        index_evaluations(one_seed.scores(chosen)),
-        load_test_set(one_seed.root / "corpus/tests", "test", "de", "en"),
+        Evaluations(one_seed.scores(chosen)),
+        load_test_set(one_seed.root / "corpus/tests/test.json"),
     )
     speeds = [load_speed(path.with_name("speed.json")) for path in one_seed.scores(chosen)]
     table = speed_table(analyse(counted, resamples=100), speeds, "")
@@ -234,7 +235,7 @@ def test_hypotheses_of_another_length_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> None:
-    test = load_test_set(one_seed.root / "corpus/tests", "test", "de", "en")
+    test = load_test_set(one_seed.root / "corpus/tests/test.json")
     config = TableConfig(
         experiment="synthetic",
         source="de",
@@ -242,7 +243,7 @@ def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> 
         test_sets=("test",),
         rows=tuple(rows((1,))),
     )
-    counted = count_outputs(config, index_evaluations(one_seed.scores()), test)
+    counted = count_outputs(config, Evaluations(one_seed.scores()), test)
     results = analyse(counted, resamples=200)
     # Greedy and beam: 1 teacher row and 7 students against a baseline, 1 and 8 against the teacher.
     assert results.comparisons == 2 * (8 + 9)

@@ -12,7 +12,6 @@ rule evaluate:
         model="<run>/models/{model}/seed-{seed}/model.safetensors",
         src="<run>/corpus/tests/{test_set}.<src>",
         tgt="<run>/corpus/tests/{test_set}.<tgt>",
-        flags="<run>/corpus/tests/{test_set}.json",
     output:
         scores="<run>/evaluations/{model}/seed-{seed}/{test_set}.json",
         greedy="<run>/evaluations/{model}/seed-{seed}/{test_set}.greedy.<tgt>",
@@ -38,7 +37,6 @@ rule evaluate:
             --model {input.model:q} \
             --src {input.src:q} \
             --reference {input.tgt:q} \
-            --near-duplicates {input.flags:q} \
             --beam {params.beam} \
             --scores {output.scores:q} \
             --greedy {output.greedy:q} \

@@ -1,9 +1,13 @@
-"""What each filter let through: the account that a corpus carries beside it."""
+"""The funnel of a corpus: how many pairs each filter let through."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from seqkd.artefacts import read_json
+from seqkd.errors import SeqkdError
 from seqkd.text import Pair
 
 SAMPLES = 3
@@ -11,28 +15,40 @@ SAMPLES = 3
 SAMPLE_CHARACTERS = 200
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """One filter: pairs in, pairs out, a few of those it dropped or changed."""
+    """One filter, an entry of `funnel.json`, with a few of the pairs it dropped or changed."""
 
     filter: str
     lines_in: int
     lines_out: int
-    changed: int = 0
-    samples: list[Pair] = field(default_factory=list)
+    changed: int
+    samples: list[Pair]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return plain values; `changed` and `samples` only where there are any."""
-        entry: dict[str, object] = {
-            "filter": self.filter,
-            "lines_in": self.lines_in,
-            "lines_out": self.lines_out,
-        }
-        if self.changed:
-            entry["changed"] = self.changed
-        if self.samples:
-            entry["samples"] = [list(pair) for pair in self.samples]
-        return entry
+    @classmethod
+    def plain(cls, name: str, lines_in: int, lines_out: int) -> Stage:
+        """Return a stage that changes no pair and shows no samples."""
+        return cls(name, lines_in, lines_out, 0, [])
+
+
+def load_funnel(path: str | Path) -> list[Stage]:
+    """Read `funnel.json`.
+
+    Raises:
+        SeqkdError: if it is missing, wrong, or empty.
+    """
+    stages = read_json(list[Stage], path)
+    if not stages:
+        raise SeqkdError(f"{path}: no filter in it")
+    return stages
+
+
+def corpus_summary(stages: Sequence[Stage]) -> str:
+    """Return how many pairs are trained on and where they come from."""
+    names = [stage.filter for stage in stages]
+    sources = [name.removeprefix("read: ") for name in names if name.startswith("read: ")]
+    pairs = f"{stages[-1].lines_out:,} pairs"
+    return f"{pairs} of {', '.join(dict.fromkeys(sources))}" if sources else pairs
 
 
 @dataclass(slots=True)

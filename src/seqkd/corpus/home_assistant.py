@@ -45,14 +45,16 @@ def read_wheel(wheel: Path, languages: tuple[str, str]) -> tuple[list[Pair], lis
     shared = [(src[key], tgt[key]) for key in src if key in tgt]
     distinct = list(dict.fromkeys(shared))
     stages = [
-        Stage("home-assistant: key in both languages", len(src), len(shared)),
-        Stage("home-assistant: text seen before", len(shared), len(distinct)),
+        Stage.plain("home-assistant: key in both languages", len(src), len(shared)),
+        Stage.plain("home-assistant: text seen before", len(shared), len(distinct)),
     ]
     tally = Tally(read=len(distinct))
     whole = [lines for pair in distinct if (lines := cut_lines(pair, tally)) is not None]
     stages += tally.stages((CODE_BLOCK, LINES))
     pairs = [sentence for lines in whole for pair in lines for sentence in cut_sentences(pair)]
-    stages.append(Stage("home-assistant: cut into lines and sentences", len(whole), len(pairs)))
+    stages.append(
+        Stage.plain("home-assistant: cut into lines and sentences", len(whole), len(pairs))
+    )
     tally = Tally(read=len(pairs))
     kept = []
     for pair in pairs:

@@ -45,7 +45,7 @@ def read_pairs(
     names = ", ".join(path.name for path in paths)
     if number == 0:
         raise SeqkdError(f"{', '.join(map(str, paths))}: no lines in it; expected parallel text")
-    stages.append(Stage(f"read: {source.provider} ({names})", number, number))
+    stages.append(Stage.plain(f"read: {source.provider} ({names})", number, number))
 
 
 def read_given(source: Source, languages: tuple[str, str], resources: Path) -> Iterator[Pair]:

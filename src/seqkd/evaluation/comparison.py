@@ -6,10 +6,11 @@ randomisation on the sentences that both translated (see `statistics`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError, nearest
 from seqkd.evaluation.score_files import Evaluation, load_evaluation
 from seqkd.evaluation.significance import (
@@ -21,7 +22,6 @@ from seqkd.evaluation.significance import (
     corpus_scores,
     paired_bootstrap,
 )
-from seqkd.files import read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Side:
         """The evaluation of the first seed, for what all seeds share."""
         return self.evaluations[0]
 
-    def mean(self, name: str) -> float | None:
-        """Return the mean over seeds of a field, None where one is missing."""
-        values = [getattr(each, name) for each in self.evaluations]
-        return None if None in values else sum(values) / len(values)
+    def mean(self, field: Callable[[Evaluation], float | None]) -> float | None:
+        """Return the mean over seeds of a field, None where one has none."""
+        values = [value for value in map(field, self.evaluations) if value is not None]
+        return _mean(values) if len(values) == len(self.evaluations) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +106,27 @@ def test_sets_of(folder: Path, model: str) -> list[str]:
     return sorted({path.stem for path in paths} - {"speed"})
 
 
-def compare(one: Side, two: Side, target: str, resamples: int = RESAMPLES) -> list[Difference]:
+def compare(one: Side, two: Side, resamples: int = RESAMPLES) -> list[Difference]:
     """Compare two sides on their test set, by each search that both have.
 
     Args:
         one: what is compared with.
         two: what is compared.
-        target: language of the translations.
         resamples: of both tests.
     """
-    references = [_references(side, target) for side in (one, two)]
+    references = [_references(side) for side in (one, two)]
     same = references[0] is not None and references[0] == references[1]
     found = []
-    for search, scores in one.first.searches.items():
+    for search in one.first.searches:
         if search not in two.first.searches:
             continue
-        metric = bleu_metric(_tokenizer(scores.bleu_signature))
+        metric = bleu_metric(one.first.tokenizer(search))
         p_values: tuple[float, float] | None = None
         if same and references[0]:
-            p_values = _test(metric, one, two, search, target, references[0], resamples)
+            p_values = _test(metric, one, two, search, references[0], resamples)
         sides = (one, two)
         bleu = [_mean([e.searches[search].bleu for e in side.evaluations]) for side in sides]
-        chrf = [_mean([e.searches[search].chrf or 0 for e in side.evaluations]) for side in sides]
+        chrf = [_mean([e.searches[search].chrf for e in side.evaluations]) for side in sides]
         found.append(
             Difference(
                 search,
@@ -140,16 +139,9 @@ def compare(one: Side, two: Side, target: str, resamples: int = RESAMPLES) -> li
     return found
 
 
-def _references(side: Side, target: str) -> list[str] | None:
-    path = side.results / "corpus" / "tests" / f"{side.first.test_set}.{target}"
-    return list(read_lines(path)) if path.is_file() else None
-
-
-def target_of(side: Side) -> str:
-    """Return the language of a side's translations, from the names of their files."""
-    for path in side.first.folder.glob(f"{side.first.test_set}.greedy.*"):
-        return path.suffix[1:]
-    raise SeqkdError(f"no translations beside {side.first.folder}/{side.first.test_set}.json")
+def _references(side: Side) -> Sequence[str] | None:
+    path = side.results / "corpus" / "tests" / f"{side.first.test_set}.json"
+    return load_test_set(path).references if path.is_file() else None
 
 
 def _test(
@@ -157,14 +149,13 @@ def _test(
     one: Side,
     two: Side,
     search: str,
-    target: str,
     references: Sequence[str],
     resamples: int,
 ) -> tuple[float, float]:
     """Return p by paired bootstrap and by approximate randomisation."""
     extract = metric.extractor(references)
-    first = [extract(each.hypotheses(search, target)) for each in one.evaluations]
-    second = [extract(each.hypotheses(search, target)) for each in two.evaluations]
+    first = [extract(each.hypotheses(search)) for each in one.evaluations]
+    second = [extract(each.hypotheses(search)) for each in two.evaluations]
     scores = corpus_scores(metric, [*first, *second])
     drawn = bootstrap_scores(metric, [*first, *second], resamples)
     cut = len(first)
@@ -174,11 +165,6 @@ def _test(
     pairs = [(second[n % len(second)], first[n % len(first)]) for n in range(max(cut, len(second)))]
     (randomised,) = approximate_randomisation(metric, [pairs], resamples)
     return bootstrap, randomised
-
-
-def _tokenizer(signature: str) -> str:
-    parts = dict(part.split(":", 1) for part in signature.split("|") if ":" in part)
-    return parts.get("tok", "13a")
 
 
 def _mean(values: Sequence[float]) -> float:

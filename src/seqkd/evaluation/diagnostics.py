@@ -35,6 +35,83 @@ class Bucket:
     """BLEU (by length) or F1 of words (by frequency), 0 to 100."""
 
 
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """How varied the words of a text are."""
+
+    words: int
+    distinct_words: int
+    distinct_2: float
+    """Share of word pairs in a row that are different ones."""
+    mtld: float
+    """Words it takes, on average, until variety falls below a threshold; hardly depends on size."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDiagnostics:
+    """One text that models learn from."""
+
+    targets: str
+    """`gold`, or the name of the selection."""
+    teacher: str | None
+    """None for `gold`."""
+    pairs: int
+    sampled: int
+    complexity: float
+    faithfulness: float
+    variety: Variety
+    words_per_source_word: float
+    repeated: float
+    """Share of lines with a loop."""
+    as_gold: float | None
+    """Share of lines that are the reference, word for word."""
+    differs: float | None
+    """Share of lines that are not the most probable hypothesis."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NbestDiagnostics:
+    """One n-best list."""
+
+    teacher: str
+    beam: int
+    sentences: int
+    widths: Sequence[int]
+    oracle: Sequence[float]
+    """BLEU of the best of the first K, for each of `widths`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelDiagnostics:
+    """One model on the test set."""
+
+    model: str
+    seed: int
+    teacher: str | None
+    same_as_teacher: float | None
+    """Share of greedy outputs that are the teacher's beam output, word for word."""
+    bleu_to_teacher: float | None
+    """BLEU of greedy output with the teacher's beam output as the reference."""
+    memorised: float
+    repeated: float
+    variety: Variety
+    length_ratio: float
+    by_length: Sequence[Bucket]
+    by_frequency: Sequence[Bucket]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnostics:
+    """`tables/diagnostics.json`."""
+
+    test_set: str
+    memorised_references: float
+    """Share of the references that stand in training: what memory alone would explain."""
+    texts: Sequence[TextDiagnostics]
+    nbest: Sequence[NbestDiagnostics]
+    models: Sequence[ModelDiagnostics]
+
+
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """Return corpus BLEU, 0 to 100; 0 for no sentences."""
     if not references:
@@ -100,18 +177,6 @@ def word_counts(lines: Iterable[str]) -> Counter[str]:
     for line in lines:
         counts.update(tokenise(line))
     return counts
-
-
-@dataclass(frozen=True, slots=True)
-class Variety:
-    """How varied the words of a text are."""
-
-    words: int
-    distinct_words: int
-    distinct_2: float
-    """Share of word pairs in a row that are different ones."""
-    mtld: float
-    """Words it takes, on average, until variety falls below a threshold; hardly depends on size."""
 
 
 def variety(lines: Sequence[str]) -> Variety:

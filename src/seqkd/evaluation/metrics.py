@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 
 import torch
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
+from seqkd.evaluation.score_files import ModeProbability, TranslationScores
 from seqkd.models.protocol import TranslationModel
 from seqkd.vocabulary.specials import BOS, EOS
 from seqkd.vocabulary.tokens import pad_rows
@@ -24,34 +24,18 @@ _CHUNK = 512  # positions whose logits are in memory at a time
 _BATCH_POSITIONS = 4096  # padded target positions of a batch
 # Languages that write no spaces, and how sacreBLEU cuts them without further packages.
 _TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
-# Upper ends of the buckets of source length, in words.
-_BUCKETS = (5, 10, 15, 20, 30, 50)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TranslationScores:
-    """How good translations are: 0 to 100, with the signatures that make them comparable."""
-
-    bleu: float
-    bleu_signature: str
-    chrf: float
-    chrf_signature: str
-    length_ratio: float
-    """BLEU tokens of the hypotheses to those of the references."""
 
 
 def translation_scores(
     hypotheses: Sequence[str], references: Sequence[str], target: str
-) -> TranslationScores | None:
-    """Score translations against one reference each; None if there are none.
+) -> TranslationScores:
+    """Score translations against one reference each.
 
     Args:
-        hypotheses: detokenised text.
+        hypotheses: detokenised text; at least one.
         references: detokenised text, as many.
-        target: the target language, which decides how BLEU cuts words.
+        target: the target language, which decides BLEU's tokenizer.
     """
-    if not hypotheses:
-        return None
     bleu, chrf = BLEU(tokenize=_TOKENIZERS.get(target, "13a")), CHRF()
     bleu_score = bleu.corpus_score(hypotheses, [references])
     chrf_score = chrf.corpus_score(hypotheses, [references])
@@ -125,74 +109,25 @@ def perplexity(log_probs: Sequence[float], targets: Sequence[Sequence[int]]) -> 
     return math.exp(min(-math.fsum(log_probs) / tokens, 700.0)) if tokens else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bucket:
-    """p(t = y^) of sources of similar length."""
+def mode_probability(log_probs: Sequence[float]) -> ModeProbability | None:
+    """Return how much mass a model puts on its own greedy output; None if there is none.
 
-    words_from: int
-    words_to: int | None
-    """None: no upper end."""
-    sentences: int
-    mean: float
-    median: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModeProbability:
-    """How much mass a model puts on its own greedy output, 0 to 1.
-
-    Short sentences dominate the mean, hence the median and the buckets.
-
-    Source: Kim & Rush 2016, Table 1.
-    """
-
-    mean: float
-    median: float
-    by_length: tuple[Bucket, ...]
-
-
-def mode_probability(
-    log_probs: Sequence[float], source_words: Sequence[int]
-) -> ModeProbability | None:
-    """Summarise the probabilities of greedy outputs; None if there are none.
+    Short sentences dominate the mean, hence the median.
 
     Args:
         log_probs: of each greedy output, `eos` included.
-        source_words: words of each source.
+
+    Source: Kim & Rush 2016, Table 1.
     """
     if not log_probs:
         return None
     probabilities = [math.exp(x) for x in log_probs]
-    buckets, low = [], 1
-    for high in (*_BUCKETS, None):
-        inside = [
-            p
-            for p, words in zip(probabilities, source_words, strict=True)
-            if low <= words and (high is None or words <= high)
-        ]
-        if inside:
-            buckets.append(
-                Bucket(
-                    words_from=low,
-                    words_to=high,
-                    sentences=len(inside),
-                    mean=_round(statistics.fmean(inside)),
-                    median=_round(statistics.median(inside)),
-                )
-            )
-        low = (high or 0) + 1
     return ModeProbability(
         mean=_round(statistics.fmean(probabilities)),
         median=_round(statistics.median(probabilities)),
-        by_length=tuple(buckets),
     )
 
 
 def _round(probability: float) -> float:
     """Keep 6 significant digits: probabilities span many orders of magnitude."""
     return float(f"{probability:.6g}")
-
-
-def as_json(scores: TranslationScores | ModeProbability | None) -> dict[str, object] | None:
-    """Return scores as plain values."""
-    return None if scores is None else asdict(scores)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seqkd.config.table_rows import TableConfig, TableRow
-from seqkd.errors import SeqkdError
-from seqkd.evaluation.score_files import Evaluation, TestSet, signatures_of, tokenizer_of
+from seqkd.corpus.test_sets import TestSet
+from seqkd.evaluation.score_files import Evaluation, Evaluations, Sizes, signatures_of
 from seqkd.evaluation.significance import (
     RESAMPLES,
     FloatArray,
@@ -101,14 +101,12 @@ class RowResult:
     mode_median: float | None
     searches: Mapping[str, SearchResult]
     """By `greedy` and `beam-{K}`."""
-    stored_bytes: Mapping[str, object]
-    """Bytes of the file by way of storing it (dense, sparse, compressed), where measured."""
+    sizes: Sizes
 
     @property
     def shipped_bytes(self) -> int:
         """Bytes of the file one would ship: a pruned model without its zeros, others as scored."""
-        sparse = self.stored_bytes.get("sparse")
-        return sparse if self.row.pruned and isinstance(sparse, int) else self.file_bytes
+        return self.sizes.sparse if self.row.pruned else self.file_bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +134,6 @@ class Results:
         return "greedy", f"beam-{self.config.beam}"
 
 
-Index = Mapping[tuple[str, int, str], Evaluation]
 Key = tuple[str, int]
 """Model and seed."""
 
@@ -163,19 +160,19 @@ class Counted:
     searches: Mapping[str, Outputs]
 
 
-def count_outputs(config: TableConfig, evaluations: Index, test: TestSet) -> Counted:
+def count_outputs(config: TableConfig, evaluations: Evaluations, test: TestSet) -> Counted:
     """Read all outputs of the rows on one test set and take their sentence statistics.
 
     Args:
         config: the rows.
-        evaluations: by (model, seed, test set).
+        evaluations: those of all rows.
         test: the test set.
 
     Raises:
         SeqkdError: if an evaluation of a row is missing.
     """
     found = {
-        (row.model, seed): _evaluation(evaluations, row.model, seed, test.name)
+        (row.model, seed): evaluations.get(row.model, seed, test.name)
         for row in config.rows
         for seed in row.seeds
     }
@@ -183,8 +180,8 @@ def count_outputs(config: TableConfig, evaluations: Index, test: TestSet) -> Cou
     searches = {}
     chrf = chrf_metric().extractor(test.references)
     for search in ("greedy", f"beam-{config.beam}"):
-        bleu = bleu_metric(tokenizer_of(first, search)).extractor(test.references)
-        texts = {key: each.hypotheses(search, config.target) for key, each in found.items()}
+        bleu = bleu_metric(first.tokenizer(search)).extractor(test.references)
+        texts = {key: each.hypotheses(search) for key, each in found.items()}
         searches[search] = Outputs(
             bleu={key: bleu(lines) for key, lines in texts.items()},
             chrf={key: chrf(lines) for key, lines in texts.items()},
@@ -357,13 +354,6 @@ def _correct(
                 searches[model][search] = replace(result, against=known)
 
 
-def _evaluation(evaluations: Index, model: str, seed: int, test_set: str) -> Evaluation:
-    found = evaluations.get((model, seed, test_set))
-    if found is None:
-        raise SeqkdError(f"no scores of {model}, seed {seed}, on {test_set} among --scores")
-    return found
-
-
 def _row(
     row: TableRow,
     found: Mapping[Key, Evaluation],
@@ -379,7 +369,7 @@ def _row(
         mode_mean=_mean([one.mode_mean for one in each]),
         mode_median=_mean([one.mode_median for one in each]),
         searches=searches,
-        stored_bytes=each[0].stored_bytes,
+        sizes=each[0].bytes,
     )
 
 

@@ -1,74 +1,60 @@
-"""Reading what `seqkd evaluate` wrote: the scores of one model, seed and test set, and its output.
-
-The hypotheses stand beside the scores, as `{test_set}.greedy.{lang}` and
-`{test_set}.beam-{K}.{lang}`. Fields that this version does not know are left alone.
-"""
+"""What `seqkd evaluate` writes: scores and translations of one model, seed and test set."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seqkd.artefacts import read_json
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 
 
-def read_json(path: str | Path) -> object:
-    """Return the content of a JSON file.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TranslationScores:
+    """Quality of translations, 0 to 100, with the signatures that make scores comparable."""
 
-    Raises:
-        SeqkdError: if it is missing or damaged.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SeqkdError(f"file not found: {path}") from None
-    except ValueError as error:
-        raise SeqkdError(f"{path}: not valid JSON ({error}); make it again") from None
-
-
-def number(data: object, *keys: str) -> float | None:
-    """Return the number at a path of keys, or None if it is not there."""
-    value = dig(data, *keys)
-    return float(value) if isinstance(value, int | float) else None
-
-
-def text(data: object, *keys: str) -> str:
-    """Return the text at a path of keys, or an empty one."""
-    value = dig(data, *keys)
-    return value if isinstance(value, str) else ""
-
-
-def dig(data: object, *keys: str) -> object:
-    """Return what stands at a path of keys, or None."""
-    for key in keys:
-        data = data.get(key) if isinstance(data, Mapping) else None
-    return data
-
-
-def numbers(value: object) -> list[float]:
-    """Return a list's numbers; empty for anything else."""
-    items = value if isinstance(value, list) else []
-    return [float(item) for item in items if isinstance(item, int | float)]
+    bleu: float
+    bleu_signature: str
+    chrf: float
+    chrf_signature: str
+    length_ratio: float
+    """BLEU tokens of the hypotheses to those of the references."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SearchScores:
+class SearchScores(TranslationScores):
     """Scores of one search: greedy, or beam search of one width."""
 
-    bleu: float
-    chrf: float | None = None
-    length_ratio: float | None = None
-    bleu_signature: str = ""
-    chrf_signature: str = ""
+    translations: str
+    """File of the translations; in JSON, its name beside the scores file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModeProbability:
+    """p(t = y^), the probability of the greedy output, 0 to 1; see `metrics.mode_probability`."""
+
+    mean: float
+    median: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """Bytes of files that hold one model with its vocabularies; each can be loaded."""
+
+    dense: int
+    """Every weight stored."""
+    sparse: int
+    """Zeros left out where that is smaller, each weight matrix by itself."""
+    compressed: int
+    """The sparse file compressed by zstd."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """One model with one seed on one test set."""
+    """One model with one seed on one test set: the JSON file of `seqkd evaluate`."""
 
     model: str
     seed: int
@@ -77,150 +63,96 @@ class Evaluation:
     parameters: int
     nonzero_parameters: int
     file_bytes: int
+    bytes: Sizes
+    precision: str
+    """Of matrix products: int8, bfloat16 or float32."""
+    storage: str
     perplexity: float | None
-    mode_mean: float | None
-    """p(t = y^): the probability of the greedy output, mean over sentences; 0 to 1."""
-    mode_median: float | None
+    """None if no sentence has both a source and a reference token."""
+    mode_probability: ModeProbability | None
+    """None if all sources are empty."""
     searches: Mapping[str, SearchScores]
     """By `greedy` and `beam-{K}`."""
-    folder: Path = field(default_factory=Path)
-    stored_bytes: Mapping[str, object] = field(default_factory=dict)
-    """Bytes by way of storing the model, where measured."""
 
-    def hypotheses(self, search: str, target: str) -> list[str]:
-        """Return the translations of one search, read from beside the scores.
+    @property
+    def mode_mean(self) -> float | None:
+        """Mean of p(t = y^) over sentences."""
+        return self.mode_probability.mean if self.mode_probability else None
+
+    @property
+    def mode_median(self) -> float | None:
+        """Median of p(t = y^) over sentences."""
+        return self.mode_probability.median if self.mode_probability else None
+
+    def hypotheses(self, search: str) -> list[str]:
+        """Return the translations of one search.
 
         Raises:
             SeqkdError: if they are missing or are not one a sentence.
         """
-        path = self.folder / f"{self.test_set}.{search}.{target}"
+        path = self.scores(search).translations
         lines = list(read_lines(path))
         if len(lines) != self.sentences:
             raise SeqkdError(f"{path}: {len(lines)} lines for {self.sentences} sentences")
         return lines
 
+    def scores(self, search: str) -> SearchScores:
+        """Return the scores of one search.
+
+        Raises:
+            SeqkdError: if the model was not evaluated with it.
+        """
+        if search not in self.searches:
+            raise SeqkdError(f"{self.model}, seed {self.seed}: no {search} on {self.test_set}")
+        return self.searches[search]
+
+    def tokenizer(self, search: str) -> str:
+        """Return the tokenizer of BLEU, from its signature."""
+        signature = self.scores(search).bleu_signature
+        match = re.search(r"tok:([^|]+)", signature)
+        if match is None:
+            raise SeqkdError(f"no tokenizer in the signature of BLEU, {signature!r}")
+        return match.group(1)
+
 
 def load_evaluation(path: str | Path) -> Evaluation:
-    """Read one scores file.
+    """Read one scores file; the paths of its translations are resolved.
 
     Raises:
-        SeqkdError: if it is missing, damaged, or lacks what every evaluation has.
+        SeqkdError: if it is missing or wrong.
     """
-    data = read_json(path)
-    model, test_set = text(data, "model"), text(data, "test_set")
-    seed, sentences = number(data, "seed"), number(data, "sentences")
-    if not model or not test_set or seed is None or sentences is None:
-        raise SeqkdError(
-            f"{path}: not a scores file: model, seed, test_set or sentences is missing"
-        )
-    keys = data if isinstance(data, Mapping) else {}
+    evaluation = read_json(Evaluation, path)
     searches = {
-        key: scores
-        for key in keys
-        if key == "greedy" or key.startswith("beam-")
-        if (scores := _search(keys[key])) is not None
+        search: replace(scores, translations=str(Path(path).parent / scores.translations))
+        for search, scores in evaluation.searches.items()
     }
-    parameters = int(number(data, "parameters") or 0)
-    stored = dig(data, "bytes")
-    return Evaluation(
-        model=model,
-        seed=int(seed),
-        test_set=test_set,
-        sentences=int(sentences),
-        parameters=parameters,
-        nonzero_parameters=int(number(data, "nonzero_parameters") or parameters),
-        file_bytes=int(number(data, "file_bytes") or 0),
-        perplexity=number(data, "perplexity"),
-        mode_mean=number(data, "mode_probability", "mean"),
-        mode_median=number(data, "mode_probability", "median"),
-        searches=searches,
-        folder=Path(path).parent,
-        stored_bytes=stored if isinstance(stored, Mapping) else {},
-    )
+    return replace(evaluation, searches=searches)
 
 
-def _search(data: object) -> SearchScores | None:
-    bleu = number(data, "bleu")
-    if bleu is None:
-        return None
-    return SearchScores(
-        bleu=bleu,
-        chrf=number(data, "chrf"),
-        length_ratio=number(data, "length_ratio"),
-        bleu_signature=text(data, "bleu_signature"),
-        chrf_signature=text(data, "chrf_signature"),
-    )
+class Evaluations:
+    """The scores files of an experiment, by model, seed and test set."""
 
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        loaded = map(load_evaluation, paths)
+        self._by_key = {(entry.model, entry.seed, entry.test_set): entry for entry in loaded}
 
-@dataclass(frozen=True, slots=True)
-class TestSet:
-    """Sentences of one test set, and which of them stand almost so in training."""
+    def get(self, model: str, seed: int, test_set: str) -> Evaluation:
+        """Return one evaluation.
 
-    __test__ = False  # not a test class, whatever pytest thinks
-
-    name: str
-    sources: Sequence[str]
-    references: Sequence[str]
-    near_duplicates: frozenset[int]
-
-    @property
-    def clean(self) -> list[int]:
-        """Sentences without a near duplicate in training."""
-        return [n for n in range(len(self.references)) if n not in self.near_duplicates]
-
-
-def load_test_set(folder: str | Path, name: str, source: str, target: str) -> TestSet:
-    """Read one test set from the corpus folder `tests`.
-
-    Raises:
-        SeqkdError: if a file is missing or the sides differ in length.
-    """
-    folder = Path(folder)
-    sources = list(read_lines(folder / f"{name}.{source}"))
-    references = list(read_lines(folder / f"{name}.{target}"))
-    if len(sources) != len(references):
-        raise SeqkdError(
-            f"{folder / name}: {len(sources)} source and {len(references)} target lines"
-        )
-    flags = folder / f"{name}.json"
-    found = numbers(dig(read_json(flags), "near_duplicates")) if flags.is_file() else []
-    return TestSet(name, sources, references, frozenset(map(int, found)))
-
-
-def corpus_summary(path: str | Path) -> str:
-    """Return how many pairs were trained on and where they are from, out of the corpus's funnel.
-
-    Empty where there is no funnel.
-    """
-    stages = read_json(path) if Path(path).is_file() else None
-    if not isinstance(stages, list) or not stages:
-        return ""
-    names = [text(stage, "filter") for stage in stages]
-    sources = [name.removeprefix("read: ") for name in names if name.startswith("read: ")]
-    pairs = f"{number(stages[-1], 'lines_out') or 0:,.0f} pairs"
-    return f"{pairs} of {', '.join(dict.fromkeys(sources))}" if sources else pairs
-
-
-def index_evaluations(paths: Sequence[str | Path]) -> dict[tuple[str, int, str], Evaluation]:
-    """Read scores files by (model, seed, test set)."""
-    loaded = map(load_evaluation, paths)
-    return {(each.model, each.seed, each.test_set): each for each in loaded}
-
-
-def tokenizer_of(evaluation: Evaluation, search: str) -> str:
-    """Return the tokenizer that the scores were computed with, from their signature."""
-    scores = evaluation.searches.get(search)
-    match = re.search(r"tok:([^|]+)", scores.bleu_signature if scores else "")
-    return match.group(1) if match else "13a"
+        Raises:
+            SeqkdError: if it is not among the files.
+        """
+        evaluation = self._by_key.get((model, seed, test_set))
+        if evaluation is None:
+            raise SeqkdError(f"no scores of {model}, seed {seed}, on {test_set} among --scores")
+        return evaluation
 
 
 def signatures_of(evaluations: Iterable[Evaluation]) -> list[str]:
     """Return the distinct signatures of all scores."""
-    found: dict[str, None] = {}
-    for each in evaluations:
-        for scores in each.searches.values():
-            if scores.bleu_signature:
-                found[f"BLEU {scores.bleu_signature}"] = None
-            if scores.chrf_signature:
-                found[f"chrF {scores.chrf_signature}"] = None
-    return list(found)
+    signatures: dict[str, None] = {}
+    for evaluation in evaluations:
+        for scores in evaluation.searches.values():
+            signatures[f"BLEU {scores.bleu_signature}"] = None
+            signatures[f"chrF {scores.chrf_signature}"] = None
+    return list(signatures)

@@ -4,15 +4,65 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seqkd.files import digest, write_json
 
 _PACKAGES = ("seqkd", "torch", "numpy", "sentencepiece", "sacrebleu", "snakemake")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hardware:
+    """The machine that a job ran on."""
+
+    cpu: str
+    cores: int
+    gpu: str | None
+
+    def __str__(self) -> str:
+        """Name the processors, GPU first."""
+        return ", ".join(filter(None, [self.gpu, self.cpu, f"{self.cores} cores"]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """What every manifest holds: inputs, cost, and the code that ran."""
+
+    inputs: Mapping[str, str]
+    """Role of an input file -> its sha256."""
+    seconds: float
+    cpu_seconds: float
+    peak_memory_mb: float
+    finished: str
+    """UTC, ISO 8601."""
+    versions: Mapping[str, str]
+    commit: str
+    """Of the code, as `git describe` prints it; empty outside git."""
+
+
+def provenance(inputs: Mapping[str, str | Path | None], started: float) -> Provenance:
+    """Return the provenance of what this process has made.
+
+    Args:
+        inputs: the input files by role; None values are left out.
+        started: `time.time()` when the step began.
+    """
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return Provenance(
+        inputs={role: digest(file) for role, file in inputs.items() if file is not None},
+        seconds=round(time.time() - started, 2),
+        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
+        peak_memory_mb=round(usage.ru_maxrss / 1024, 1),
+        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        versions=versions(),
+        commit=code_commit(),
+    )
 
 
 def write_manifest(
@@ -30,20 +80,7 @@ def write_manifest(
         facts: counts, settings and digests worth keeping.
         started: `time.time()` when the step began.
     """
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    write_json(
-        path,
-        {
-            **facts,
-            "inputs": {role: digest(file) for role, file in inputs.items() if file is not None},
-            "seconds": round(time.time() - started, 2),
-            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-            "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": _versions(),
-            "commit": code_commit(),
-        },
-    )
+    write_json(path, {**facts, **asdict(provenance(inputs, started))})
 
 
 def roles(role: str, paths: Sequence[Path]) -> dict[str, str | Path | None]:
@@ -53,8 +90,9 @@ def roles(role: str, paths: Sequence[Path]) -> dict[str, str | Path | None]:
     return {f"{role}_{number}": path for number, path in enumerate(paths, start=1)}
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on, and Python's."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

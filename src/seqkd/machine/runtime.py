@@ -11,6 +11,7 @@ import torch
 
 from seqkd.errors import SeqkdError
 from seqkd.machine.gpu_slots import claim_gpu
+from seqkd.machine.manifest import Hardware
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # parameters of glibc's mallopt
 _KEEP_BYTES = (1 << 31) - 1  # the largest C int, which mallopt takes
@@ -83,12 +84,11 @@ def give_back_memory() -> None:
         _ask_for_huge_pages(libc)  # the end of the heap is gone, and what was asked with it
 
 
-def hardware(device: torch.device | None = None) -> dict[str, str | int]:
+def hardware(device: torch.device | None = None) -> Hardware:
     """Describe the machine, for manifests and tables of speed."""
-    facts: dict[str, str | int] = {"cpu": _cpu_name(), "cores": os.cpu_count() or 1}
-    if device is not None and device.type == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name(device)
-    return facts
+    on_gpu = device is not None and device.type == "cuda"
+    gpu = torch.cuda.get_device_name(device) if on_gpu else None
+    return Hardware(cpu=_cpu_name(), cores=os.cpu_count() or 1, gpu=gpu)
 
 
 def _cpu_name() -> str:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from seqkd.config.formats import PAIRS
+from seqkd.evaluation.score_files import Sizes
 from seqkd.files import digest
 from seqkd.model_files.model_file import LoadedModel, load_model, save_model
 from seqkd.model_files.storage import encoder
@@ -42,18 +43,6 @@ def convert(source: Path, storage: str, output: Path) -> LoadedModel:
 def _named(name: str, old: str, new: str) -> str:
     trained = name.removesuffix(f".{old}")
     return trained if new == "dense" else f"{trained}.{new}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
-    """Bytes of files that hold one model with its vocabularies; each can be loaded."""
-
-    dense: int
-    """Every weight stored."""
-    sparse: int
-    """Zeros left out where that is smaller, each weight matrix by itself."""
-    compressed: int
-    """The sparse file compressed by zstd."""
 
 
 def sizes(path: Path) -> Sizes:

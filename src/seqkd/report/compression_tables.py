@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple
 
 from seqkd.evaluation.results import Results, RowResult
-from seqkd.evaluation.score_files import number
-from seqkd.evaluation.speed_files import Speed, Timing, batch_name
+from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
 from seqkd.report.results_table import method_name, row_name
 from seqkd.report.tables import DELTA, PLUS_MINUS, Block, Column, Table, count, megabytes, signed
 
 _TIMES = "\u00d7"
-_KINDS = ("dense", "sparse", "compressed")
 
 
 def ratio(value: float) -> str:
@@ -51,7 +50,7 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
         title=f"Decoding speed: {results.config.experiment}, {results.test_set}",
         caption=[
             *filter(None, [setting]),
-            f"Hardware: {'; '.join(_hardware(speeds)) or 'not recorded'}.",
+            f"Hardware: {'; '.join(_hardware(speeds))}.",
         ],
         columns=[
             Column("model", "left"),
@@ -76,7 +75,7 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
 
 
 def _settings(speeds: Sequence[Speed]) -> list[tuple[str, int, int]]:
-    timings = [timing for speed in speeds for timing in speed.timings]
+    timings = [timing for speed in speeds for timing in speed.measurements]
     found = {(timing.device, timing.threads, timing.batch) for timing in timings}
     return sorted(found)
 
@@ -92,8 +91,8 @@ def _model_name(row: RowResult) -> str:
 
 def _speed_cells(
     row: RowResult,
-    timings: Sequence[Timing | None],
-    base: Sequence[Timing | None],
+    timings: Sequence[SpeedMeasurement | None],
+    base: Sequence[SpeedMeasurement | None],
     results: Results,
 ) -> list[str]:
     cells = [_model_name(row), *map(_words, timings)]
@@ -102,36 +101,37 @@ def _speed_cells(
 
 
 def _ratios(
-    timings: Sequence[Timing | None], base: Sequence[Timing | None]
-) -> list[tuple[Timing | None, Timing | None]]:
+    timings: Sequence[SpeedMeasurement | None], base: Sequence[SpeedMeasurement | None]
+) -> list[tuple[SpeedMeasurement | None, SpeedMeasurement | None]]:
     """Return greedy to greedy, beam to beam, greedy to the base's beam."""
     return [(timings[0], base[0]), (timings[1], base[1]), (timings[0], base[1])]
 
 
-def _words(timing: Timing | None) -> str:
+def _words(timing: SpeedMeasurement | None) -> str:
     if timing is None:
         return "-"
-    spread = 50 * (timing.high - timing.low) / timing.words_per_second
-    return f"{timing.words_per_second:,.0f} {PLUS_MINUS}{spread:.0f}%"
+    rate = timing.words_per_second
+    spread = 50 * (rate.high - rate.low) / rate.median
+    return f"{rate.median:,.0f} {PLUS_MINUS}{spread:.0f}%"
 
 
-def _ratio(ours: Timing | None, theirs: Timing | None) -> str:
+def _ratio(ours: SpeedMeasurement | None, theirs: SpeedMeasurement | None) -> str:
     if ours is None or theirs is None:
         return "-"
-    return ratio(ours.words_per_second / theirs.words_per_second)
+    return ratio(ours.words_per_second.median / theirs.words_per_second.median)
 
 
 def _speed_records(
     row: RowResult,
-    timings: Sequence[Timing | None],
-    base: Sequence[Timing | None],
+    timings: Sequence[SpeedMeasurement | None],
+    base: Sequence[SpeedMeasurement | None],
     results: Results,
 ) -> Iterator[dict[str, object]]:
     paper = base[1]
     for timing, same, search in zip(timings, base, results.searches, strict=True):
         if timing is None:
             continue
-        words = timing.words_per_second
+        words = timing.words_per_second.median
         yield {
             "experiment": results.config.experiment,
             "model": row.row.model,
@@ -144,17 +144,17 @@ def _speed_records(
             "batch": timing.batch,
             "beam": timing.beam,
             "words_per_second": words,
-            "words_per_second_low": timing.low,
-            "words_per_second_high": timing.high,
-            "sentences_per_second": timing.sentences_per_second,
-            "ratio_like_for_like": words / same.words_per_second if same else None,
-            "ratio_to_beam": words / paper.words_per_second if paper else None,
+            "words_per_second_low": timing.words_per_second.low,
+            "words_per_second_high": timing.words_per_second.high,
+            "sentences_per_second": timing.sentences_per_second.median,
+            "ratio_like_for_like": words / same.words_per_second.median if same else None,
+            "ratio_to_beam": words / paper.words_per_second.median if paper else None,
             "bleu": row.searches[search].bleu.spread.mean,
         }
 
 
 def _hardware(speeds: Sequence[Speed]) -> list[str]:
-    return list(dict.fromkeys(speed.hardware for speed in speeds if speed.hardware))
+    return list(dict.fromkeys(str(speed.hardware) for speed in speeds))
 
 
 def pruning_table(results: Results, setting: str) -> Table:
@@ -205,15 +205,13 @@ def _pruning_cells(results: Results, row: RowResult, base: RowResult) -> list[st
     greedy, beam = results.searches
     delta = row.searches[beam].bleu.spread.mean - base.searches[beam].bleu.spread.mean
     plain = method_name(row.row.method)
-    stored = [number(row.stored_bytes, kind) for kind in _KINDS]
-    if stored[0] is None:
-        stored[0] = float(row.file_bytes)
+    stored = astuple(row.sizes)
     return [
         plain if row.row.format == "fp32" else f"{plain}, {row.row.format}",
         f"{row.row.pruned}%",
         count(row.nonzero_parameters),
         ratio(base.parameters / max(row.nonzero_parameters, 1)),
-        *("-" if size is None else megabytes(size) for size in stored),
+        *map(megabytes, stored),
         ratio(base.file_bytes / max(row.shipped_bytes, 1)),
         _bleu(row, greedy),
         _bleu(row, beam),
@@ -239,7 +237,7 @@ def _pruning_record(results: Results, row: RowResult, base: RowResult) -> dict[s
         "nonzero_parameters": row.nonzero_parameters,
         "ratio_parameters": base.parameters / max(row.nonzero_parameters, 1),
         "file_bytes": row.file_bytes,
-        **{f"bytes_{kind}": row.stored_bytes.get(kind) for kind in _KINDS},
+        **{f"bytes_{kind}": size for kind, size in asdict(row.sizes).items()},
         "ratio_bytes": base.file_bytes / max(row.shipped_bytes, 1),
     }
     for search in results.searches:

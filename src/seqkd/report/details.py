@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from html import escape
 
-from seqkd.evaluation.score_files import dig, number, text
 from seqkd.report.html import (
     Cell,
     Head,
@@ -22,19 +21,17 @@ from seqkd.report.results_table import method_name
 
 def funnel(material: Material) -> str:
     """Return how many pairs each filter let through, and samples of what it dropped."""
-    if not material.funnel:
-        return ""
     rows, idle = [], []
     for place, stage in enumerate(material.funnel):
         dropped = stage.lines_in - stage.lines_out
-        if place and dropped == 0 and not stage.name.startswith("read"):
-            idle.append(stage.name)
+        if place and dropped == 0 and not stage.filter.startswith("read"):
+            idle.append(stage.filter)
             continue
         note = f"{stage.lines_out:,}" + (f" (\u2212{dropped:,})" if dropped > 0 else "")
-        rows.append((stage.name, float(stage.lines_out), note))
+        rows.append((stage.filter, float(stage.lines_out), note))
     quiet = f'<p class="small">Dropped nothing: {escape("; ".join(idle))}.</p>' if idle else ""
     shown = "".join(
-        f"<h4>{escape(stage.name)}</h4><ul>"
+        f"<h4>{escape(stage.filter)}</h4><ul>"
         + "".join(f"<li>{escape(a)}<br>{escape(b)}</li>" for a, b in stage.samples)
         + "</ul>"
         for stage in material.funnel
@@ -52,8 +49,7 @@ def funnel(material: Material) -> str:
 
 def texts(material: Material) -> str:
     """Return the table of gold and distilled targets."""
-    entries = dig(material.diagnostics, "texts")
-    if not isinstance(entries, list) or not entries:
+    if material.diagnostics is None:
         return ""
     heads = [
         Head("targets", align="left"),
@@ -68,37 +64,34 @@ def texts(material: Material) -> str:
         Head("loops", "share of lines with words three times in a row"),
     ]
     rows = []
-    for entry in entries:
-        teacher = text(entry, "teacher")
-        sub = f'<span class="sub">by {escape(teacher)}</span>' if teacher else ""
-        name = method_name(text(entry, "targets"))
+    for entry in material.diagnostics.texts:
+        sub = f'<span class="sub">by {escape(entry.teacher)}</span>' if entry.teacher else ""
+        name = method_name(entry.targets)
         rows.append(
             [
                 Cell(name_of(name) + sub, name),
-                figure_cell(number(entry, "pairs"), ",.0f"),
-                figure_cell(number(entry, "complexity"), ".3f"),
-                figure_cell(number(entry, "faithfulness"), ".3f"),
-                figure_cell(number(entry, "variety", "distinct_words"), ",.0f"),
-                figure_cell(number(entry, "variety", "mtld"), ".1f"),
-                figure_cell(number(entry, "words_per_source_word"), ".3f"),
-                _share(entry, "as_gold"),
-                _share(entry, "differs"),
-                _share(entry, "repeated"),
+                figure_cell(entry.pairs, ",.0f"),
+                figure_cell(entry.complexity, ".3f"),
+                figure_cell(entry.faithfulness, ".3f"),
+                figure_cell(entry.variety.distinct_words, ",.0f"),
+                figure_cell(entry.variety.mtld, ".1f"),
+                figure_cell(entry.words_per_source_word, ".3f"),
+                _share(entry.as_gold),
+                _share(entry.differs),
+                _share(entry.repeated),
             ]
         )
     made = table("What models learn from: gold and distilled targets", heads, rows)
     return made + glossary(heads)
 
 
-def _share(entry: object, key: str, digits: int = 1) -> Cell:
-    value = number(entry, key)
-    return Cell("", None) if value is None else Cell(f"{100 * value:.{digits}f}%", value)
+def _share(value: float | None) -> Cell:
+    return Cell("", None) if value is None else Cell(f"{100 * value:.1f}%", value)
 
 
 def models(material: Material) -> str:
     """Return the table of how models behave."""
-    entries = dig(material.diagnostics, "models")
-    if not isinstance(entries, list) or not entries:
+    if material.diagnostics is None:
         return ""
     rows_by_model = {row.model: row for row in material.config.rows}
     heads = [
@@ -111,9 +104,9 @@ def models(material: Material) -> str:
         Head("length", "words for each word of the references"),
     ]
     rows = []
-    for entry in entries:
-        row = rows_by_model.get(text(entry, "model"))
-        name = method_name(row.method) if row else text(entry, "model")
+    for entry in material.diagnostics.models:
+        row = rows_by_model.get(entry.model)
+        name = method_name(row.method) if row else entry.model
         sub = (
             f'<span class="sub">{escape(row.architecture)} {escape(row.label)}</span>'
             if row
@@ -122,20 +115,16 @@ def models(material: Material) -> str:
         rows.append(
             [
                 Cell(name_of(name) + sub, name),
-                _share(entry, "same_as_teacher"),
-                figure_cell(number(entry, "bleu_to_teacher")),
-                _share(entry, "memorised"),
-                _share(entry, "repeated"),
-                figure_cell(number(entry, "variety", "mtld")),
-                figure_cell(number(entry, "length_ratio"), ".3f"),
+                _share(entry.same_as_teacher),
+                figure_cell(entry.bleu_to_teacher),
+                _share(entry.memorised),
+                _share(entry.repeated),
+                figure_cell(entry.variety.mtld),
+                figure_cell(entry.length_ratio, ".3f"),
             ]
         )
-    base = number(material.diagnostics, "memorised_references")
-    note = (
-        f'<p class="small">Of the references themselves, {100 * base:.1f}% stand in training.</p>'
-        if base is not None
-        else ""
-    )
+    base = 100 * material.diagnostics.memorised_references
+    note = f'<p class="small">Of the references themselves, {base:.1f}% are in training.</p>'
     return table("How models behave on the test set, greedy", heads, rows) + glossary(heads) + note
 
 
@@ -181,21 +170,22 @@ def provenance(material: Material) -> str:
         Head("code", "git commit", align="left"),
     ]
     rows = []
-    for (model, seed), one in material.trained.items():
+    for (model, seed), trained in material.trained.items():
+        run = trained.manifest
         data = " / ".join(
             f"<code>{escape(digest[:8])}</code>"
-            for role, digest in one.inputs.items()
-            if role.replace("-", "_") in ("train_src", "train_tgt")
+            for role, digest in run.inputs.items()
+            if role in ("train_src", "train_tgt")
         )
         rows.append(
             [
                 plain(model),
                 Cell(str(seed), seed),
-                figure_cell(one.seconds / 60),
-                figure_cell(one.cpu_seconds / 60),
-                figure_cell(one.peak_memory_mb, ",.0f"),
+                figure_cell(run.seconds / 60),
+                figure_cell(run.cpu_seconds / 60),
+                figure_cell(run.peak_memory_mb, ",.0f"),
                 Cell(data),
-                Cell(f"<code>{escape(one.commit)}</code>", one.commit),
+                Cell(f"<code>{escape(run.commit)}</code>", run.commit),
             ]
         )
     whole = table("Trained models, stage by stage", heads, rows, sortable=True) if rows else ""
@@ -207,13 +197,14 @@ def provenance(material: Material) -> str:
 
 
 def _machine(material: Material) -> str:
-    trained = list(material.trained.values())
-    hardware = {one.hardware for one in trained} | {s.hardware for s in material.speeds.values()}
-    versions = {f"{k} {v}" for one in trained for k, v in one.versions.items()}
-    commits = {one.commit for one in trained if one.commit}
+    runs = [model.manifest for model in material.trained.values()]
+    machines = {str(run.hardware) for run in runs}
+    machines |= {str(speed.hardware) for speed in material.speeds.values()}
+    versions = {f"{k} {v}" for run in runs for k, v in run.versions.items()}
+    commits = {run.commit for run in runs if run.commit}
     facts = [
         ("Code", ", ".join(sorted(commits))),
-        ("Hardware", "; ".join(sorted(filter(None, hardware)))),
+        ("Hardware", "; ".join(sorted(machines))),
         ("Versions", ", ".join(sorted(versions))),
         ("Metrics", "; ".join(material.analyses[0].signatures)),
     ]

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from seqkd.report.material import Material, Trained
+from seqkd.report.material import Material
+from seqkd.training.manifest import TrainingManifest
 
 _WIDTH, _HEIGHT = 168, 36
 _GAP_X, _GAP_Y = 46, 14
@@ -29,7 +30,8 @@ class _Node:
 
 def graph(material: Material) -> str:
     """Return the graph as SVG; empty if no model was found."""
-    models = {each.model: each for each in material.trained.values()}
+    manifests = [model.manifest for model in material.trained.values()]
+    models = {manifest.model: manifest for manifest in manifests}
     if not models:
         return ""
     nodes, edges = _build(models, material)
@@ -38,7 +40,7 @@ def graph(material: Material) -> str:
 
 
 def _build(
-    models: Mapping[str, Trained], material: Material
+    models: Mapping[str, TrainingManifest], material: Material
 ) -> tuple[dict[str, _Node], list[tuple[str, str, str]]]:
     """Return nodes by name, and edges (from, to, kind)."""
     teachers = {each.teacher for each in models.values() if each.teacher}
@@ -51,7 +53,7 @@ def _build(
         kind = "teacher" if model in teachers else "student"
         nodes[model] = _Node(model, kind, f"{seeds[model]} seeds" if seeds[model] > 1 else "")
         learnt = _GOLD
-        if one.targets not in ("", "gold") and one.teacher:
+        if one.targets != "gold" and one.teacher:
             learnt = f"{one.targets} of {one.teacher}"
             nodes.setdefault(learnt, _Node(learnt, "targets"))
             edges.append((one.teacher, learnt, "decodes"))

@@ -86,11 +86,11 @@ def _speed_finding(
     if ours[0] is None or theirs[0] is None or theirs[1] is None:
         return
     yield (
-        f"{ours[0].words_per_second / theirs[1].words_per_second:.0f}{_TIMES}",
+        f"{ours[0].words_per_second.median / theirs[1].words_per_second.median:.0f}{_TIMES}",
         "faster than its teacher",
         f"{'' if timed[0] is student else row_name(timed[0]) + ', '}greedy to the teacher's beam "
         f"{beam}; both greedy: "
-        f"{ours[0].words_per_second / theirs[0].words_per_second:.1f}{_TIMES}; "
+        f"{ours[0].words_per_second.median / theirs[0].words_per_second.median:.1f}{_TIMES}; "
         f"{setting_name(setting)}",
     )
 
@@ -150,7 +150,7 @@ def _heads(material: Material) -> Iterator[Head]:
 
 
 def _on_gpu(material: Material) -> bool:
-    return any(one.gpu for one in material.trained.values())
+    return any(model.manifest.hardware.gpu for model in material.trained.values())
 
 
 def _cells(material: Material, row: RowResult) -> list[Cell]:
@@ -221,7 +221,8 @@ def _words(material: Material, row: RowResult) -> Cell:
     timing = timings_of(speed, material.config.beam, setting)[0]
     if timing is None:
         return Cell("", None)
-    return Cell(f"{timing.words_per_second:,.0f}", timing.words_per_second)
+    words = timing.words_per_second.median
+    return Cell(f"{words:,.0f}", words)
 
 
 def _hours(material: Material, row: RowResult) -> Cell:
@@ -231,11 +232,12 @@ def _hours(material: Material, row: RowResult) -> Cell:
     hours, seen = 0.0, set[str]()
     while model and model not in seen:
         seen.add(model)
-        one = material.trained.get((model, seed))
-        if one is None:
+        trained = material.trained.get((model, seed))
+        if trained is None:
             break
-        hours += (one.seconds if one.gpu else one.cpu_seconds) / 3600
-        model = one.parent
+        run = trained.manifest
+        hours += (run.seconds if run.hardware.gpu else run.cpu_seconds) / 3600
+        model = run.parent
     return Cell(f"{hours:.2f}", hours) if hours else Cell("", None)
 
 

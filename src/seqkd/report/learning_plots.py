@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from seqkd.evaluation.diagnostics import Bucket
 from seqkd.evaluation.results import RowResult
-from seqkd.evaluation.score_files import dig, number, numbers, text
 from seqkd.report.chart import Axis, Chart, Point, Series
-from seqkd.report.material import Key, Material, Trained
+from seqkd.report.material import Key, Material
 from seqkd.report.plots import (
     best_student,
     methods,
@@ -19,6 +19,7 @@ from seqkd.report.plots import (
     teacher_row,
 )
 from seqkd.report.results_table import method_name
+from seqkd.training.manifest import TrainedModel
 
 
 def charts(material: Material) -> list[Chart]:
@@ -61,35 +62,31 @@ def learning_curves(material: Material) -> Iterator[Chart]:
             )
 
 
-def _curve(trained: Mapping[Key, Trained], key: Key, drawn: AbstractSet[str]) -> list[Point]:
+def _curve(trained: Mapping[Key, TrainedModel], key: Key, drawn: AbstractSet[str]) -> list[Point]:
     """Return the validations of a model, after those of the model that it starts from.
 
     Of a model that has a curve of its own, only the end: the curve of this one goes on from there.
     """
-    one = trained.get(key)
-    if one is None:
+    model = trained.get(key)
+    if model is None:
         return []
-    before = _curve(trained, (one.parent, key[1]), drawn) if one.parent else []
+    parent = model.manifest.parent
+    before = _curve(trained, (parent, key[1]), drawn) if parent else []
     offset = before[-1].x if before else 0.0
-    own = [
-        Point(x=offset + point["update"], y=point["dev_bleu"])
-        for point in one.curve
-        if "update" in point and "dev_bleu" in point
-    ]
-    return (before[-1:] if one.parent in drawn else before) + own
+    points = [Point(x=offset + point.update, y=point.dev_bleu) for point in model.curve]
+    return (before[-1:] if parent in drawn else before) + points
 
 
 def oracle(material: Material) -> Chart | None:
     """BLEU of the best of the first K hypotheses."""
-    lists = dig(material.diagnostics, "nbest")
+    if material.diagnostics is None:
+        return None
     series = []
-    for turn, entry in enumerate(lists if isinstance(lists, list) else []):
-        widths, values = numbers(dig(entry, "widths")), numbers(dig(entry, "oracle"))
-        points = [Point(x=x, y=y) for x, y in zip(widths, values, strict=False)]
-        if points:
-            points[-1] = replace(points[-1], label=f"{points[-1].y:.1f}")
-            name = f"{text(entry, 'teacher')}, beam {number(entry, 'beam') or 0:.0f}"
-            series.append(Series(name=name, points=points, colour=turn % 8, line=True))
+    for turn, entry in enumerate(material.diagnostics.nbest):
+        points = [Point(x=x, y=y) for x, y in zip(entry.widths, entry.oracle, strict=True)]
+        points[-1] = replace(points[-1], label=f"{points[-1].y:.1f}")
+        name = f"{entry.teacher}, beam {entry.beam}"
+        series.append(Series(name=name, points=points, colour=turn % 8, line=True))
     if not any(len(each.points) > 1 for each in series):
         return None
     return Chart(
@@ -106,34 +103,37 @@ def oracle(material: Material) -> Chart | None:
 
 def buckets(material: Material) -> Iterator[Chart | None]:
     """BLEU by source length, and F1 by how often a word stood in training."""
+    if material.diagnostics is None:
+        return
+    models = material.diagnostics.models
     yield _bucket_chart(
-        material, "by_length", "length", "Quality by sentence length",
+        material, {model.model: model.by_length for model in models}, "length",
+        "Quality by sentence length",
         "BLEU of greedy translations by words of the source sentence; parts under 10 sentences are "
         "left out.", "words of the source", "BLEU", 10,
     )  # fmt: skip
     yield _bucket_chart(
-        material, "by_frequency", "frequency", "Quality by rarity of words",
+        material, {model.model: model.by_frequency for model in models}, "frequency",
+        "Quality by rarity of words",
         "F1 of the words of the reference in greedy translations, by how often the word stands in "
         "the training text.", "times in training", "F1, %", 20,
     )  # fmt: skip
 
 
 def _bucket_chart(
-    material: Material, key: str, name: str, title: str, caption: str, x: str, y: str, least: int
-) -> Chart | None:
-    models = dig(material.diagnostics, "models")
-    found = {text(m, "model"): dig(m, key) for m in (models if isinstance(models, list) else [])}
-    chosen = [row for row in _telling(material) if isinstance(found.get(row.row.model), list)]
+    material: Material, buckets: Mapping[str, Sequence[Bucket]],
+    name: str, title: str, caption: str, x: str, y: str, least: int,
+) -> Chart | None:  # fmt: skip
+    chosen = [row for row in _telling(material) if row.row.model in buckets]
     names: list[str] = []
     series = []
     for turn, row in enumerate(chosen):
-        entries = found[row.row.model]
-        assert isinstance(entries, list)
-        names = [text(entry, "name") for entry in entries]
+        entries = buckets[row.row.model]
+        names = [entry.name for entry in entries]
         points = [
-            Point(x=float(n), y=number(entry, "score") or 0.0)
+            Point(x=float(n), y=entry.score)
             for n, entry in enumerate(entries)
-            if (number(entry, "size") or 0) >= least
+            if entry.size >= least
         ]
         if len(points) > 1:
             label = f"{row.row.architecture} {method_name(row.row.method)}"

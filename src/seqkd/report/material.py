@@ -5,54 +5,36 @@ What a file of the folder does not say is left out of the report; nothing is gue
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from seqkd.config.schema import load_yaml
+from seqkd.artefacts import read_json, read_json_lines
 from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.corpus.funnel import Stage, load_funnel
+from seqkd.corpus.test_sets import TestSet, load_test_set
+from seqkd.evaluation.diagnostics import Diagnostics
 from seqkd.evaluation.results import Results, analyse, count_outputs
-from seqkd.evaluation.score_files import (
-    Evaluation,
-    TestSet,
-    dig,
-    index_evaluations,
-    load_test_set,
-    number,
-    read_json,
-    text,
-)
+from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import RESAMPLES
 from seqkd.evaluation.speed_files import Speed, load_speed
-from seqkd.files import read_lines
+from seqkd.training.manifest import TrainedModel, load_trained_model
 
 Key = tuple[str, int]
 """Model and seed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
-    """One trained model: what it came from, and what it cost."""
+@dataclass(frozen=True, slots=True)
+class _Benchmark:
+    """One job, as Snakemake measured it: a line of its benchmark file.
 
-    model: str
-    seed: int
-    parent: str
-    teacher: str
-    targets: str
-    kd_weight: float
-    pruned: float
-    seconds: float
-    cpu_seconds: float
-    gpu: bool
-    peak_memory_mb: float
-    commit: str
-    hardware: str
-    versions: Mapping[str, str]
-    inputs: Mapping[str, str]
-    """Role of an input file -> its sha256."""
-    curve: Sequence[Mapping[str, float]]
-    """One validation each: update, dev_bleu, dev_perplexity."""
+    NA: the job ended before the first sample was taken.
+    """
+
+    s: float
+    cpu_time: float | Literal["NA"]
+    max_rss: float | Literal["NA"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,16 +49,6 @@ class RuleCost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FilterCount:
-    """One filter of the corpus."""
-
-    name: str
-    lines_in: int
-    lines_out: int
-    samples: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Material:
     """All of one experiment."""
 
@@ -88,13 +60,13 @@ class Material:
     """The results table: each test set, whole and without near duplicates."""
     others: Results | None
     """Pruned, quantised and timed rows on the first test set."""
-    evaluations: Mapping[tuple[str, int, str], Evaluation]
+    evaluations: Evaluations
     test: TestSet
     speeds: Mapping[str, Speed]
-    trained: Mapping[Key, Trained]
-    funnel: Sequence[FilterCount]
+    trained: Mapping[Key, TrainedModel]
+    funnel: Sequence[Stage]
     costs: Sequence[RuleCost]
-    diagnostics: object
+    diagnostics: Diagnostics | None
     configs: Mapping[str, str]
     """Name -> YAML as it stands in the folder."""
 
@@ -125,11 +97,9 @@ def gather(
         test_sets=config.test_sets,
         rows=tuple(rows.values()),
     )
-    evaluations = index_evaluations(_score_files(root, everything))
-    tests = [
-        load_test_set(root / "corpus" / "tests", name, config.source, config.target)
-        for name in config.test_sets
-    ]
+    evaluations = Evaluations(_score_files(root, everything))
+    folder = root / "corpus" / "tests"
+    tests = [load_test_set(folder / f"{name}.json") for name in config.test_sets]
     analyses = []
     for test in tests:
         counted = count_outputs(config, evaluations, test)
@@ -149,9 +119,9 @@ def gather(
         test=tests[0],
         speeds=_speeds(root, list(rows.values())),
         trained=_trained(root),
-        funnel=_funnel(root / "corpus" / "funnel.json"),
+        funnel=load_funnel(root / "corpus" / "funnel.json"),
         costs=_costs(root / "benchmarks"),
-        diagnostics=_optional_json(root / "tables" / "diagnostics.json"),
+        diagnostics=_diagnostics(root / "tables" / "diagnostics.json"),
         configs=_configs(root),
     )
 
@@ -175,104 +145,35 @@ def _speeds(root: Path, rows: Sequence[TableRow]) -> dict[str, Speed]:
     return found
 
 
-def _optional_json(path: Path) -> object:
-    return read_json(path) if path.is_file() else None
+def _diagnostics(path: Path) -> Diagnostics | None:
+    return read_json(Diagnostics, path) if path.is_file() else None
 
 
-def _trained(root: Path) -> dict[Key, Trained]:
-    found = {}
-    for path in sorted((root / "models").glob("*/seed-*/manifest.json")):
-        model, seed = path.parent.parent.name, path.parent.name.removeprefix("seed-")
-        if seed.isdecimal():
-            found[model, int(seed)] = _one_trained(path, model, int(seed))
-    return found
-
-
-def _one_trained(path: Path, model: str, seed: int) -> Trained:
-    manifest = read_json(path)
-    beside = path.with_name("config.yaml")
-    entry = load_yaml(beside) if beside.is_file() else {}
-    curve = path.with_name("curve.jsonl")
-    lines = list(read_lines(curve)) if curve.is_file() else []
-    versions, inputs = dig(manifest, "versions"), dig(manifest, "inputs")
-    gpu = text(manifest, "hardware", "gpu")
-    hardware = [gpu, text(manifest, "hardware", "cpu")]
-    cores = number(manifest, "hardware", "cores")
-    return Trained(
-        model=model,
-        seed=seed,
-        parent=text(entry, "parent"),
-        teacher=text(entry, "teacher"),
-        targets=text(entry, "targets"),
-        kd_weight=number(entry, "objective", "kd_weight") or 0.0,
-        pruned=number(entry, "prune", "percentage") or 0.0,
-        seconds=number(manifest, "seconds") or 0.0,
-        cpu_seconds=number(manifest, "cpu_seconds") or 0.0,
-        gpu=bool(gpu) or text(manifest, "device").startswith("cuda"),
-        peak_memory_mb=number(manifest, "peak_memory_mb") or 0.0,
-        commit=text(manifest, "commit"),
-        hardware=", ".join(filter(None, [*hardware, f"{cores:.0f} cores" if cores else ""])),
-        versions=_texts(versions),
-        inputs=_texts(inputs),
-        curve=[json.loads(line) for line in lines if line],
-    )
-
-
-def _texts(data: object) -> dict[str, str]:
-    return {str(k): str(v) for k, v in data.items()} if isinstance(data, Mapping) else {}
-
-
-def _funnel(path: Path) -> list[FilterCount]:
-    data = _optional_json(path)
-    stages = data if isinstance(data, list) else dig(data, "stages")
-    found = []
-    for stage in stages if isinstance(stages, list) else []:
-        samples = dig(stage, "samples")
-        pairs = [x for x in samples if len(x) == 2] if isinstance(samples, list) else []
-        found.append(
-            FilterCount(
-                name=text(stage, "filter"),
-                lines_in=int(number(stage, "lines_in") or 0),
-                lines_out=int(number(stage, "lines_out") or 0),
-                samples=[(str(a), str(b)) for a, b in pairs],
-            )
-        )
-    return found
+def _trained(root: Path) -> dict[Key, TrainedModel]:
+    paths = sorted((root / "models").glob("*/seed-*/manifest.json"))
+    models = map(load_trained_model, paths)
+    return {(model.manifest.model, model.manifest.seed): model for model in models}
 
 
 def _costs(folder: Path) -> list[RuleCost]:
-    """Add up Snakemake's benchmark files, JSON lines or tab-separated, by rule."""
-    jobs: dict[str, list[Mapping[str, object]]] = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        if path.suffix in (".jsonl", ".tsv") and path.is_file():
-            rule = path.relative_to(folder).parts[0].removesuffix(path.suffix)
-            jobs.setdefault(rule, []).extend(_benchmark(path))
+    """Add up Snakemake's benchmark files by rule."""
+    jobs: dict[str, list[_Benchmark]] = {}
+    for path in sorted(folder.rglob("*.jsonl")):
+        rule = path.relative_to(folder).parts[0]
+        jobs.setdefault(rule, []).extend(read_json_lines(_Benchmark, path))
     costs = [
         RuleCost(
             rule=rule,
             jobs=len(measured),
-            seconds=sum(_float(one.get("s")) for one in measured),
-            cpu_seconds=sum(_float(one.get("cpu_time")) for one in measured),
-            peak_memory_mb=max((_float(one.get("max_rss")) for one in measured), default=0.0),
+            seconds=sum(job.s for job in measured),
+            cpu_seconds=sum(job.cpu_time for job in measured if job.cpu_time != "NA"),
+            peak_memory_mb=max(
+                (job.max_rss for job in measured if job.max_rss != "NA"), default=0.0
+            ),
         )
         for rule, measured in jobs.items()
     ]
     return sorted(costs, key=lambda cost: -cost.seconds)
-
-
-def _benchmark(path: Path) -> list[Mapping[str, object]]:
-    lines = [line for line in read_lines(path) if line]
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in lines]
-    heads = lines[0].split("\t") if lines else []
-    return [dict(zip(heads, line.split("\t"), strict=False)) for line in lines[1:]]
-
-
-def _float(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # Snakemake writes NA for jobs too short to measure
-        return 0.0
 
 
 def _configs(root: Path) -> dict[str, str]:

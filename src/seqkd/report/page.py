@@ -10,7 +10,7 @@ from html import escape
 from importlib import resources
 
 from seqkd import __version__
-from seqkd.evaluation.score_files import corpus_summary
+from seqkd.corpus.funnel import corpus_summary
 from seqkd.machine.manifest import code_commit
 from seqkd.report import details, headline
 from seqkd.report.chart import Chart
@@ -35,11 +35,10 @@ def page(material: Material) -> str:
     links = "".join(
         f'<a href="#{name}">{escape(heading)}</a>' for name, heading in _headings(sections)
     )
-    corpus = corpus_summary(material.root / "corpus" / "funnel.json")
-    trained = f"trained on {corpus}, " if corpus else ""
     about = (
-        f"{len(config.rows)} models, {_seeds(material)}, {trained}{results.sentences:,} test "
-        f"sentences. seqkd {__version__}, code {code_commit() or 'unknown'}, "
+        f"{len(config.rows)} models, {_seeds(material)}, trained on "
+        f"{corpus_summary(material.funnel)}, {results.sentences:,} test sentences. "
+        f"seqkd {__version__}, code {code_commit() or 'unknown'}, "
         f"{time.strftime('%d %B %Y', time.gmtime())}."
     )
     return _template().format(
@@ -59,7 +58,6 @@ def _missing(material: Material) -> str:
     parts = {
         "speed": material.speeds,
         "learning curves and provenance": material.trained,
-        "corpus funnel": material.funnel,
         "diagnostics": material.diagnostics,
         "times": material.costs,
         "pruned, quantised and timed models": material.further,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from seqkd.evaluation.results import Results, RowResult, teacher_of
-from seqkd.evaluation.speed_files import Speed, Timing, batch_name
+from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
 from seqkd.report.chart import Axis, Chart, Point, Series
 from seqkd.report.material import Material
 from seqkd.report.results_table import method_name, row_name
@@ -199,7 +199,7 @@ def _short(row: RowResult) -> str:
 def speed_setting(speeds: Mapping[str, Speed]) -> tuple[str, int, int] | None:
     """Return device, threads and batch that most models share: one thread, largest batch."""
     settings = [
-        {(t.device, t.threads, t.batch) for t in speed.timings} for speed in speeds.values()
+        {(m.device, m.threads, m.batch) for m in speed.measurements} for speed in speeds.values()
     ]
     shared = set.intersection(*settings) if settings else set()
     return min(shared, key=lambda s: (s[0] == "cpu", s[1], -s[2]), default=None)
@@ -213,7 +213,9 @@ def setting_name(setting: tuple[str, int, int]) -> str:
     return f"{where}, {batch_name(batch)}"
 
 
-def timings_of(speed: Speed, beam: int, setting: tuple[str, int, int]) -> list[Timing | None]:
+def timings_of(
+    speed: Speed, beam: int, setting: tuple[str, int, int]
+) -> list[SpeedMeasurement | None]:
     """Return greedy and beam timing under one setting."""
     device, threads, batch = setting
     return [speed.find(width, batch, threads, device) for width in (1, beam)]
@@ -231,7 +233,7 @@ def quality_speed(material: Material) -> Chart | None:
     for row in rows:
         timings = timings_of(material.speeds[row.row.model], beam, setting)
         places[row.row.model] = {
-            search: (timing.words_per_second, bleu(row, search))
+            search: (timing.words_per_second.median, bleu(row, search))
             for search, timing in zip(results.searches, timings, strict=True)
             if timing is not None
         }

@@ -25,8 +25,9 @@ def samples(material: Material) -> str:
         return ""
     outputs = {}
     for name, row, search in shown:
-        key = (row.row.model, row.row.seeds[0], results.test_set)
-        outputs[name] = material.evaluations[key].hypotheses(search, results.config.target)
+        model, seed = row.row.model, row.row.seeds[0]
+        evaluation = material.evaluations.get(model, seed, results.test_set)
+        outputs[name] = evaluation.hypotheses(search)
     references = material.test.references
     before, after = list(outputs)[-2], list(outputs)[-1]
     gains = _gains(outputs[before], outputs[after], references)

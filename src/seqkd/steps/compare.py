@@ -30,9 +30,9 @@ from seqkd.evaluation.comparison import (
     experiment_models,
     find_model,
     load_side,
-    target_of,
     test_sets_of,
 )
+from seqkd.evaluation.score_files import Evaluation
 from seqkd.evaluation.significance import RESAMPLES, corrected
 from seqkd.report.tables import signed
 from seqkd.runs.planning import results_folder
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
             seeds = ", ".join(str(each.seed) for each in side.evaluations)
             name = f"{letter}: {side.model} of {side.results.name}, seed {seeds}"
             console.print(escape(name), soft_wrap=True)
-        console.print(_models(one, two, compare(one, two, target_of(one), args.resamples)))
+        console.print(_models(one, two, compare(one, two, args.resamples)))
 
 
 def _experiment(results: Path, word: str) -> Path | None:
@@ -104,16 +104,16 @@ def _models(one: Side, two: Side, differences: list[Difference]) -> Table:
     for each in differences:
         scores = [f"{value:.1f}" for value in each.chrf]
         table.add_row(f"chrF {each.search}", *scores, signed(each.chrf[1] - each.chrf[0]))
-    rows: list[tuple[str, str, Callable[[float], str]]] = [
-        ("perplexity", "perplexity", lambda x: f"{x:.2f}"),
-        ("p(t = y^)", "mode_mean", lambda x: f"{x:.1%}"),
-        ("parameters", "parameters", lambda x: f"{x:,.0f}"),
-        ("non-zero", "nonzero_parameters", lambda x: f"{x:,.0f}"),
-        ("file, MB", "file_bytes", lambda x: f"{x / 1e6:.1f}"),
+    rows: list[tuple[str, str, Callable[[Evaluation], float | None]]] = [
+        ("perplexity", "{:.2f}", lambda x: x.perplexity),
+        ("p(t = y^)", "{:.1%}", lambda x: x.mode_mean),
+        ("parameters", "{:,.0f}", lambda x: x.parameters),
+        ("non-zero", "{:,.0f}", lambda x: x.nonzero_parameters),
+        ("file, MB", "{:.1f}", lambda x: x.file_bytes / 1e6),
     ]
-    for heading, name, show in rows:
-        values = [side.mean(name) for side in (one, two)]
-        table.add_row(heading, *("-" if value is None else show(value) for value in values))
+    for heading, form, field in rows:
+        values = [side.mean(field) for side in (one, two)]
+        table.add_row(heading, *("-" if value is None else form.format(value) for value in values))
     return table
 
 
@@ -130,7 +130,7 @@ def _experiments(console: Console, first: Path, second: Path, args: argparse.Nam
         for model in models:
             one, two = (load_side(folder, model, test_set) for folder in (first, second))
             if one is not None and two is not None:
-                pairs.append((model, compare(one, two, target_of(one), args.resamples)))
+                pairs.append((model, compare(one, two, args.resamples)))
         console.print(_rows(f"{test_set}: A {first.name}, B {second.name}", pairs))
     for folder, other in ((first, second), (second, first)):
         alone = [name for name in experiment_models(folder) if name not in experiment_models(other)]

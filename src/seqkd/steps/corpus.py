@@ -51,14 +51,14 @@ def run(args: argparse.Namespace) -> None:
         given = given_splits(config, args.resources)
         blocked = [pair for pairs in (*held_out.values(), *given.values()) for pair in pairs]
         kept = decontaminate(config, spool, blocked, stages)
-        stages.append(Stage("train", int(kept.sum()), int(kept.sum())))
+        stages.append(Stage.plain("train", int(kept.sum()), int(kept.sum())))
         write_pairs(args.output_dir, "train", config.languages, spool.pairs(kept))
         dev = held_out["dev"] if "dev" in held_out else given["dev"]
         write_pairs(args.output_dir, "dev", config.languages, dev)
         if config.held_out_test is not None:
             test = held_out[f"test {config.held_out_test}"]
             write_pairs(args.output_dir, "held-out", config.languages, test)
-    files.write_json(args.output_dir / "funnel.json", [stage.to_dict() for stage in stages])
+    files.write_json(args.output_dir / "funnel.json", stages)
 
 
 def split_off(config: CorpusConfig, spool: Spool) -> dict[str, list[Pair]]:

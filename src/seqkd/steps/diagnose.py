@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from seqkd.alignment.word_alignment import Dictionary, align, complexity, faithfulness
-from seqkd.config.schema import from_dict, load_yaml, to_dict
+from seqkd.config.schema import from_dict, load_yaml
 from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.config.targets import TargetConfig
+from seqkd.corpus.test_sets import TestSet, load_test_set
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.diagnostics import (
-    Bucket,
-    Variety,
+    Diagnostics,
+    ModelDiagnostics,
+    NbestDiagnostics,
+    TextDiagnostics,
     bleu,
     bleu_by_length,
     f1_by_frequency,
@@ -34,7 +36,7 @@ from seqkd.evaluation.diagnostics import (
     word_counts,
 )
 from seqkd.evaluation.results import teacher_of
-from seqkd.evaluation.score_files import Evaluation, TestSet, index_evaluations, load_test_set
+from seqkd.evaluation.score_files import Evaluations
 from seqkd.files import read_lines, write_json
 from seqkd.machine.progress import Progress
 from seqkd.text import tokenise
@@ -43,70 +45,6 @@ from seqkd.translation.nbest import from_line, source_digest
 ALIGNED_PAIRS = 20_000
 ORACLE_SENTENCES = 1_000
 PARSED_RECORDS = 50_000  # of an n-best list: parsing millions of them would take hours
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TextReport:
-    """One text that models learn from."""
-
-    targets: str
-    """`gold`, or the name of the selection."""
-    teacher: str
-    pairs: int
-    sampled: int
-    complexity: float
-    faithfulness: float
-    variety: Variety
-    words_per_source_word: float
-    repeated: float
-    """Share of lines with a loop."""
-    as_gold: float | None = None
-    """Share of lines that are the reference, word for word."""
-    differs: float | None = None
-    """Share of lines that are not the most probable hypothesis."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NbestReport:
-    """One n-best list."""
-
-    teacher: str
-    beam: int
-    sentences: int
-    widths: Sequence[int]
-    oracle: Sequence[float]
-    """BLEU of the best of the first K, for each of `widths`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelReport:
-    """One model on the test set."""
-
-    model: str
-    seed: int
-    teacher: str | None
-    same_as_teacher: float | None
-    """Share of greedy outputs that are the teacher's beam output, word for word."""
-    bleu_to_teacher: float | None
-    """BLEU of greedy output with the teacher's beam output as the reference."""
-    memorised: float
-    repeated: float
-    variety: Variety
-    length_ratio: float
-    by_length: Sequence[Bucket]
-    by_frequency: Sequence[Bucket]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Diagnostics:
-    """All of it."""
-
-    test_set: str
-    memorised_references: float
-    """Share of the references that stand in training: what memory alone would explain."""
-    texts: Sequence[TextReport]
-    nbest: Sequence[NbestReport]
-    models: Sequence[ModelReport]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -131,8 +69,8 @@ def run(args: argparse.Namespace) -> None:
     config = load_table_config(args.config)
     if not config.test_sets:
         raise SeqkdError(f"{args.config}: no test set")
-    test = load_test_set(args.tests, config.test_sets[0], config.source, config.target)
-    evaluations = index_evaluations(args.scores)
+    test = load_test_set(args.tests / f"{config.test_sets[0]}.json")
+    evaluations = Evaluations(args.scores)
     train = list(read_lines(args.train_src)), list(read_lines(args.train_tgt))
     work = 1 + len(args.nbest) + len(args.targets) + len(config.rows)
     with Progress("diagnose", work, "parts") as progress:
@@ -155,15 +93,15 @@ def run(args: argparse.Namespace) -> None:
         nbest=[report for _, report in first.values()],
         models=models,
     )
-    write_json(args.output, to_dict(diagnostics))
+    write_json(args.output, diagnostics)
 
 
 Train = tuple[list[str], list[str]]
-FirstBest = Mapping[Path, tuple[Mapping[str, str], NbestReport]]
+FirstBest = Mapping[Path, tuple[Mapping[str, str], NbestDiagnostics]]
 """Folder of an n-best list -> (source line -> most probable hypothesis, report)."""
 
 
-def _nbest(path: Path, train: Train) -> tuple[dict[str, str], NbestReport]:
+def _nbest(path: Path, train: Train) -> tuple[dict[str, str], NbestDiagnostics]:
     """Read an even sample of one list: first hypotheses, and the oracle on a part of those."""
     by_digest = {source_digest(line): place for place, line in enumerate(train[0])}
     every = -(-len(train[0]) // PARSED_RECORDS) or 1
@@ -183,7 +121,7 @@ def _nbest(path: Path, train: Train) -> tuple[dict[str, str], NbestReport]:
             references.append(train[1][place])
     beam = max(map(len, lists), default=1)
     widths = nested_widths(max(beam, 1))
-    return best, NbestReport(
+    return best, NbestDiagnostics(
         teacher=path.parent.parent.parent.name,
         beam=beam,
         sentences=len(lists),
@@ -200,26 +138,27 @@ def _pairs(source: Sequence[str], target: Sequence[str]) -> list[tuple[list[str]
     return [(tokenise(source[n]), tokenise(target[n])) for n in _sample(len(source))]
 
 
-def _gold(train: Train) -> tuple[TextReport, Dictionary]:
+def _gold(train: Train) -> tuple[TextDiagnostics, Dictionary]:
     pairs = _pairs(*train)
     dictionary = align(pairs)
-    return _report("gold", "", train, pairs, dictionary, dictionary), dictionary
+    gold = _report("gold", None, train, pairs, dictionary, dictionary, as_gold=None, differs=None)
+    return gold, dictionary
 
 
 def _report(
     targets: str,
-    teacher: str,
+    teacher: str | None,
     text: Train,
     pairs: Sequence[tuple[list[str], list[str]]],
     dictionary: Dictionary,
     gold: Dictionary,
     *,
-    as_gold: float | None = None,
-    differs: float | None = None,
-) -> TextReport:
+    as_gold: float | None,
+    differs: float | None,
+) -> TextDiagnostics:
     sampled = [text[1][n] for n in _sample(len(text[1]))]
     words = sum(len(source) for source, _ in pairs)
-    return TextReport(
+    return TextDiagnostics(
         targets=targets,
         teacher=teacher,
         pairs=len(text[1]),
@@ -236,7 +175,7 @@ def _report(
 
 def _text(
     path: Path, config: TableConfig, train: Train, gold: Dictionary, first: FirstBest
-) -> TextReport:
+) -> TextDiagnostics:
     """Measure one distilled text; its source stands beside it."""
     text = list(read_lines(path.with_suffix(f".{config.source}"))), list(read_lines(path))
     if len(text[0]) != len(text[1]):
@@ -268,23 +207,23 @@ def _list_behind(path: Path) -> Path:
 
 def _models(
     config: TableConfig,
-    evaluations: Mapping[tuple[str, int, str], Evaluation],
+    evaluations: Evaluations,
     test: TestSet,
     training: Sequence[str],
-) -> Iterator[ModelReport]:
+) -> Iterator[ModelDiagnostics]:
     counts, lines = word_counts(training), frozenset(training)
     seeds = {row.model: row.seeds[0] for row in config.rows}
     for row in config.rows:
-        own = _found(evaluations, row.model, row.seeds[0], test.name)
-        output = own.hypotheses("greedy", config.target)
+        own = evaluations.get(row.model, row.seeds[0], test.name)
+        output = own.hypotheses("greedy")
         teacher = teacher_of(config, row)
         taught: list[str] | None = None
         if teacher is not None and teacher in seeds:
-            found = _found(evaluations, teacher, seeds[teacher], test.name)
-            taught = found.hypotheses(f"beam-{config.beam}", config.target)
+            found = evaluations.get(teacher, seeds[teacher], test.name)
+            taught = found.hypotheses(f"beam-{config.beam}")
         words = sum(len(tokenise(line)) for line in test.references)
         measured = variety(output)
-        yield ModelReport(
+        yield ModelDiagnostics(
             model=row.model,
             seed=row.seeds[0],
             teacher=teacher,
@@ -299,12 +238,3 @@ def _models(
             by_length=bleu_by_length(test.sources, output, test.references),
             by_frequency=f1_by_frequency(output, test.references, counts),
         )
-
-
-def _found(
-    evaluations: Mapping[tuple[str, int, str], Evaluation], model: str, seed: int, test: str
-) -> Evaluation:
-    try:
-        return evaluations[model, seed, test]
-    except KeyError:
-        raise SeqkdError(f"no scores of {model}, seed {seed}, on {test} among --scores") from None

@@ -1,33 +1,30 @@
 """Translate a test set greedily and by beam search, and score both from the model file alone.
 
 Besides BLEU and chrF: perplexity of the references under teacher forcing, and p(t = y^), the
-probability of the greedy output; all of it once more without the sentences that training holds
-nearly so. Nothing in the scores depends on time or machine speed.
+probability of the greedy output. Nothing in the scores depends on time or machine speed.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.metrics import (
-    as_json,
     forced_log_probs,
     mode_probability,
     perplexity,
     translation_scores,
 )
+from seqkd.evaluation.score_files import Evaluation, SearchScores
 from seqkd.files import atomic_text, read_lines, write_json
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import set_up
 from seqkd.model_files.conversion import sizes
 from seqkd.search.config import Hypothesis, SearchConfig
-from seqkd.text import tokenise
 from seqkd.translation.engine import MAX_SOURCE, Engine, load_engine
 
 
@@ -37,7 +34,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--model", type=Path, required=True, help="model file")
     add("--src", type=Path, required=True, help="test sources; its name names the test set")
     add("--reference", type=Path, required=True, help="their translations")
-    add("--near-duplicates", type=Path, help="flags of the test set, as `test-set` writes them")
     add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
     add("--scores", type=Path, required=True, help="output: JSON")
     add("--greedy", type=Path, required=True, help="output: greedy translations")
@@ -53,7 +49,6 @@ class _Test:
     lines: list[str]
     references: list[str]
     sources: list[list[int]]
-    flagged: frozenset[int]
 
     @property
     def usable(self) -> list[int]:
@@ -74,11 +69,10 @@ def run(args: argparse.Namespace) -> None:
         if cut:
             progress.say(f"{cut} sources were longer than {MAX_SOURCE} tokens and were cut")
     texts = {"greedy": translator.text(greedy), f"beam-{args.beam}": translator.text(beam)}
-    outputs = (args.greedy, args.beam_output)
-    for path, text in zip(outputs, texts.values(), strict=True):
+    for path, lines in zip((args.greedy, args.beam_output), texts.values(), strict=True):
         with atomic_text(path) as file:
-            file.writelines(f"{line}\n" for line in text)
-    write_json(args.scores, _scores(args, translator, test, greedy, texts))
+            file.writelines(f"{line}\n" for line in lines)
+    write_json(args.scores, _evaluation(args, translator, test, greedy, texts))
 
 
 def _read_test(args: argparse.Namespace, translator: Engine) -> tuple[_Test, int]:
@@ -92,79 +86,46 @@ def _read_test(args: argparse.Namespace, translator: Engine) -> tuple[_Test, int
         raise SeqkdError(f"{args.src}: the test set is empty")
     if args.beam < 2:
         raise SeqkdError(f"--beam must be at least 2 (greedy is always measured), got {args.beam}")
-    flagged: frozenset[int] = frozenset()
-    if args.near_duplicates is not None:
-        flagged = _flags(args.near_duplicates, len(lines))
     sources, cut = translator.encode(lines)
-    return _Test(lines, references, sources, flagged), cut
-
-
-def _flags(path: Path, sentences: int) -> frozenset[int]:
-    try:
-        flags = json.loads("\n".join(read_lines(path)))
-        found, count = frozenset(map(int, flags["near_duplicates"])), int(flags["sentences"])
-    except (ValueError, TypeError, KeyError):
-        raise SeqkdError(f"{path}: not the flags of a test set; make them again") from None
-    if count != sentences:
-        raise SeqkdError(f"{path}: flags of {count} sentences, but the test set has {sentences}")
-    return found
+    return _Test(lines, references, sources), cut
 
 
 def _translate(
     translator: Engine, test: _Test, config: SearchConfig, progress: Progress
 ) -> list[Hypothesis]:
-    found = translator.translate(test.sources, config, on_progress=lambda n: progress.advance(n, n))
-    return [hypotheses[0] for hypotheses in found]
+    lists = translator.translate(test.sources, config, on_progress=lambda n: progress.advance(n, n))
+    return [hypotheses[0] for hypotheses in lists]
 
 
-def _scores(
+def _evaluation(
     args: argparse.Namespace,
     translator: Engine,
     test: _Test,
     greedy: Sequence[Hypothesis],
     texts: dict[str, list[str]],
-) -> dict[str, object]:
-    """Return the content of the scores file."""
+) -> Evaluation:
     (loaded,) = translator.models
     parameters = list(loaded.model.parameters())
-    total = sum(p.numel() for p in parameters)
-    target = loaded.info.target
-    clean = [i for i in range(len(test.lines)) if i not in test.flagged]
-    return {
-        "model": loaded.info.model,
-        "seed": loaded.info.seed,
-        "test_set": args.src.stem,
-        "sentences": len(test.lines),
-        "parameters": total,
-        "nonzero_parameters": sum(int(p.count_nonzero()) for p in parameters),
-        "file_bytes": args.model.stat().st_size,
-        "bytes": dataclasses.asdict(sizes(args.model)),
-        "precision": translator.precision,
-        "storage": loaded.info.storage,
-        "perplexity": _perplexity(translator, test),
-        "mode_probability": as_json(
-            mode_probability(
-                [greedy[i].log_prob for i in test.usable],
-                [len(tokenise(test.lines[i])) for i in test.usable],
-            )
-        ),
-        **_search_scores(texts, test.references, range(len(test.lines)), target),
-        "no_near_duplicate": {
-            "sentences": len(clean),
-            **_search_scores(texts, test.references, clean, target),
-        },
-    }
-
-
-def _search_scores(
-    texts: dict[str, list[str]], references: Sequence[str], kept: Collection[int], target: str
-) -> dict[str, object]:
-    return {
-        search: as_json(
-            translation_scores([text[i] for i in kept], [references[i] for i in kept], target)
-        )
-        for search, text in texts.items()
-    }
+    searches = {}
+    for (search, lines), path in zip(texts.items(), (args.greedy, args.beam_output), strict=True):
+        scores = translation_scores(lines, test.references, loaded.info.target)
+        name = os.path.relpath(path, args.scores.parent)
+        searches[search] = SearchScores(**asdict(scores), translations=name)
+    return Evaluation(
+        model=loaded.info.model,
+        seed=loaded.info.seed,
+        test_set=args.src.stem,
+        sentences=len(test.lines),
+        parameters=sum(p.numel() for p in parameters),
+        nonzero_parameters=sum(int(p.count_nonzero()) for p in parameters),
+        file_bytes=args.model.stat().st_size,
+        bytes=sizes(args.model),
+        precision=translator.precision,
+        storage=loaded.info.storage,
+        perplexity=_perplexity(translator, test),
+        mode_probability=mode_probability([greedy[i].log_prob for i in test.usable]),
+        searches=searches,
+    )
 
 
 def _perplexity(translator: Engine, test: _Test) -> float | None:

@@ -91,9 +91,9 @@ def _estimate(
     seconds = {id(job): estimator.seconds(job) for job in planned.needed}
     wall = wall_seconds(planned.needed, lambda job: seconds[id(job)], args.cores)
     console.print(_costs(planned.needed, seconds, "GPU" if device.type == "cuda" else "CPU"))
-    facts = hardware(device)
+    machine = hardware(device)
     used = ", ".join(f"{count} jobs from {what}" for what, count in estimator.sources.items())
-    console.print(f"Estimated on {facts.get('gpu', facts['cpu'])}: {used}.")
+    console.print(f"Estimated on {machine.gpu or machine.cpu}: {used}.")
     console.print(f"About {_time(wall)} with {args.cores} jobs side by side, longest chain first.")
     disk = estimator.gigabytes(planned.needed)
     parts = ", ".join(f"{kind} {_size(size)}" for kind, size in disk.items())

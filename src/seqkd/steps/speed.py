@@ -8,23 +8,22 @@ written are the median and the range. Run it with nothing else running.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import os
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from seqkd import __version__
 from seqkd.errors import SeqkdError
+from seqkd.evaluation.speed_files import Speed, SpeedSetting
 from seqkd.files import read_lines, write_json
+from seqkd.machine.manifest import versions
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import hardware, set_up
 from seqkd.translation.api import CHUNK_LINES
-from seqkd.translation.speed import SpeedSetting, Stopwatch, sample
+from seqkd.translation.speed import Stopwatch, sample
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,28 +57,22 @@ def run(args: argparse.Namespace) -> None:
     with Progress(f"speed {info.model}", len(settings), "settings") as progress:
         for setting in settings:
             text = single if setting.batch == 1 else lines
-            found = stopwatches[setting.device].measure(text, setting, args.repeats)
-            measurements.append(dataclasses.asdict(found))
-            rate = found.words_per_second.median
-            progress.advance(1, 1, f"{found.search} x{found.batch}: {rate:,.0f} words/s")
-    write_json(
-        args.output,
-        {
-            "model": info.model,
-            "seed": info.seed,
-            "storage": info.storage,
-            "test_set": args.src.stem,
-            "hardware": hardware(device),
-            "load_before": round(load_before, 2),
-            "versions": {
-                "seqkd": __version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "measurements": measurements,
-        },
+            measured = stopwatches[setting.device].measure(text, setting, args.repeats)
+            measurements.append(measured)
+            rate = measured.words_per_second.median
+            progress.advance(1, 1, f"{measured.search} x{measured.batch}: {rate:,.0f} words/s")
+    speed = Speed(
+        model=info.model,
+        seed=info.seed,
+        storage=info.storage,
+        test_set=args.src.stem,
+        hardware=hardware(device),
+        load_before=round(load_before, 2),
+        versions=versions(),
+        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        measurements=measurements,
     )
+    write_json(args.output, speed)
 
 
 def _devices(device: torch.device) -> list[str]:

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seqkd.config.table_rows import TableConfig, load_table_config
+from seqkd.corpus.funnel import corpus_summary, load_funnel
+from seqkd.corpus.test_sets import TestSet, load_test_set
 from seqkd.errors import SeqkdError
-from seqkd.evaluation.results import Index, Results, analyse, count_outputs
-from seqkd.evaluation.score_files import TestSet, corpus_summary, index_evaluations, load_test_set
+from seqkd.evaluation.results import Results, analyse, count_outputs
+from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import RESAMPLES
 from seqkd.evaluation.speed_files import load_speed
 from seqkd.files import atomic_text
@@ -54,10 +56,8 @@ def run(args: argparse.Namespace) -> None:
     config = load_table_config(args.config)
     if not config.rows or not config.test_sets:
         raise SeqkdError(f"{args.config}: no rows or no test sets to show")
-    evaluations = index_evaluations([path for path in args.scores if path.name != "speed.json"])
-    tests = [
-        load_test_set(args.tests, name, config.source, config.target) for name in config.test_sets
-    ]
+    evaluations = Evaluations([path for path in args.scores if path.name != "speed.json"])
+    tests = [load_test_set(args.tests / f"{name}.json") for name in config.test_sets]
     tables = list(_tables(args, config, evaluations, tests))
     _write(args.csv, [_merged(tables)], to_csv)
     _write(args.markdown, tables, to_markdown)
@@ -65,11 +65,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _tables(
-    args: argparse.Namespace, config: TableConfig, evaluations: Index, tests: Sequence[TestSet]
+    args: argparse.Namespace,
+    config: TableConfig,
+    evaluations: Evaluations,
+    tests: Sequence[TestSet],
 ) -> Sequence[Table]:
-    corpus = corpus_summary(args.tests.parent / "funnel.json")
-    trained = f"; trained on {corpus}" if corpus else ""
-    setting = f"Experiment {config.experiment}{trained}; code {code_commit() or 'unknown'}."
+    corpus = corpus_summary(load_funnel(args.tests.parent / "funnel.json"))
+    commit = code_commit() or "unknown"
+    setting = f"Experiment {config.experiment}; trained on {corpus}; code {commit}."
     if args.kind == "results":
         return results_tables(_analyses(config, evaluations, tests, args.resamples), setting)
     results = analyse(count_outputs(config, evaluations, tests[0]), resamples=args.resamples)
@@ -80,7 +83,7 @@ def _tables(
 
 
 def _analyses(
-    config: TableConfig, evaluations: Index, tests: Sequence[TestSet], resamples: int
+    config: TableConfig, evaluations: Evaluations, tests: Sequence[TestSet], resamples: int
 ) -> list[Results]:
     analyses = []
     for test in tests:

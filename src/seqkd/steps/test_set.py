@@ -14,6 +14,7 @@ from seqkd import files
 from seqkd.config.corpus import HeldOut, read_corpus_config
 from seqkd.corpus.decontamination import HeldOutIndex
 from seqkd.corpus.readers import read_given, read_parallel, write_pairs
+from seqkd.corpus.test_sets import TestSetManifest
 from seqkd.errors import SeqkdError
 
 
@@ -49,10 +50,14 @@ def run(args: argparse.Namespace) -> None:
         exact.update(matches.exact)
         near.update(matches.near)
     write_pairs(args.output_dir, args.name, config.languages, pairs)
-    flags = {
-        "sentences": len(pairs),
-        "threshold": config.near_duplicate,
-        "near_duplicates": sorted(near),
-        "exact": sorted(exact),
-    }
-    files.write_json(args.output_dir / f"{args.name}.json", flags)
+    source, target = (f"{args.name}.{language}" for language in config.languages)
+    manifest = TestSetManifest(
+        name=args.name,
+        source=source,
+        target=target,
+        sentences=len(pairs),
+        threshold=config.near_duplicate,
+        near_duplicates=sorted(near),
+        exact=sorted(exact),
+    )
+    files.write_json(args.output_dir / f"{args.name}.json", manifest)

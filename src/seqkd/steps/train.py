@@ -29,9 +29,9 @@ from seqkd.config.model_entry import ModelEntry, load_entry
 from seqkd.config.pruning import PruneConfig
 from seqkd.config.schema import to_dict
 from seqkd.errors import SeqkdError
-from seqkd.files import atomic_text, digest, read_lines
+from seqkd.files import atomic_text, digest, read_lines, write_json
 from seqkd.machine.code_hash import code_hash
-from seqkd.machine.manifest import roles, write_manifest
+from seqkd.machine.manifest import provenance, roles
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import hardware, set_up
 from seqkd.machine.work_lock import sole_worker
@@ -42,10 +42,11 @@ from seqkd.models.precision import compute_dtype
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.checkpoint import ResumableState, fingerprint
 from seqkd.training.losses import Objective
+from seqkd.training.manifest import TrainingManifest, Validation
 from seqkd.training.pruning import Pruner
 from seqkd.training.saliency import fisher_of
 from seqkd.training.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
-from seqkd.training.trainer import Trainer, Validation
+from seqkd.training.trainer import Trainer
 from seqkd.training.validation import greedy_bleu, perplexity
 from seqkd.vocabulary.subword_sampling import SubwordSampler, segmentation_distribution
 from seqkd.vocabulary.tokens import encode_lines
@@ -343,26 +344,29 @@ def _write(
         pruned=zeros / total,
     )
     save_model(args.model, model, info, src_vocab, tgt_vocab)
-    write_manifest(
-        args.manifest,
-        inputs=inputs,
-        facts={
-            "model": entry.model,
-            "seed": entry.seed,
-            "parameters": total,
-            "nonzero_parameters": total - zeros,
-            "pairs": len(trainer.data.src),
-            "pairs_too_long_or_empty": len(trainer.data.src) - len(trainer.indices),
-            "updates": state.update,
-            "best_update": state.best_update,
-            "stopped_early": state.finished,
-            "resumed_from_update": saved.resumed_from,
-            "precision": info.precision,
-            "pointwise": compiled.name(trainer.compute_dtype, trainer.device),
-            "processes": trainer.world,
-            "hardware": hardware(trainer.device),
-            "work": work,
-            "output": digest(args.model),
-        },
-        started=started,
+    manifest = TrainingManifest(
+        model=entry.model,
+        seed=entry.seed,
+        parent=entry.parent,
+        teacher=entry.teacher,
+        targets=entry.targets,
+        kd_weight=entry.objective.kd_weight,
+        pruned=entry.prune.percentage if entry.prune else 0,
+        parameters=total,
+        nonzero_parameters=total - zeros,
+        pairs=len(trainer.data.src),
+        pairs_too_long_or_empty=len(trainer.data.src) - len(trainer.indices),
+        updates=state.update,
+        best_update=state.best_update,
+        stopped_early=state.finished,
+        resumed_from_update=saved.resumed_from,
+        precision=info.precision,
+        pointwise=compiled.name(trainer.compute_dtype, trainer.device),
+        processes=trainer.world,
+        hardware=hardware(trainer.device),
+        curve=os.path.relpath(args.curve, args.manifest.parent),
+        work=work,
+        output=digest(args.model),
+        **dataclasses.asdict(provenance(inputs, started)),
     )
+    write_json(args.manifest, manifest)

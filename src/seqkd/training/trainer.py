@@ -23,21 +23,9 @@ from seqkd.models.build import Model
 from seqkd.models.kernels.dropout import DropoutNoise
 from seqkd.training.batching import Batch, Ints, ParallelTokens, collate, plan_batches
 from seqkd.training.losses import Objective, projected_loss
+from seqkd.training.manifest import Validation
 from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import SoftTargets
-
-
-@dataclass
-class Validation:
-    """What was measured at one validation; one line of `curve.jsonl`."""
-
-    epoch: int
-    update: int
-    learning_rate: float
-    train_loss: float
-    """Objective a target token since the last validation, nats."""
-    dev_perplexity: float
-    dev_bleu: float
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from seqkd.errors import SeqkdError
-from seqkd.evaluation.score_files import Evaluation, load_evaluation
+from seqkd.evaluation.score_files import Evaluation, load_evaluation, signatures_of
 from seqkd.files import atomic_path, atomic_text, digest
 from seqkd.model_files.model_file import ModelInfo, read_info
 
@@ -103,7 +103,7 @@ def _card(
         for evaluation in evaluations:
             yield from _scores(evaluation)
         yield ""
-        yield from sorted(_signatures(evaluations))
+        yield from (f"- `{signature}`" for signature in sorted(signatures_of(evaluations)))
         yield ""
     yield "## Origin"
     yield ""
@@ -118,16 +118,9 @@ def _card(
 
 
 def _scores(evaluation: Evaluation) -> Iterator[str]:
-    for name, found in evaluation.searches.items():
-        chrf = "-" if found.chrf is None else f"{found.chrf:.1f}"
-        row = (evaluation.test_set, evaluation.sentences, name, f"{found.bleu:.1f}", chrf)
-        yield f"| {' | '.join(map(str, row))} |"
-
-
-def _signatures(evaluations: Sequence[Evaluation]) -> set[str]:
-    found = {s.bleu_signature for e in evaluations for s in e.searches.values()}
-    found |= {s.chrf_signature for e in evaluations for s in e.searches.values()}
-    return {f"- `{signature}`" for signature in found if signature}
+    for search, scores in evaluation.searches.items():
+        bleu, chrf = f"{scores.bleu:.1f}", f"{scores.chrf:.1f}"
+        yield f"| {evaluation.test_set} | {evaluation.sentences} | {search} | {bleu} | {chrf} |"
 
 
 def _bytes(size: int) -> str:

@@ -13,58 +13,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from seqkd.evaluation.speed_files import SpeedMeasurement, SpeedSetting, Throughput
 from seqkd.search.config import SearchConfig
 from seqkd.translation.engine import Engine, load_engine
 
 _ENOUGH_S = 20.0  # of measuring one setting; then no repeat is begun beyond the first three
 _FEWEST_REPEATS = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpeedSetting:
-    """How translation is run while it is measured."""
-
-    device: str
-    """cpu or cuda."""
-    threads: int
-    beam: int
-    """1 is greedy search."""
-    batch: int
-    """Lines given to search together, which forms its own batches."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Throughput:
-    """Median and range of repeats."""
-
-    median: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measurement:
-    """Speed of one model under one setting."""
-
-    device: str
-    threads: int
-    beam: int
-    batch: int
-    search: str
-    """greedy or beam-K."""
-    precision: str
-    """Of matrix products: int8, bfloat16 or float32."""
-    sentences: int
-    words: int
-    """Source words, cut at white space."""
-    repeats: int
-    words_per_second: Throughput
-    sentences_per_second: Throughput
 
 
 class Stopwatch:
@@ -88,7 +46,9 @@ class Stopwatch:
         self._single = load_engine([path], device, "fp32") if on_cpu else self._batched
         self.info = self._batched.models[0].info
 
-    def measure(self, lines: Sequence[str], setting: SpeedSetting, repeats: int) -> Measurement:
+    def measure(
+        self, lines: Sequence[str], setting: SpeedSetting, repeats: int
+    ) -> SpeedMeasurement:
         """Translate `lines` again and again, and return how fast that was.
 
         Args:
@@ -109,7 +69,7 @@ class Stopwatch:
             _translate(translator, batches, config)
             seconds.append(time.perf_counter() - start)
         words = sum(len(line.split()) for line in lines)
-        return Measurement(
+        return SpeedMeasurement(
             device=setting.device,
             threads=setting.threads,
             beam=setting.beam,
@@ -119,8 +79,8 @@ class Stopwatch:
             sentences=len(lines),
             words=words,
             repeats=len(seconds),
-            words_per_second=_spread(words, seconds),
-            sentences_per_second=_spread(len(lines), seconds),
+            words_per_second=_throughput(words, seconds),
+            sentences_per_second=_throughput(len(lines), seconds),
         )
 
     def _precision(self, translator: Engine) -> str:
@@ -140,8 +100,8 @@ def _translate(translator: Engine, batches: Sequence[list[str]], config: SearchC
         translator.text([hypotheses[0] for hypotheses in found])
 
 
-def _spread(count: int, seconds: Sequence[float]) -> Throughput:
-    rates = [count / each for each in seconds]
+def _throughput(count: int, seconds: Sequence[float]) -> Throughput:
+    rates = [count / duration for duration in seconds]
     return Throughput(
         median=round(statistics.median(rates), 2),
         low=round(min(rates), 2),
