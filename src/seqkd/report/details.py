@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from seqkd.report.html import (
-    Cell,
-    Head,
-    bars,
-    details,
-    figure_cell,
-    glossary,
-    name_of,
-    plain,
-    table,
-)
 from seqkd.report.material import Material
+from seqkd.report.parts import Bars, Block, Cell, Code, Facts, Folded, Grid, Head, Note, Part
 from seqkd.report.results_table import method_name
 
 
-def funnel(material: Material) -> str:
+@dataclass(frozen=True, slots=True)
+class Dropped(Part):
+    """Samples of what each filter dropped or changed."""
+
+    filters: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+
+
+def funnel(material: Material) -> list[Part]:
     """Return how many pairs each filter let through, and samples of what it dropped."""
     rows, idle = [], []
     for place, stage in enumerate(material.funnel):
@@ -29,30 +27,22 @@ def funnel(material: Material) -> str:
             continue
         note = f"{stage.lines_out:,}" + (f" (\u2212{dropped:,})" if dropped > 0 else "")
         rows.append((stage.filter, float(stage.lines_out), note))
-    quiet = f'<p class="small">Dropped nothing: {escape("; ".join(idle))}.</p>' if idle else ""
-    shown = "".join(
-        f"<h4>{escape(stage.filter)}</h4><ul>"
-        + "".join(f"<li>{escape(a)}<br>{escape(b)}</li>" for a, b in stage.samples)
-        + "</ul>"
-        for stage in material.funnel
-        if stage.samples
-    )
-    return (
-        bars(rows, "Sentence pairs left after each filter", ("filter", "pairs left"))
-        + quiet
-        + details(
-            "Samples of what was dropped or changed",
-            f'<div class="samples">{shown}</div>' if shown else "",
-        )
-    )
+    heads = ("filter", "pairs left")
+    parts: list[Part] = [Bars("Sentence pairs left after each filter", heads, rows)]
+    if idle:
+        parts.append(Note(f"Dropped nothing: {'; '.join(idle)}."))
+    sampled = [(stage.filter, stage.samples) for stage in material.funnel if stage.samples]
+    if sampled:
+        parts.append(Folded("Samples of what was dropped or changed", [Dropped(sampled)]))
+    return parts
 
 
-def texts(material: Material) -> str:
+def texts(material: Material) -> list[Part]:
     """Return the table of gold and distilled targets."""
     if material.diagnostics is None:
-        return ""
+        return []
     heads = [
-        Head("targets", align="left"),
+        Head("targets", left=True),
         Head("pairs"),
         Head("complexity", "mean entropy of the translations of a word, nats; lower is easier"),
         Head("faithfulness", "KL from gold to these translations, nats; lower is nearer to gold"),
@@ -63,91 +53,88 @@ def texts(material: Material) -> str:
         Head("not 1-best", "share of lines that are not the most probable hypothesis"),
         Head("loops", "share of lines with words three times in a row"),
     ]
-    rows = []
-    for entry in material.diagnostics.texts:
-        sub = f'<span class="sub">by {escape(entry.teacher)}</span>' if entry.teacher else ""
-        name = method_name(entry.targets)
-        rows.append(
-            [
-                Cell(name_of(name) + sub, name),
-                figure_cell(entry.pairs, ",.0f"),
-                figure_cell(entry.complexity, ".3f"),
-                figure_cell(entry.faithfulness, ".3f"),
-                figure_cell(entry.variety.distinct_words, ",.0f"),
-                figure_cell(entry.variety.mtld, ".1f"),
-                figure_cell(entry.words_per_source_word, ".3f"),
-                _share(entry.as_gold),
-                _share(entry.differs),
-                _share(entry.repeated),
-            ]
-        )
-    made = table("What models learn from: gold and distilled targets", heads, rows)
-    return made + glossary(heads)
+    rows = [
+        [
+            _name(entry.targets, f"by {entry.teacher}" if entry.teacher else ""),
+            Cell.number(entry.pairs, ",.0f"),
+            Cell.number(entry.complexity, ".3f"),
+            Cell.number(entry.faithfulness, ".3f"),
+            Cell.number(entry.variety.distinct_words, ",.0f"),
+            Cell.number(entry.variety.mtld, ".1f"),
+            Cell.number(entry.words_per_source_word, ".3f"),
+            Cell.number(entry.as_gold, ".1%"),
+            Cell.number(entry.differs, ".1%"),
+            Cell.number(entry.repeated, ".1%"),
+        ]
+        for entry in material.diagnostics.texts
+    ]
+    return [_explained("What models learn from: gold and distilled targets", heads, rows)]
 
 
-def _share(value: float | None) -> Cell:
-    return Cell("", None) if value is None else Cell(f"{100 * value:.1f}%", value)
+def _name(method: str, sub: str) -> Cell:
+    name = method_name(method)
+    return Cell(name, name, sub=sub, kind="method")
 
 
-def models(material: Material) -> str:
+def _explained(caption: str, heads: Sequence[Head], rows: Sequence[Sequence[Cell]]) -> Grid:
+    """Return a table with its tooltips as notes, for those who cannot point at a heading."""
+    notes = [f"{head.title}: {head.about}" for head in heads if head.about]
+    return Grid(caption=caption, heads=heads, blocks=[Block(rows=rows)], notes=notes)
+
+
+def models(material: Material) -> list[Part]:
     """Return the table of how models behave."""
     if material.diagnostics is None:
-        return ""
-    rows_by_model = {row.model: row for row in material.config.rows}
+        return []
     heads = [
-        Head("model", align="left"),
+        Head("model", left=True),
         Head("same as teacher", "greedy output equal to the teacher's beam output"),
         Head("BLEU to teacher", "greedy output against the teacher's beam output"),
-        Head("memorised", "outputs of 5 words or more that stand in training word for word"),
+        Head("memorised", "outputs of 5 words or more that are in training word for word"),
         Head("loops", "outputs with words three times in a row"),
         Head("MTLD", "lexical diversity"),
         Head("length", "words for each word of the references"),
     ]
-    rows = []
-    for entry in material.diagnostics.models:
-        row = rows_by_model.get(entry.model)
-        name = method_name(row.method) if row else entry.model
-        sub = (
-            f'<span class="sub">{escape(row.architecture)} {escape(row.label)}</span>'
-            if row
-            else ""
-        )
-        rows.append(
-            [
-                Cell(name_of(name) + sub, name),
-                _share(entry.same_as_teacher),
-                figure_cell(entry.bleu_to_teacher),
-                _share(entry.memorised),
-                _share(entry.repeated),
-                figure_cell(entry.variety.mtld),
-                figure_cell(entry.length_ratio, ".3f"),
-            ]
-        )
-    base = 100 * material.diagnostics.memorised_references
-    note = f'<p class="small">Of the references themselves, {base:.1f}% are in training.</p>'
-    return table("How models behave on the test set, greedy", heads, rows) + glossary(heads) + note
+    measured = {entry.model: entry for entry in material.diagnostics.models}
+    rows = [
+        [
+            _name(row.method, f"{row.architecture} {row.label}"),
+            Cell.number(entry.same_as_teacher, ".1%"),
+            Cell.number(entry.bleu_to_teacher),
+            Cell.number(entry.memorised, ".1%"),
+            Cell.number(entry.repeated, ".1%"),
+            Cell.number(entry.variety.mtld),
+            Cell.number(entry.length_ratio, ".3f"),
+        ]
+        for row in material.config.rows
+        if (entry := measured.get(row.model))
+    ]
+    references = material.diagnostics.memorised_references
+    return [
+        _explained("How models behave on the test set, greedy", heads, rows),
+        Note(f"Of the references themselves, {references:.1%} are in training."),
+    ]
 
 
-def time_spent(material: Material) -> str:
+def time_spent(material: Material) -> list[Part]:
     """Return what all jobs of each rule took."""
     if not material.costs:
-        return ""
-    rows = [
-        (
-            cost.rule,
-            cost.seconds,
-            f"{_duration(cost.seconds)} \u00b7 {cost.jobs} job{'s' if cost.jobs > 1 else ''}"
-            + (f" \u00b7 {cost.peak_memory_mb:,.0f} MB peak" if cost.peak_memory_mb else ""),
-        )
-        for cost in material.costs
+        return []
+    rows = []
+    for cost in material.costs:
+        note = f"{_duration(cost.seconds)} \u00b7 {cost.jobs} job{'s' if cost.jobs > 1 else ''}"
+        if cost.peak_memory_mb:
+            note += f" \u00b7 {cost.peak_memory_mb:,.0f} MB peak"
+        rows.append((cost.rule, cost.seconds, note))
+    wall = _duration(sum(cost.seconds for cost in material.costs))
+    cpu = _duration(sum(cost.cpu_seconds for cost in material.costs))
+    return [
+        Bars("Seconds of all jobs of each rule", ("rule", "time"), rows),
+        Note(
+            f"All jobs one after the other: {wall}; CPU time {cpu}. "
+            "Jobs run side by side, so the run itself was shorter."
+        ),
     ]
-    cpu = sum(cost.cpu_seconds for cost in material.costs)
-    wall = sum(cost.seconds for cost in material.costs)
-    note = (
-        f'<p class="small">All jobs one after the other: {_duration(wall)}; CPU time '
-        f"{_duration(cpu)}. Jobs run side by side, so the run itself was shorter.</p>"
-    )
-    return bars(rows, "Seconds of all jobs of each rule", ("rule", "time")) + note
 
 
 def _duration(seconds: float) -> str:
@@ -158,57 +145,56 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def provenance(material: Material) -> str:
+def provenance(material: Material) -> list[Part]:
     """Return code, machine, versions, data and cost of every trained model, and the configs."""
+    parts = _machine(material)
+    if material.trained:
+        parts.append(Folded("Every trained model", [_trained(material)]))
+    for name, content in material.configs.items():
+        parts.append(Folded(f"Config: {name}", [Code(content)]))
+    return parts
+
+
+def _trained(material: Material) -> Grid:
+    rows = []
+    for (model, seed), trained in material.trained.items():
+        run = trained.manifest
+        data = [run.inputs[role][:8] for role in ("train_src", "train_tgt") if role in run.inputs]
+        rows.append(
+            [
+                Cell(model, model),
+                Cell.number(seed, "d"),
+                Cell.number(run.seconds / 60),
+                Cell.number(run.cpu_seconds / 60),
+                Cell.number(run.peak_memory_mb, ",.0f"),
+                Cell(" / ".join(data), kind="code"),
+                Cell(run.commit, run.commit, kind="code"),
+            ]
+        )
     heads = [
-        Head("model", align="left"),
+        Head("model", left=True),
         Head("seed"),
         Head("minutes", "wall time of this stage"),
         Head("CPU min"),
         Head("peak MB"),
-        Head("data", "sha256 of the training text, source / target", align="left"),
-        Head("code", "git commit", align="left"),
+        Head("data", "sha256 of the training text, source / target", left=True),
+        Head("code", "git commit", left=True),
     ]
-    rows = []
-    for (model, seed), trained in material.trained.items():
-        run = trained.manifest
-        data = " / ".join(
-            f"<code>{escape(digest[:8])}</code>"
-            for role, digest in run.inputs.items()
-            if role in ("train_src", "train_tgt")
-        )
-        rows.append(
-            [
-                plain(model),
-                Cell(str(seed), seed),
-                figure_cell(run.seconds / 60),
-                figure_cell(run.cpu_seconds / 60),
-                figure_cell(run.peak_memory_mb, ",.0f"),
-                Cell(data),
-                Cell(f"<code>{escape(run.commit)}</code>", run.commit),
-            ]
-        )
-    whole = table("Trained models, stage by stage", heads, rows, sortable=True) if rows else ""
-    configs = "".join(
-        details(f"Config: {name}", f'<pre tabindex="0">{escape(content)}</pre>')
-        for name, content in material.configs.items()
-    )
-    return _machine(material) + (details("Every trained model", whole) if whole else "") + configs
+    caption = "Trained models, stage by stage"
+    return Grid(caption=caption, heads=heads, blocks=[Block(rows=rows)], sortable=True)
 
 
-def _machine(material: Material) -> str:
+def _machine(material: Material) -> list[Part]:
     runs = [model.manifest for model in material.trained.values()]
     machines = {str(run.hardware) for run in runs}
     machines |= {str(speed.hardware) for speed in material.speeds.values()}
-    versions = {f"{k} {v}" for run in runs for k, v in run.versions.items()}
-    commits = {run.commit for run in runs if run.commit}
     facts = [
-        ("Code", ", ".join(sorted(commits))),
+        ("Code", ", ".join(sorted({run.commit for run in runs if run.commit}))),
         ("Hardware", "; ".join(sorted(machines))),
-        ("Versions", ", ".join(sorted(versions))),
+        (
+            "Versions",
+            ", ".join(sorted({f"{k} {v}" for run in runs for k, v in run.versions.items()})),
+        ),
         ("Metrics", "; ".join(material.analyses[0].signatures)),
     ]
-    lines = "".join(
-        f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts if value
-    )
-    return f'<dl class="facts">{lines}</dl>' if lines else ""
+    return [Facts([(name, value) for name, value in facts if value])]

@@ -33,6 +33,7 @@ WIDE, HALF, NARROW, PAPER = 1000, 580, 340, 440  # points
 _FONT, _LINE, _ROW = 12, 14, 24  # size of text, height of a label and of a category
 _CHARACTER = 7.3  # mean width
 _MARKER = 9  # diameter
+_COLUMN = 1.02  # where the column of names right of the axes starts, in widths of the axes
 Place = npt.NDArray[np.float64]
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _NOISE = re.compile(r"(?<=\.\d\d)\d+|font-family: [^;]*;? ?")
@@ -165,6 +166,7 @@ def _set_axis(axes: Axes, which: Literal["x", "y"], axis: Axis, ticks: int) -> N
     target = axes.xaxis if which == "x" else axes.yaxis
     if axis.categories:
         target.set_ticks(range(len(axis.categories)), axis.categories)
+        axes.set(**{f"{which}lim": (-0.3, len(axis.categories) - 0.7)})
         return
     if axis.log:
         axes.set(**{f"{which}scale": "log"})
@@ -212,9 +214,14 @@ def _labels(axes: Axes, series: Series, narrow: bool, at_end: bool) -> Iterator[
     for point in series.points:
         if point.label and not (narrow and point.minor):
             label = axes.annotate(
-                point.label, (point.x, point.y), xytext=(_MARKER, 0), textcoords="offset points",
-                va="center_baseline", color=LIGHT[f"c{series.colour}"], annotation_clip=False,
-            )  # fmt: skip
+                point.label,
+                (point.x, point.y),
+                xytext=(_COLUMN, point.y) if at_end else (_MARKER, 0),
+                textcoords=axes.get_yaxis_transform() if at_end else "offset points",
+                va="center_baseline",
+                color=LIGHT[f"c{series.colour}"],
+                annotation_clip=False,
+            )
             label.set_in_layout(at_end)
             yield label
 
@@ -226,7 +233,7 @@ def _place_at_end(axes: Axes, labels: list[Annotation]) -> None:
     area = axes.get_window_extent()
     heights = apart([y for _, y in ends], _LINE, area.y0, area.y1)
     for label, (x, y), height in zip(labels, ends, heights, strict=True):
-        label.xyann = (area.x1 + 8 - x, height - y)
+        label.xyann = (_COLUMN, axes.transData.inverted().transform((x, height))[1])
         if area.x1 - x > _MARKER or abs(height - y) > _LINE / 2:
             _add_leader(axes, label, (area.x1 + 5, height))
 

@@ -2,108 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from seqkd.evaluation.results import Results, RowResult
 from seqkd.evaluation.sentence_scores import Segment, similarity
-from seqkd.report.html import details
 from seqkd.report.material import Material
+from seqkd.report.parts import Folded, Part
 from seqkd.report.plots import best_student, teacher_row
 from seqkd.report.results_table import method_name
 from seqkd.text import tokenise
 
-_EACH = 4
+_SHOWN = 4
 _LONGEST = 320  # characters of a source that is shown
 
 
-def samples(material: Material) -> str:
-    """Return a dozen sentences with the outputs of telling models."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One version of a sentence."""
+
+    name: str
+    language: str
+    words: Sequence[tuple[str, bool]]
+    """Each with whether it has a token that is not in the reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """All versions of one sentence."""
+
+    title: str
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class Cards(Part):
+    """Sentences side by side."""
+
+    cards: Sequence[Card]
+
+
+def samples(material: Material) -> list[Part]:
+    """Return a dozen sentences with the outputs of teacher, baseline and best student."""
     results = material.analyses[0]
-    shown = _models(results)
-    if len(shown) < 2:
-        return ""
-    outputs = {}
-    for name, row, search in shown:
-        model, seed = row.row.model, row.row.seeds[0]
-        evaluation = material.evaluations.get(model, seed, results.test_set)
-        outputs[name] = evaluation.hypotheses(search)
-    references = material.test.references
-    before, after = list(outputs)[-2], list(outputs)[-1]
-    gains = _gains(outputs[before], outputs[after], references)
+    models = _models(results)
+    if len(models) < 2:
+        return []
+    outputs = {
+        name: material.evaluations.get(
+            row.row.model, row.row.seeds[0], results.test_set
+        ).hypotheses(search)
+        for name, (row, search) in models.items()
+    }
+    before, after = list(outputs)[-2:]
+    gains = _gains(outputs[before], outputs[after], material.test.references)
     usable = [n for n, line in enumerate(material.test.sources) if 0 < len(line) <= _LONGEST]
     ordered = sorted(usable, key=lambda n: (gains[n], n))
-    lost, won = ordered[:_EACH], ordered[: -_EACH - 1 : -1]
+    lost, won = ordered[:_SHOWN], ordered[: -_SHOWN - 1 : -1]
     rest = [n for n in usable if n not in {*lost, *won}]
-    step = max(1, len(rest) // _EACH)
-    groups = (
-        (f"Where {after} gains most over {before}", [n for n in won if gains[n] > 0], True),
-        (f"Where {after} loses most", [n for n in lost if gains[n] < 0], False),
-        (f"Every {step}th sentence", rest[step // 2 :: step][:_EACH], False),
-    )
-    made = []
-    for title, chosen, opened in groups:
-        cards = "".join(_card(material, outputs, n) for n in chosen)
-        if cards:
-            block = details(title, f'<div class="cards">{cards}</div>')
-            made.append(block.replace("<details>", "<details open>") if opened else block)
-    return "".join(made)
+    step = max(1, len(rest) // _SHOWN)
+    groups = {
+        f"Where {after} gains most over {before}": [n for n in won if gains[n] > 0],
+        f"Where {after} loses most": [n for n in lost if gains[n] < 0],
+        f"Every {step}th sentence": rest[step // 2 :: step][:_SHOWN],
+    }
+    return [
+        Folded(title, [Cards([_card(material, outputs, n) for n in numbers])], open=turn == 0)
+        for turn, (title, numbers) in enumerate(groups.items())
+        if numbers
+    ]
 
 
-def _models(results: Results) -> list[tuple[str, RowResult, str]]:
-    """Return teacher, the student without one, and the best student: name, row, search."""
+def _models(results: Results) -> dict[str, tuple[RowResult, str]]:
+    """Return teacher, the student without one, and the best student, each with its search."""
     greedy, beam = results.searches
     teacher, best = teacher_row(results), best_student(results)
-    chosen: list[tuple[str, RowResult, str]] = []
-    if teacher is not None:
-        chosen.append((f"Teacher, beam {results.config.beam}", teacher, beam))
-    if best is not None:
-        for row in results.rows:
-            if (row.row.architecture, row.row.method) == (best.row.architecture, "baseline"):
-                chosen.append(("Baseline student", row, greedy))
-        chosen.append((f"{method_name(best.row.method)} student", best, greedy))
-    return chosen
+    if teacher is None or best is None:
+        return {}
+    models = {f"Teacher, beam {results.config.beam}": (teacher, beam)}
+    for row in results.rows:
+        if (row.row.architecture, row.row.method) == (best.row.architecture, "baseline"):
+            models["Baseline student"] = (row, greedy)
+    models[f"{method_name(best.row.method)} student"] = (best, greedy)
+    return models
 
 
 def _gains(before: Sequence[str], after: Sequence[str], references: Sequence[str]) -> list[float]:
     """Return by how much each sentence is nearer its reference; sentence chrF."""
     measure = similarity("chrf")
-    gains = []
-    for first, second, reference in zip(before, after, references, strict=True):
-        target = measure.reference(Segment(reference, ()))
-        scores = [
-            measure.score(measure.hypothesis(Segment(x, ())), target) for x in (first, second)
-        ]
-        gains.append(scores[1] - scores[0])
-    return gains
 
+    def score(line: str, reference: str) -> float:
+        return measure.score(
+            measure.hypothesis(Segment(line, ())), measure.reference(Segment(reference, ()))
+        )
 
-def _card(material: Material, outputs: dict[str, list[str]], number: int) -> str:
-    reference = material.test.references[number]
-    config = material.config
-    lines = [
-        _line("Source", escape(material.test.sources[number]), config.source),
-        _line("Reference", escape(reference), config.target),
+    return [
+        score(second, reference) - score(first, reference)
+        for first, second, reference in zip(before, after, references, strict=True)
     ]
+
+
+def _card(material: Material, outputs: Mapping[str, Sequence[str]], number: int) -> Card:
+    config, test = material.config, material.test
+    source, reference = test.sources[number], test.references[number]
+    near = " \u00b7 near duplicate in training" if number in test.near_duplicates else ""
+    lines = [
+        Line("Source", config.source, [(source, False)]),
+        Line("Reference", config.target, [(reference, False)]),
+    ]
+    tokens = set(tokenise(reference))
     for name, texts in outputs.items():
-        lines.append(_line(name, _marked(texts[number], reference), config.target))
-    near = " \u00b7 near duplicate in training" if number in material.test.near_duplicates else ""
-    content = f"<h4>Sentence {number + 1}{near}</h4><dl>{''.join(lines)}</dl>"
-    return f'<article class="card">{content}</article>'
-
-
-def _line(name: str, content: str, language: str) -> str:
-    return (
-        f'<div><dt>{escape(name)}</dt><dd lang="{escape(language)}" dir="auto">'
-        f"{content or '<em>nothing</em>'}</dd></div>"
-    )
-
-
-def _marked(line: str, reference: str) -> str:
-    """Return a translation with the words underlined that the reference does not hold."""
-    known = set(tokenise(reference))
-    words = []
-    for word in line.split():
-        strange = [token for token in tokenise(word) if token not in known]
-        words.append(f"<u>{escape(word)}</u>" if strange else escape(word))
-    return " ".join(words)
+        words = [(word, not tokens.issuperset(tokenise(word))) for word in texts[number].split()]
+        lines.append(Line(name, config.target, words))
+    return Card(f"Sentence {number + 1}{near}", lines)

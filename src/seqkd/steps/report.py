@@ -45,9 +45,10 @@ def run(args: argparse.Namespace) -> None:
     given = {"speed": args.speed_config, "pruning": args.pruning_config}
     further = {name: load_table_config(path) for name, path in given.items() if path is not None}
     material = gather(args.results, config, further, args.resamples)
+    drawn = charts(material)
     if args.figures is not None:
-        save_figures(charts(material), args.figures)
+        save_figures(drawn, args.figures)
     with atomic_text(args.output) as file:
-        file.write(page(material))
+        file.write(page(material, drawn))
     size = args.output.stat().st_size / 1e6
     print(f"{args.output}: {size:.2f} MB; open it in any browser", file=sys.stderr)
