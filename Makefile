@@ -18,7 +18,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
-	@python -m seqkd.runs.launch --configfile $(CONFIG) --cores $(CORES) $(ARGS)
+	@snakemake --cores $(CORES) --logger seqkd $(ARGS) --configfile $(CONFIG)
 
 test: $(VENV)/.ready
 	@pytest -m "not slurm" $(ARGS)

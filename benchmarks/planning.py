@@ -20,7 +20,7 @@ from pathlib import Path
 from seqkd.machine.runtime import hardware
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "helpers"))
 from workflow_harness import make_workspace  # noqa: E402
 
 SEEDS = 55

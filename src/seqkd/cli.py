@@ -8,44 +8,41 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
+from types import FrameType, ModuleType
 
 from seqkd import __version__
-from seqkd.errors import SeqkdError
+from seqkd.errors import SeqkdError, nearest
+from seqkd.machine.progress import STOPPED
 
-EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request with everything saved.
+EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request, with everything saved
 
-# Verb -> (module in seqkd.steps, help line). First what people call, then the steps of the
-# workflow in the order of the work.
+# Verb -> (module in seqkd.steps, help line): first those for people, then the steps that the
+# workflow calls, in the order of the work.
 VERBS = {
-    "plan": ("plan", "what a run would do: jobs, reuse, estimated hours and disk"),
-    "status": ("status", "what is done, running (rate, ETA) and failed in a results folder"),
+    "plan": ("plan", "show what a run would do: jobs, reuse, hours, disk"),
+    "status": ("status", "show what is done, running (rate, time left), failed and waiting"),
     "compare": ("compare", "compare two experiments or two models, with significance"),
-    "why": ("why", "say why a file would be made again"),
-    "clean": ("clean", "delete results, sizes shown first"),
+    "clean": ("clean", "delete results, after showing their sizes"),
     "export": ("export", "write one self-contained folder for deployment"),
-    "translate": ("translate", "translate lines from standard input or files"),
-    "fetch": ("fetch", "download one pinned source of parallel text"),
+    "translate": ("translate", "translate standard input or files"),
+    "fetch": ("fetch", "download one pinned source of text"),
     "corpus": ("corpus", "read, clean, split and decontaminate parallel text"),
     "subset": ("subset", "take an evenly spread share of the training text"),
-    "test-set": ("test_set", "prepare one test set and flag its near duplicates in training"),
+    "test-set": ("test_set", "prepare one test set and flag near duplicates in training"),
     "vocab": ("vocab", "train the vocabularies of both sides"),
     "train": ("train", "train a teacher or a student, or one stage of it"),
     "soft-targets": ("soft_targets", "store a teacher's top-k word distributions"),
-    "decode": ("decode", "translate one shard of a text into n-best lists"),
-    "decode-hugging-face": (
-        "decode_hugging_face",
-        "the same by a Hugging Face model in a local folder",
-    ),
-    "adopt": ("adopt", "take over another system's translations as n-best lists"),
-    "merge": ("merge", "merge n-best shards, asserting the exact sentence sequence"),
+    "decode": ("decode", "decode one shard of a text into n-best lists"),
+    "decode-hugging-face": ("decode_hugging_face", "decode with a local Hugging Face model"),
+    "adopt": ("adopt", "use another system's translations as n-best lists"),
+    "merge": ("merge", "merge n-best shards"),
     "select": ("select_targets", "choose training targets from n-best lists"),
     "quantize": ("quantize", "store a model in int8, fp16 or bf16, or sparse"),
     "evaluate": ("evaluate", "translate a test set and score it"),
     "speed": ("speed", "measure decoding speed"),
-    "diagnose": ("diagnose", "diagnostics of distilled text"),
-    "table": ("table", "results tables from all scores"),
-    "report": ("report", "one self-contained HTML report"),
+    "diagnose": ("diagnose", "compute diagnostics of distilled text"),
+    "table": ("table", "write a results table"),
+    "report": ("report", "write a self-contained HTML report"),
 }
 
 
@@ -53,34 +50,44 @@ def _usage() -> str:
     width = max(map(len, VERBS))
     lines = [f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items()]
     steps = list(VERBS).index("fetch")
-    return (
-        "usage: seqkd VERB [options]\n\n"
-        "Sequence-level knowledge distillation for neural machine translation. `make run` runs an\n"
-        "experiment, in the folder that you cloned; these are for before, meanwhile and after:\n\n"
-        + "\n".join(lines[:steps])
-        + "\n\nsteps that a run calls:\n\n"
-        + "\n".join(lines[steps:])
-        + "\n\n`seqkd VERB --help` explains one verb; `seqkd --version` the version."
+    return "\n".join(
+        [
+            "usage: seqkd VERB [options]",
+            "",
+            "Sequence-level knowledge distillation for neural machine translation. Snakemake runs",
+            "an experiment (`make run`); these verbs are for you:",
+            "",
+            *lines[:steps],
+            "",
+            "and these are the steps of a run:",
+            "",
+            *lines[steps:],
+            "",
+            "`seqkd VERB --help` explains a verb.",
+        ]
     )
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """Turn a signal into an exception, so that temporary files are removed on the way out."""
+    """Turn a signal into an exception, so that temporary files are removed."""
     raise SystemExit(EXIT_SAVED)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one verb; exit 0, 1 with one line on standard error, 2 on usage, or 143 if told to stop.
+    """Run one verb.
+
+    Exits with 0, with 1 and one line on standard error, with 2 on wrong usage, with 143 if it was
+    stopped by SIGTERM or SIGHUP, or with 130 on Ctrl-C.
 
     Args:
-        argv: the words after `seqkd`; those of the process when left out.
+        argv: the words after `seqkd` (default: those of the process).
     """
     try:
         _main(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong. Python would complain
-        # once more while flushing at exit, so standard output is pointed elsewhere.
+        # The reader of our output exited (`| head`). Python would complain once more while it
+        # flushes at exit, so standard output is redirected.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
 
@@ -89,13 +96,11 @@ def _main(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage(), flush=True)
         raise SystemExit(0 if words else 2)
-    if words[0] == "--version":
+    verb = words[0]
+    if verb == "--version":
         print(f"seqkd {__version__}")
         return
-    verb = words[0]
     if verb not in VERBS:
-        from seqkd.errors import nearest
-
         print(f"seqkd: unknown verb '{verb}'{nearest(verb, VERBS)}\n\n{_usage()}", file=sys.stderr)
         raise SystemExit(2)
     module = importlib.import_module(f"seqkd.steps.{VERBS[verb][0]}")
@@ -105,25 +110,37 @@ def _main(words: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.configure(parser)
-    # Intermixed: files may stand before, between or after options.
+    # Intermixed: files may come before, between or after options.
     arguments = parser.parse_intermixed_args(words[1:])
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _terminate)
     try:
+        _run(module, arguments)
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            raise SystemExit(f"seqkd {verb}: {stop.code}") from None
+        if stop.code in (EXIT_SAVED, 130):
+            print(f"seqkd {verb}: {STOPPED}", file=sys.stderr)
+        raise
+
+
+def _run(module: ModuleType, arguments: argparse.Namespace) -> None:
+    """Run a verb, and turn what a user can fix into one line."""
+    try:
         module.run(arguments)
     except SeqkdError as error:
-        raise SystemExit(f"seqkd {verb}: {error}") from None
+        raise SystemExit(str(error)) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            told = f"{error.strerror}: free some, then give the same command again"
-            raise SystemExit(f"seqkd {verb}: {told}") from None
+            message = f"{error.strerror}: free some, then run the same command again"
+            raise SystemExit(message) from None
         if error.errno in (errno.EACCES, errno.ENOENT, errno.EROFS):
-            raise SystemExit(f"seqkd {verb}: {error}") from None
+            raise SystemExit(str(error)) from None
         raise
     except (ImportError, RuntimeError, SystemError) as error:
-        # The start of a compiled module wraps whatever is raised in it, NumPy wraps that again, and
-        # Python 3.11 what is raised while a class is made: the signal may come in a late import.
+        # A signal may arrive during a late import: compiled modules, NumPy, and Python 3.11 while
+        # it makes a class wrap what is raised then.
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, SystemExit):

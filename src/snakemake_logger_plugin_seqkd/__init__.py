@@ -1,73 +1,52 @@
-"""Lets Snakemake tell `seqkd.runs.terminal` what happens; `seqkd.runs.launch` asks for it.
+"""A logger plugin for Snakemake: `snakemake --logger seqkd` shows a run as a live display.
 
-Snakemake finds plugins by the name of their package, which is why this one stands by itself.
+Snakemake finds it by the name of this package. `make run` uses it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import cast
+import sys
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 
-from seqkd.runs.planning import Job, plain_error
+from seqkd.runs.events import event_of
 from seqkd.runs.terminal import Terminal
-
-_TOLD = ("Nothing to be done", "Trying to restart")
-_STOPPING = ("Will exit", "Terminating")
 
 
 class LogHandler(LogHandlerBase):
-    """Shows a run on the terminal, in the place of Snakemake's own lines."""
+    """Replaces Snakemake's own lines on a terminal, unless the user asks for them."""
 
-    writes_to_stream = True
     writes_to_file = False
     has_filter = True
     has_formatter = True
     needs_rulegraph = False
 
     def __post_init__(self) -> None:
-        """Begin to show."""
-        self._terminal = Terminal()
-        # On a full disk Snakemake cannot write its own log; pages about that would bury the cause.
-        logging.raiseExceptions = False
+        """Prepare the display."""
+        asked = self.common_settings
+        plain = asked.dryrun or asked.quiet or asked.verbose or asked.printshellcmds
+        self._terminal = None if plain or not sys.stderr.isatty() else Terminal()
+        if self._terminal:
+            # On a full disk Snakemake cannot write its log; tracebacks would bury the cause.
+            logging.raiseExceptions = False
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """Whether Snakemake must not print its own lines."""
+        return self._terminal is not None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one event on."""
-        event = record.__dict__
-        match getattr(event.get("event"), "value", None):
-            case "run_info":
-                self._terminal.steps(0, int(event["stats"]["total"]))
-            case "job_info":
-                log = event["log"] or [""]
-                self._terminal.started(int(event["jobid"]), _title(event), str(log[0]))
-            case "job_finished":
-                self._terminal.finished(int(event["job_id"]))
-            case "job_error":
-                log = event["log"] or [""]
-                self._terminal.failed(int(event["jobid"]), _title(event), str(log[0]))
-            case "progress":
-                self._terminal.steps(int(event["done"]), int(event["total"]))
-            case _:
-                self._words(record)
-
-    def _words(self, record: logging.LogRecord) -> None:
-        """Pass on what is not about a job, where it says more than Snakemake's daily business."""
-        words = record.getMessage() if record.msg else ""
-        if record.levelno >= logging.ERROR:
-            self._terminal.error(plain_error(words))
-        elif record.levelno >= logging.WARNING or words.startswith((*_TOLD, *_STOPPING)):
-            self._terminal.say(words)
-        if words.startswith(_STOPPING):
-            self._terminal.stopped()
+        """Show one event or message."""
+        if self._terminal is None:
+            return
+        if event := event_of(record):
+            self._terminal.show(event)
+        elif record.msg:
+            self._terminal.say(record.getMessage(), important=record.levelno >= logging.WARNING)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._terminal.close()
+        """Restore the terminal."""
+        if self._terminal:
+            self._terminal.close()
         super().close()
-
-
-def _title(event: Mapping[str, object]) -> str:
-    wildcards = cast("Mapping[str, str]", event.get("wildcards") or {})
-    return Job(rule=str(event["rule_name"]), wildcards=wildcards).title

@@ -30,7 +30,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CLUSTER = Path(__file__).with_name("cluster.sh")
 PATIENCE_SECONDS = 300
 RUN_SECONDS = 1800
-BUSY = 75
 
 # Stands before the real command: keeps a diary of all calls, and hangs once where asked to.
 WRAPPER = """#!/bin/sh
@@ -71,13 +70,13 @@ class Run:
         self.diary.append(f"{time.monotonic() - self.started:4.0f} s  {what}")
         print(self.diary[-1], flush=True)
 
-    def launch(self, *arguments: str, first: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the workflow as a user would."""
         path = os.pathsep.join(
             [str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
         )
         command = [
-            *(sys.executable, "-m", "seqkd.runs.launch", *first),
+            *(sys.executable, "-m", "snakemake"),
             *("--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "smoke.yaml"),
             *arguments,
         ]
@@ -87,7 +86,7 @@ class Run:
             env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    def submit(self, first: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    def submit(self) -> subprocess.Popen[bytes]:
         """Start the workflow on the cluster, with limits that some jobs will hit."""
         return self.launch(
             *("--workflow-profile", str(REPOSITORY / "profiles" / "slurm")),
@@ -95,7 +94,6 @@ class Run:
             *("--slurm-init-seconds-before-status-checks", "5"),
             *("--set-resources", "train:gpu=1", "test_set:runtime=attempt"),
             "soft_targets:mem_mb=300 if attempt == 1 else 3000",
-            first=first,
         )
 
     def told(self) -> str:
@@ -216,9 +214,11 @@ def survived(slurm: Path, local: Run, tmp_path_factory: pytest.TempPathFactory) 
     orphans = [job.number for job in queue()]
     run.tell(f"kill -9 of the controller; jobs left behind: {' '.join(orphans)}")
     refused = run.submit()
-    assert refused.wait(PATIENCE_SECONDS) == BUSY
-    run.tell("a new controller refuses to start beside them")
-    controller = run.submit(first=("--cancel-orphans",))
+    assert refused.wait(PATIENCE_SECONDS) == 1
+    run.tell("a new controller refuses to start next to them")
+    subprocess.run(["scancel", *orphans], check=True)
+    wait_for("the jobs left behind to end", lambda: not queue())
+    controller = run.submit()
     assert controller.wait(RUN_SECONDS) == 0, run.told()[-5000:]
     run.tell("finished")
     return run
@@ -265,7 +265,7 @@ def test_all_kinds_of_death_occurred(slurm: Path, survived: Run):
     assert states["FAILED"] + states["OUT_OF_MEMORY"] >= 1  # FAILED where there are no cgroups
     assert "failed, SLURM status is: 'CANCELLED'" in survived.told()
     assert "failed, SLURM status is: 'TIMEOUT'" in survived.told()
-    assert "jobs of an earlier run are still queued or running" in survived.told()
+    assert "Slurm jobs of a killed run are still queued or running" in survived.told()
 
 
 def product(words: list[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from seqkd.runs.launch import main
 from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
 
 pytestmark = pytest.mark.workflow
@@ -183,55 +181,3 @@ def test_smoke_end_to_end(tmp_path: Path):
     assert len(scores) == 12
     assert not list(results.rglob("state"))
     assert workspace.snakemake("--dry-run", real=True).stdout.count("rule ") == 0
-
-
-def launch(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Start a run as `make run` does."""
-    return subprocess.run(
-        [sys.executable, "-m", "seqkd.runs.launch", "--snakefile", str(REPOSITORY / "Snakefile"),
-         "--configfile", str(workspace.config), "--cores", "1", *arguments],
-        cwd=workspace.folder, env={**os.environ, "PYTHONPATH": str(workspace.sources)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def test_the_lock_of_a_killed_run_is_cleared(finished: Workspace):
-    locks = finished.folder / ".snakemake" / "locks"
-    locks.mkdir(exist_ok=True)
-    for name in ("0.input.lock", "0.output.lock"):
-        (locks / name).write_text("results/smoke/report.html\n")
-    assert finished.snakemake().returncode == 1
-    done = launch(finished)
-    assert done.returncode == 0, done.stderr
-    assert "an earlier run was killed" in done.stderr
-    assert "Nothing to be done" in done.stdout + done.stderr
-
-
-def test_nothing_is_unlocked_where_a_running_run_cannot_be_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """A file system without locks, and the lock of a run that may be going on."""
-    started: list[list[str]] = []
-
-    def unsupported(file: int, how: int) -> None:
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
-    (tmp_path / ".snakemake" / "locks" / "0.output.lock").touch()
-    monkeypatch.setattr("fcntl.flock", unsupported)
-    monkeypatch.setattr("os.execv", lambda program, words: started.append(words))
-    monkeypatch.setattr("subprocess.run", lambda *words, **options: pytest.fail("unlocked"))
-    monkeypatch.setattr("seqkd.runs.launch.orphans", lambda folder: [])
-    main(["--dry-run"])
-    assert started == [[sys.executable, "-m", "snakemake", "--dry-run"]]
-
-
-def test_two_runs_in_one_folder_are_refused(finished: Workspace):
-    import fcntl
-
-    with (finished.folder / ".snakemake" / "seqkd.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = launch(finished)
-    assert done.returncode == 75
-    assert done.stderr == "another run is going on in this folder; wait for it, or stop it\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # In a clone the package need not be installed where Snakemake is: jobs may have it from conda.
 sys.path.append(str(Path(workflow.snakefile).parents[2] / "src"))
@@ -24,6 +25,7 @@ from seqkd.config.sources import fetched_names
 from seqkd.config.schema import load_yaml
 from seqkd.config.slices import parts, slice_of, source_slice, table_of, tables
 from seqkd.config.teachers import FileTeacher, HuggingFaceTeacher
+from seqkd.runs.start import refuse_orphans, start_run
 
 DEFAULTS = workflow.source_path("../../config/default.yaml")
 RESOURCES = Path("resources")
@@ -57,6 +59,11 @@ FETCHED = [
     for source in all_sources(CONFIG.corpus)
     for name in fetched_names(source, CONFIG.corpus.languages)
 ]
+
+# False in the processes that Snakemake starts for jobs.
+ALONE = workflow.is_main_process and start_run(
+    logger, RESULTS, dry_run=workflow.output_settings.dryrun
+)
 
 
 def teachers_of_kind(kind):
@@ -115,6 +122,11 @@ def report_options(wildcards, input):
     """Return the row files of the tables, each behind its option."""
     flags = {"results": "--config", "speed": "--speed-config", "pruning": "--pruning-config"}
     return [word for path in input.configs for word in (flags[Path(path).stem], path)]
+
+
+onstart:
+    if ALONE:
+        refuse_orphans()
 
 
 onsuccess:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 LOG_SECONDS = 20.0  # between two lines in a log
+STOPPED = "stopped by a signal"
+"""The end of the last line in the log of a job that was stopped."""
 
 
 class Progress:

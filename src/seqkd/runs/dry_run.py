@@ -1,61 +1,71 @@
-"""What Snakemake would do, as data, one JSON line a job: `python -m seqkd.runs.dry_run WORDS`.
-
-Snakemake tells its jobs to its loggers as events (`snakemake_interface_logger_plugins`); this
-listens to those of a dry run, so nothing is read out of text meant for people. It runs in a
-process of its own (see `planning`), because Snakemake keeps global state.
-"""
+"""Which jobs an experiment still needs: Snakemake decides, in a dry run that is recorded."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
+import os
+import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqkd.errors import SeqkdError
+from seqkd.runs.events import Job, read_run
+from seqkd.runs.experiments import snakefile
+from seqkd.runs.start import EVENTS_VARIABLE
 
 
-class _Listener(logging.Handler):
-    """Prints the events of interest as JSON lines."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All jobs of an experiment, in an order in which they can run, and those to run now."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one job, or one error."""
-        if getattr(record.__dict__.get("event"), "value", None) == "job_info":
-            _print(_job(record.__dict__))
-        elif record.levelno >= logging.ERROR:
-            _print({"error": record.getMessage()})
+    everything: Sequence[Job]
+    needed: Sequence[Job]
 
-
-def _job(event: Mapping[str, object]) -> dict[str, object]:
-    wildcards = event.get("wildcards")
-    return {
-        "rule": event["rule_name"],
-        "wildcards": dict(wildcards) if isinstance(wildcards, Mapping) else {},
-        "reason": event.get("reason") or "",
-        "input": _texts(event.get("input")),
-        "output": _texts(event.get("output")),
-        "log": _texts(event.get("log")),
-        "benchmark": str(event.get("benchmark") or ""),
-        "threads": event.get("threads") or 1,
-    }
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return how many jobs of each rule would run and are reused, in the order of the work."""
+        needed = Counter(job.rule for job in self.needed)
+        total = Counter(job.rule for job in self.everything) | needed
+        return {rule: (needed[rule], total[rule] - needed[rule]) for rule in total}
 
 
-def _texts(files: object) -> list[str]:
-    return [str(file) for file in files] if isinstance(files, Iterable) else []
+def plan(config: Path) -> Plan:
+    """Ask Snakemake for the jobs of an experiment.
+
+    Raises:
+        SeqkdError: what Snakemake reports as wrong.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # Two dry runs at the same time: which jobs there are, and which of them would run.
+        questions = [
+            _DryRun(config, Path(folder, "everything"), "--forceall"),
+            _DryRun(config, Path(folder, "needed")),
+        ]
+        everything, needed = (question.jobs() for question in questions)
+    return Plan(everything, needed)
 
 
-def _print(value: dict[str, object]) -> None:
-    print(json.dumps(value), file=sys.__stdout__)
+class _DryRun:
+    """A dry run in a process of its own: Snakemake keeps global state."""
 
+    def __init__(self, config: Path, events: Path, *options: str) -> None:
+        self._events = events
+        command = [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())),
+            *("--configfile", str(config), "--cores", str(os.cpu_count() or 1)),
+            *("--dry-run", "--quiet", "all", *options),
+        ]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, EVENTS_VARIABLE: str(events)},
+        )  # fmt: skip
 
-def main() -> None:
-    """Run Snakemake with the words of the command line, as a quiet dry run."""
-    from snakemake.cli import main as snakemake
-
-    # Snakemake removes the handlers of its own logger when it starts, but not those above it.
-    logging.getLogger().addHandler(_Listener())
-    with contextlib.redirect_stdout(sys.stderr):  # where its own words go
-        snakemake([*sys.argv[1:], "--dry-run"])
-
-
-if __name__ == "__main__":
-    main()
+    def jobs(self) -> list[Job]:
+        """Return the jobs in the order in which they could run, but for `all`."""
+        output, _ = self._process.communicate()
+        run = read_run(self._events) if self._events.exists() else None
+        if self._process.returncode or run is None:
+            raise SeqkdError("; ".join(run.errors if run else ()) or output.strip())
+        return [job for job in run.jobs.values() if job.rule != "all"]

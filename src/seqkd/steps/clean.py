@@ -5,9 +5,9 @@
     seqkd clean home-assistant --keep-models            all but models, tables, figures, report
     seqkd clean home-assistant --yes                    without asking, for scripts
 
-`--only distilled` frees the most: n-best lists and stored distributions are needed only while
-students are trained, and a finished experiment stays finished without them. What is deleted is
-made again by the next run if something needs it. Fetched files (resources/) are left alone.
+`--only distilled` frees the most: only training needs n-best lists and stored distributions, and a
+finished experiment stays finished without them. The next run makes deleted files again if it needs
+them. Downloaded files (resources/) stay.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from seqkd.errors import SeqkdError, nearest
-from seqkd.runs.monitor import is_going_on, last_run
-from seqkd.runs.planning import results_folder
+from seqkd.runs.events import is_running, last_run
+from seqkd.runs.experiments import names_in
 
 RESULTS = Path("results")
 _KEPT = ("models", "tables", "figures", "report.html")
@@ -41,21 +41,21 @@ def run(args: argparse.Namespace) -> None:
     """Show sizes, ask, delete."""
     console = Console(highlight=False)
     folder = experiment_folder(args.experiment)
-    if is_going_on(last_run(folder)):
-        raise SeqkdError("a run is going on in this folder; stop it first")
-    doomed = _chosen(folder, args.only, args.keep_models)
-    console.print(_sizes(folder, doomed))
-    if not doomed:
+    if is_running(last_run(folder)):
+        raise SeqkdError("this experiment is running; stop it first")
+    selected = _selected(folder, args.only, args.keep_models)
+    console.print(_sizes(folder, selected))
+    if not selected:
         console.print("Nothing to delete.")
         return
     if not args.yes:
         if not sys.stdin.isatty():
-            raise SeqkdError("nothing was deleted: nobody can be asked here; --yes does it")
-        answer = console.input(f"Delete {len(doomed)} of these from {folder}? [y/N] ")
+            raise SeqkdError("nothing was deleted: there is no terminal to ask on; use --yes")
+        answer = console.input(f"Delete {len(selected)} of these from {folder}? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             console.print("Nothing was deleted.")
             return
-    for path in doomed:
+    for path in selected:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -66,23 +66,22 @@ def run(args: argparse.Namespace) -> None:
 
 
 def experiment_folder(name: str) -> Path:
-    """Return the folder of an experiment, sure to be a real one right below results/.
+    """Return the folder of an experiment, which is a real one directly below results/.
 
     Raises:
         SeqkdError: if it is anything else.
     """
-    results_folder(RESULTS)
     name = name.removeprefix(f"{RESULTS}/").rstrip("/")
-    known = sorted(path.name for path in RESULTS.glob("*") if path.is_dir())
-    if name not in known:
-        raise SeqkdError(f"no experiment '{name}' in results/{nearest(name, known)}")
+    names = names_in(RESULTS)
+    if name not in names:
+        raise SeqkdError(f"no experiment '{name}' in results/{nearest(name, names)}")
     folder = RESULTS / name
     if folder.is_symlink() or RESULTS.is_symlink():
-        raise SeqkdError(f"{folder} is a link to another place: delete there what you want to")
+        raise SeqkdError(f"{folder} is a link to another folder; delete its target there")
     return folder
 
 
-def _chosen(folder: Path, only: list[str] | None, keep_models: bool) -> list[Path]:
+def _selected(folder: Path, only: list[str] | None, keep_models: bool) -> list[Path]:
     parts = sorted(folder.iterdir())
     names = [path.name for path in parts]
     for name in only or ():
@@ -98,7 +97,7 @@ def _chosen(folder: Path, only: list[str] | None, keep_models: bool) -> list[Pat
     ]
 
 
-def _sizes(folder: Path, doomed: list[Path]) -> Table:
+def _sizes(folder: Path, selected: list[Path]) -> Table:
     table = Table(title=str(folder), title_justify="left", show_footer=True)
     sizes = {path: _size(path) for path in sorted(folder.iterdir())}
     table.add_column("part", footer="total")
@@ -106,10 +105,10 @@ def _sizes(folder: Path, doomed: list[Path]) -> Table:
     table.add_column("MB", justify="right", footer=f"{total / 1e6:,.1f}")
     count = sum(count for _, count in sizes.values())
     table.add_column("files", justify="right", footer=f"{count:,}")
-    freed = sum(sizes[path][0] for path in doomed)
+    freed = sum(sizes[path][0] for path in selected)
     table.add_column("to delete", footer=f"{freed / 1e6:,.1f} MB")
     for path, (size, count) in sorted(sizes.items(), key=lambda item: -item[1][0]):
-        mark = "yes" if path in doomed else ""
+        mark = "yes" if path in selected else ""
         table.add_row(path.name, f"{size / 1e6:,.1f}", f"{count:,}", mark)
     return table
 
@@ -118,5 +117,5 @@ def _size(path: Path) -> tuple[int, int]:
     """Return bytes and number of files, of one or of all below a folder; links count as such."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size, 1
-    files = [each for each in path.rglob("*") if each.is_symlink() or each.is_file()]
-    return sum(each.lstat().st_size for each in files), len(files)
+    files = [file for file in path.rglob("*") if file.is_symlink() or file.is_file()]
+    return sum(file.lstat().st_size for file in files), len(files)

@@ -35,7 +35,7 @@ from seqkd.evaluation.comparison import (
 from seqkd.evaluation.score_files import Evaluation
 from seqkd.evaluation.significance import RESAMPLES, corrected
 from seqkd.report.tables import signed
-from seqkd.runs.planning import results_folder
+from seqkd.runs.experiments import names_in
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resamples < 100:
         raise SeqkdError(f"--resamples must be at least 100, got {args.resamples}")
     console = Console(highlight=False)
-    results_folder(args.results)
+    names_in(args.results)  # there are some
     folders = [_experiment(args.results, word) for word in (args.one, args.two)]
     if folders[0] and folders[1]:
         _experiments(console, folders[0], folders[1], args)

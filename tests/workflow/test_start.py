@@ -1,0 +1,135 @@
+"""What happens when a run starts: events, stale locks, and jobs left on a cluster."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seqkd.errors import SeqkdError
+from seqkd.runs import start
+from seqkd.runs.start import claim_folder, refuse_orphans
+from workflow_harness import Workspace
+
+RESULTS = Path("results", "smoke")
+
+
+@pytest.fixture(autouse=True)
+def locks() -> Iterator[None]:
+    """Locks die with their process, which here goes on."""
+    yield
+    while start._held:
+        start._held.pop().close()
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """The folder of Snakemake that a killed run left."""
+    locks = tmp_path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.input.lock").write_text("resources/a.de\n")
+    (locks / "0.output.lock").write_text("results/other/x\nresults/smoke/report.html\n")
+    return locks.parent
+
+
+def locked(folder: Path) -> bool:
+    return len(list((folder / "locks").glob("*.lock"))) == 2
+
+
+def test_the_lock_of_a_killed_run_is_removed(killed: Path, capsys: pytest.CaptureFixture[str]):
+    assert claim_folder(RESULTS, killed)
+    assert not locked(killed)
+    assert "lock of a killed run" in capsys.readouterr().err
+
+
+def test_the_lock_of_another_workflow_stays(killed: Path):
+    assert claim_folder(Path("results", "smok"), killed)
+    assert locked(killed)
+
+
+def test_the_lock_of_a_living_run_stays(killed: Path):
+    (killed / "seqkd").mkdir()
+    with (killed / "seqkd" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # what a run holds
+        assert not claim_folder(RESULTS, killed)
+        assert locked(killed)
+
+
+def test_two_runs_may_hold_the_folder(killed: Path):
+    assert claim_folder(RESULTS, killed)
+    assert not claim_folder(Path("results", "other"), killed)
+
+
+def test_nothing_is_unlocked_where_a_living_run_cannot_be_seen(
+    killed: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def unsupported(file: object, how: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    assert claim_folder(RESULTS, killed)
+    assert locked(killed)
+
+
+def queue(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: str, status: int = 0) -> None:
+    """Let `squeue` print some lines."""
+    script = folder / "bin" / "squeue"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\nexit {status}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(folder)
+
+
+def test_jobs_that_a_killed_run_left_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lines = (
+        f"12 seqkd_1-train {tmp_path}",
+        f"13 other {tmp_path}",
+        "14 seqkd_2-train /elsewhere",
+        f"15 seqkd_3-train {tmp_path}",
+    )
+    queue(tmp_path, monkeypatch, "\n".join(lines))
+    monkeypatch.setenv("SLURM_JOB_ID", "15")  # Snakemake itself runs in it
+    with pytest.raises(SeqkdError, match=r"running: 12\. Cancel them \(scancel 12;"):
+        refuse_orphans()
+
+
+def test_without_slurm_there_is_nothing_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    queue(tmp_path, monkeypatch, "slurm_load_jobs error", status=1)
+    refuse_orphans()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refuse_orphans()
+
+
+@pytest.mark.workflow
+def test_snakemake_continues_a_killed_run(finished: Workspace):
+    locks = finished.folder / ".snakemake" / "locks"
+    locks.mkdir(exist_ok=True)
+    for name in ("0.input.lock", "0.output.lock"):
+        (locks / name).write_text("results/smoke/report.html\n")
+    (finished.folder / "results/smoke/report.html").unlink()
+    with (finished.folder / ".snakemake" / "seqkd" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        refused = finished.snakemake()
+    assert refused.returncode == 1
+    assert "locked" in refused.stderr
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert "lock of a killed run" in done.stderr
+
+
+@pytest.mark.workflow
+def test_snakemake_refuses_to_start_next_to_orphans(
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    queue(tmp_path, monkeypatch, f"12 seqkd_1-train {finished.folder}")
+    assert finished.snakemake().returncode == 0  # there is nothing to do
+    (finished.folder / "results/smoke/report.html").unlink()
+    refused = finished.snakemake()
+    assert refused.returncode == 1
+    assert "Slurm jobs of a killed run are still queued or running: 12." in refused.stderr
+    assert not (finished.folder / "results/smoke/report.html").exists()
+    assert not list((finished.folder / ".snakemake").glob("locks/*"))
