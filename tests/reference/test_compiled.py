@@ -1,4 +1,4 @@
-"""The compiled parts against PyTorch's operations, and that nothing needs them."""
+"""The compiled parts against autograd through PyTorch's operations, and that nothing needs them."""
 
 import gc
 import math
@@ -6,9 +6,10 @@ import math
 import pytest
 import torch
 
-from seqkd.models.kernels import compiled, pointwise, pointwise_compiled
-from seqkd.models.kernels.dropout import DropoutNoise
-from seqkd.models.lstm_decoder import _Cell
+from seqkd.models.dropout import DropoutNoise
+from seqkd.models.kernels import compiled, pointwise
+from seqkd.models.kernels.lstm_decoder import _Cell
+from seqkd.models.lstm import lstm_cell
 from seqkd.search.logits import normalise
 from seqkd.training import losses
 
@@ -30,67 +31,80 @@ def _seed():
     torch.manual_seed(2)
 
 
+def leaf(*shape, dtype=torch.float32, scale=1.0):
+    """A random tensor that fits into `dtype`, as fp32 whose gradient is wanted."""
+    return (scale * torch.randn(*shape)).to(dtype).float().requires_grad_()
+
+
 @needs_compiler
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [3, 16, 37])
 @pytest.mark.parametrize("kind", ["plain", "bias", "up", "dropped", "last"])
 def test_lstm_steps(dtype, width, kind):
-    steps, rows = 3, 6
-    before = None if kind == "bias" else (3 * torch.randn(steps, rows, 4 * width)).to(dtype)
-    bias = torch.randn(2 if kind == "last" else 1, 4 * width)
-    cell = torch.randn(rows, width)
-    drop = (torch.rand(steps, rows, width) < 0.7).to(dtype) / 0.75 if kind == "dropped" else None
-    products = torch.randn(steps, rows, 4 * width).to(dtype)
-    dh = torch.randn(steps, rows, width).to(dtype)
+    count, rows = 3, 6
+    before = None if kind == "bias" else leaf(count, rows, 4 * width, dtype=dtype, scale=3)
+    bias, cell = leaf(2 if kind == "last" else 1, 4 * width), leaf(rows, width)
+    drop = (torch.rand(count, rows, width) < 0.7).to(dtype) / 0.75 if kind == "dropped" else None
+    products = leaf(count, rows, 4 * width, dtype=dtype)
+    above = torch.randn(count, rows, width).to(dtype)
+    above[0] = above[0, :1, :1]
     own = torch.randn(rows, 2 * width).to(dtype)[:, width:]
     last = torch.tensor([2, 0, 1, 2, 1, 0]), torch.randn(rows, width), torch.randn(rows, width)
-    results = []
-    for make in (pointwise_compiled.lstm_steps, pointwise.LstmSteps):
-        out = torch.zeros(steps, rows, 2 * width, dtype=dtype)
-        up = torch.zeros(steps, rows, width, dtype=dtype) if kind in ("up", "dropped") else None
-        layer = make(before, bias, cell, out[..., width:], up, drop)
-        for t in range(steps):
-            layer.forward(t, products[t])
-        layer.start_backward()
-        if kind == "last":
-            layer.last_state(*last)
-        for t in (2, 1, 0):
-            above = dh[t].float() if t == 1 else dh[t]
-            above = above[:1, :1].expand(rows, width) if t == 0 else above  # as autograd may give
-            assert layer.backward(t, above, None if t == 2 else own) is not None
-        results.append(
-            [
-                out,
-                up,
-                layer.gates_TRG,
-                layer.cells_TRH,
-                layer.dgates_TRG,
-                layer.dcell_RH,
-                layer.dbias_DG(),
-            ]
-        )
-    assert type(layer) is pointwise.LstmSteps
-    for ours, theirs in zip(*results, strict=True):
-        if theirs is not None:
-            close(ours, theirs, dtype)
+
+    c, h_T, c_T = cell, [], []
+    for t in range(count):
+        gates = products[t] + bias.repeat_interleave(rows // len(bias), 0)
+        h, c = lstm_cell(gates if before is None else gates + before[t], c)
+        h_T.append(h)
+        c_T.append(c)
+    h, c = torch.stack(h_T), torch.stack(c_T)
+    up = h if drop is None else h * drop
+    loss = (up * above).sum() + (h[:-1] * own).sum()
+    if kind == "last":
+        at = last[0], torch.arange(rows)
+        loss = loss + (h[at] * last[1]).sum() + (c[at] * last[2]).sum()
+    expected = torch.autograd.grad(loss, [products, bias, cell])
+
+    out = torch.zeros(count, rows, 2 * width, dtype=dtype)
+    received = torch.zeros(count, rows, width, dtype=dtype) if kind in ("up", "dropped") else None
+    layer = pointwise.LstmSteps(
+        None if before is None else before.detach().to(dtype),
+        bias.detach(), cell.detach(), out[..., width:], received, drop,
+    )  # fmt: skip
+    for t in range(count):
+        layer.forward(t, products[t].detach().to(dtype))
+    layer.start_backward()
+    if kind == "last":
+        layer.last_state(*last)
+    for t in (2, 1, 0):
+        given = above[t].float() if t == 1 else above[t]
+        given = given[:1, :1].expand(rows, width) if t == 0 else given  # as autograd may give
+        layer.backward(t, given, None if t == 2 else own)
+    close(out[..., width:], h, dtype)
+    assert not out[..., :width].any()
+    if received is not None:
+        close(received, up, dtype)
+    close(layer.cells_TRH[1:], c, dtype)
+    ours = layer.dgates_TRG, layer.dbias_DG, layer.dcell_RH
+    for got, wanted in zip(ours, expected, strict=True):
+        close(got, wanted, dtype)
 
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [3, 16, 37])
-def test_search_cell(dtype, width, monkeypatch):
-    rows = 130  # more than PyTorch's operations take at a time
+def test_search_cell(dtype, width):
+    rows = 130
     weight, bias, x = torch.randn(5, 4 * width), torch.randn(4 * width), torch.randn(rows, 5)
-    states = torch.randn(rows, 2 * width)
-    results = []
-    for switch in ("1", "0"):
-        monkeypatch.setenv("SEQKD_COMPILED", switch)
-        cells, outputs = torch.zeros(rows, 2 * width), torch.zeros(rows, 3 * width, dtype=dtype)
-        parts = states[:, width:], cells[:, width:], outputs[:, width : 2 * width]
-        _Cell(weight, bias, dtype)(x.to(dtype), *parts)
-        results.append((cells, outputs))
-    for ours, theirs in zip(*results, strict=True):
-        close(ours, theirs, dtype)
+    before = torch.randn(rows, 2 * width)[:, width:]
+    cells, outputs = torch.zeros(rows, 2 * width), torch.zeros(rows, 3 * width, dtype=dtype)
+    ours = outputs[:, width : 2 * width], cells[:, width:]
+    _Cell(weight, bias, dtype)(x.to(dtype), before, ours[1], ours[0])
+    gates = x.to(dtype).float() @ weight.to(dtype).float() + bias.to(dtype).float()
+    for got, wanted in zip(ours, lstm_cell(gates.to(dtype).float(), before), strict=True):
+        close(got, wanted, dtype)
+    assert not outputs[:, :width].any()
+    assert not cells[:, :width].any()
 
 
 @needs_compiler
@@ -105,7 +119,7 @@ def test_logit_statistics_at_their_limits(dtype, monkeypatch):
     logits[5] = -1e4
     results = []
     for switch in ("1", "0"):
-        monkeypatch.setenv("SEQKD_COMPILED", switch)
+        monkeypatch.setenv("SEQKD_KERNELS", switch)
         results.append(normalise(logits.to(dtype)))
     (max_ours, lse_ours), (max_theirs, lse_theirs) = results
     real = [0, 1, 2, 3, 5]
@@ -118,26 +132,31 @@ def test_logit_statistics_at_their_limits(dtype, monkeypatch):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [3, 37])
 def test_attention(dtype, width):
-    steps, batch, source = 2, 3, 5
+    count, batch, source = 2, 3, 5
     memory, keys = torch.randn(2, batch, source, width).to(dtype)
     mask = torch.zeros(batch, source)
     mask[1, 2:], mask[2, 1:] = -1e9, -1e9
-    queries = torch.randn(steps, batch, 2 * width).to(dtype)
-    gradients = torch.randn(steps, batch, 2 * width).to(dtype)
-    results = []
-    for make in (pointwise_compiled.attention, pointwise.Attention):
-        attended = queries.clone()
-        part = make(memory, keys, mask, attended)
-        for t in range(steps):
-            part.forward(t)
-        part.start_backward()
-        dqueries = torch.stack([part.backward(t, gradients[t]).clone() for t in (1, 0)])
-        results.append(
-            [attended, part.attention_TBS, dqueries, part.dscores_TBS, part.dcontext_TBH]
-        )
-    for ours, theirs in zip(*results, strict=True):
-        close(ours, theirs, dtype)
-    assert (results[0][1][:, 1, 2:] == 0).all()
+    query = leaf(count, batch, width, dtype=dtype)
+    gradient = torch.randn(count, batch, 2 * width).to(dtype)
+
+    scores = torch.einsum("tbh,bsh->tbs", query, keys.float()) + mask
+    weights = scores.softmax(-1)
+    context = torch.einsum("tbs,bsh->tbh", weights, memory.float())
+    loss = (torch.cat([context, query], -1) * gradient).sum()
+    dscores, dcontext, dquery = torch.autograd.grad(loss, [scores, context, query])
+
+    attended = torch.cat([torch.zeros_like(query), query], -1).detach().to(dtype)
+    part = pointwise.Attention(memory, keys, mask, attended)
+    for t in range(count):
+        part.forward(t)
+    part.start_backward()
+    ours = torch.stack([part.backward(t, gradient[t]).clone() for t in (1, 0)])
+    close(attended, torch.cat([context, query], -1), dtype)
+    close(part.attention_TBS, weights, dtype)
+    assert (part.attention_TBS[:, 1, 2:] == 0).all()
+    close(part.dscores_TBS, dscores, dtype)
+    close(part.dcontext_TBH, dcontext, dtype)
+    close(ours.flip(0), dquery, dtype)
 
 
 @needs_compiler
@@ -145,26 +164,30 @@ def test_attention(dtype, width):
 @pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("feeding", [False, True])
 def test_attentional_state(dtype, dropout, feeding):
-    steps, batch, width = 2, 3, 21
-    drop = (torch.rand(steps, batch, width) < 0.5).to(dtype) * 2 if dropout else None
-    products = torch.randn(steps, batch, width).to(dtype)
-    gradients = torch.randn(steps, batch, width).to(dtype)
+    count, batch, width = 2, 3, 21
+    drop = (torch.rand(count, batch, width) < 0.5).to(dtype) * 2 if dropout else None
+    products = leaf(count, batch, width, dtype=dtype)
+    gradient = torch.randn(count, batch, width).to(dtype)
     later = torch.randn(batch, 2 * width).to(dtype)[:, :width]
-    results = []
-    for make in (pointwise_compiled.attentional_state, pointwise.AttentionalState):
-        states = torch.zeros(steps, batch, width, dtype=dtype)
-        fed = torch.zeros(steps, batch, 2 * width, dtype=dtype) if feeding else None
-        part = make(states, drop, fed if fed is None else fed[..., :width])
-        for t in range(steps):
-            part.forward(t, products[t])
-        part.start_backward(gradients)
-        for t in (1, 0):
-            part.backward(t, None if t == 1 else later)
-        results.append([states, part.output_TBH, part.dproduct_TBH])
-        if fed is not None:
-            assert torch.equal(fed[..., :width], states)
-    for ours, theirs in zip(*results, strict=True):
-        close(ours, theirs, dtype)
+
+    states = products.tanh() if drop is None else products.tanh() * drop
+    (expected,) = torch.autograd.grad(
+        (states * gradient).sum() + (states[0] * later).sum(), products
+    )
+
+    ours = torch.zeros(count, batch, width, dtype=dtype)
+    fed = torch.zeros(count, batch, 2 * width, dtype=dtype)[..., :width] if feeding else None
+    part = pointwise.AttentionalState(ours, drop, fed)
+    for t in range(count):
+        part.forward(t, products[t].detach().to(dtype))
+    part.start_backward(gradient)
+    for t in (1, 0):
+        part.backward(t, None if t == 1 else later)
+    close(ours, states, dtype)
+    close(part.output_TBH, products.tanh(), dtype)
+    close(part.dproduct_TBH, expected, dtype)
+    if fed is not None:
+        assert torch.equal(fed, ours)
 
 
 @needs_compiler
@@ -197,7 +220,7 @@ def test_the_nll_of_what_is_not_a_number_is_none(dtype):
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.9])
 def test_dropout_masks_are_the_same_to_the_bit(dtype, rate, monkeypatch):
     ours = DropoutNoise([1, 2]).mask((3, 67), rate, dtype, CPU)
-    monkeypatch.setenv("SEQKD_COMPILED", "0")
+    monkeypatch.setenv("SEQKD_KERNELS", "0")
     assert torch.equal(ours, DropoutNoise([1, 2]).mask((3, 67), rate, dtype, CPU))
 
 
@@ -206,11 +229,11 @@ def test_dropout_masks_are_the_same_to_the_bit(dtype, rate, monkeypatch):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_nonlinearities_at_their_limits(at, sign):
     x = sign * at
-    state = pointwise_compiled.attentional_state(torch.zeros(1, 1, 16), None, None)
+    state = pointwise.AttentionalState(torch.zeros(1, 1, 16), None, None)
     state.forward(0, torch.full((1, 16), x))
     close(state.output_TBH[0, 0, 0], torch.tensor(x).tanh(), torch.float32)
     out = torch.zeros(1, 1, 16)
-    layer = pointwise_compiled.lstm_steps(None, torch.zeros(1, 64), torch.zeros(1, 16), out)
+    layer = pointwise.LstmSteps(None, torch.zeros(1, 64), torch.zeros(1, 16), out)
     layer.forward(0, torch.full((1, 64), x))
     close(layer.gates_TRG[0, 0, 0], torch.tensor(x).sigmoid(), torch.float32)
 
@@ -218,22 +241,20 @@ def test_nonlinearities_at_their_limits(at, sign):
 def test_it_can_be_switched_off_and_is_for_cpus(monkeypatch):
     assert compiled.library(torch.float32, torch.device("meta")) is None
     assert compiled.library(torch.float64, CPU) is None
-    monkeypatch.setenv("SEQKD_COMPILED", "0")
+    monkeypatch.setenv("SEQKD_KERNELS", "0")
     assert compiled.library(torch.float32, CPU) is None
     assert compiled.name(torch.float32, CPU) == "pytorch"
 
 
 @pytest.mark.parametrize("compiler", ["", "/absent/cc", "false"])
-def test_without_a_working_compiler_pytorch_does_the_work(monkeypatch, tmp_path, compiler):
+def test_without_a_working_compiler_the_plain_model_does_the_work(monkeypatch, tmp_path, compiler):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("PATH", str(tmp_path))
     compiled._library.cache_clear()
     try:
         assert compiled.library(torch.float32, CPU) is None
-        assert type(pointwise_compiled.attention(*(torch.zeros(1, 1, 2),) * 4)) is (
-            pointwise.Attention
-        )
+        assert not compiled.available(torch.float32, CPU)
     finally:
         compiled._library.cache_clear()
 
@@ -249,6 +270,7 @@ def test_it_is_compiled_once_and_kept(monkeypatch, tmp_path):
     compiled._library.cache_clear()
 
 
+@needs_compiler
 def test_the_graph_of_a_batch_dies_with_its_loss():
     from seqkd.config.architecture import LstmConfig
     from seqkd.models.lstm import Lstm

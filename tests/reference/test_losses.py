@@ -12,7 +12,7 @@ N, D, V = 23, 6, 17
 
 @pytest.fixture(autouse=True, params=["compiled", "pytorch"])
 def _several_chunks(request, monkeypatch):
-    monkeypatch.setenv("SEQKD_COMPILED", "0" if request.param == "pytorch" else "")
+    monkeypatch.setenv("SEQKD_KERNELS", "0" if request.param == "pytorch" else "")
     monkeypatch.setattr(losses, "CHUNK", 10)
     monkeypatch.setattr(losses, "ROWS", 4)
     monkeypatch.setattr(losses, "_CACHED_ENTRIES", 0)

@@ -1,23 +1,33 @@
-"""The LSTM against an independent slow twin, its sizes, and its two forms against each other."""
+"""The plain LSTM against PyTorch's own layers, its kernels against it, stepping against forcing."""
 
 import pytest
 import torch
 from torch import nn
 
 from seqkd.config.architecture import LstmConfig
+from seqkd.models.dropout import DropoutNoise
 from seqkd.models.kernels import compiled
-from seqkd.models.kernels.dropout import DropoutNoise
+from seqkd.models.kernels.lstm_decoder import LstmDecoder
 from seqkd.models.lstm import Lstm
 from seqkd.vocabulary.specials import BOS
 
+CPU = torch.device("cpu")
 
-@pytest.fixture(autouse=True, params=["compiled", "pytorch"])
-def _pointwise(request, monkeypatch):
-    """Everything holds with and without the compiled part."""
-    if request.param == "pytorch":
-        monkeypatch.setenv("SEQKD_COMPILED", "0")
-    elif compiled.library(torch.float32, torch.device("cpu")) is None:
+
+@pytest.fixture
+def plain(monkeypatch):
+    monkeypatch.setenv("SEQKD_KERNELS", "0")
+
+
+@pytest.fixture
+def kernels():
+    if not compiled.available(torch.float32, CPU):
         pytest.skip("no C compiler here")
+
+
+@pytest.fixture(params=["kernels", "plain"])
+def both(request):
+    request.getfixturevalue(request.param)
 
 
 def make(**options):
@@ -33,70 +43,56 @@ def batch():
     return src, length, tgt
 
 
-def torch_gates(weight):
-    """Our gate order o, i, f, g, transposed, to PyTorch's i, f, g, o."""
-    o, i, f, g = weight.t().chunk(4)
-    return torch.cat([i, f, g, o])
+def torch_weights(input_IG, recurrent_HG, bias_G, suffix=""):
+    """Our weights under PyTorch's names: gates i, f, g, o in place of o, i, f, g, transposed."""
+
+    def gates(weight):
+        o, i, f, g = weight.chunk(4, -1)
+        return torch.cat([i, f, g, o], -1).t()
+
+    zero = torch.zeros_like(bias_G)
+    tensors = (gates(input_IG), gates(recurrent_HG), gates(bias_G[None]).flatten(), zero)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    return {f"{name}{suffix}": t for name, t in zip(names, tensors, strict=True)}
 
 
-def torch_bias(bias):
-    o, i, f, g = bias.chunk(4)
-    return torch.cat([i, f, g, o])
+def encode_by_library(model, sentence):
+    """The memory (S, H), and last output and cell (1, H) of each layer, by `nn.LSTM`."""
+    x, states = model.src_embedding_VE[sentence], []
+    for k, recurrent in enumerate(model.encoder_recurrent):
+        directions, width, _ = recurrent.shape
+        inputs = model.encoder_input[k].chunk(directions, 1)
+        biases = model.encoder_bias[k].chunk(directions)
+        layer = nn.LSTM(x.shape[1], width, bidirectional=directions == 2)
+        weights = torch_weights(inputs[0], recurrent[0], biases[0], "_l0")
+        if directions == 2:
+            weights |= torch_weights(inputs[1], recurrent[1], biases[1], "_l0_reverse")
+        x, (h, c) = torch.func.functional_call(layer, weights, x)
+        states.append((h.view(1, -1), c.view(1, -1)))
+    return x, states
 
 
-def slow_twin(model, src, length, tgt):
-    """One sentence and one word at a time with PyTorch's own cells: no padding, no masks."""
-    config = model.config
-    outputs = []
-
-    def cell(inputs, recurrent, bias):
-        c = nn.LSTMCell(inputs.shape[0], recurrent.shape[0])
-        c.weight_ih = nn.Parameter(torch_gates(inputs))
-        c.weight_hh = nn.Parameter(torch_gates(recurrent))
-        c.bias_ih = nn.Parameter(torch_bias(bias))
-        c.bias_hh = nn.Parameter(torch.zeros_like(bias))
-        return c
-
-    for b in range(len(src)):
-        sequence = [model.src_embedding_VE[w] for w in src[b, : length[b]]]
-        states = []
-        for layer in range(config.layers):
-            recurrent = model.encoder_recurrent[layer]
-            n = recurrent.shape[0]
-            inputs = model.encoder_input[layer].chunk(n, dim=1)
-            biases = model.encoder_bias[layer].chunk(n)
-            ways = []
-            for d in range(n):
-                run = cell(inputs[d], recurrent[d], biases[d])
-                h = c = torch.zeros(1, recurrent.shape[1])
-                way = []
-                for x in sequence if d == 0 else sequence[::-1]:
-                    h, c = run(x[None], (h, c))
-                    way.append(h)
-                ways.append((way if d == 0 else way[::-1], h, c))
-            sequence = [torch.cat(hs, 1)[0] for hs in zip(*(w[0] for w in ways), strict=True)]
-            states.append((torch.cat([w[1] for w in ways], 1), torch.cat([w[2] for w in ways], 1)))
-        memory = torch.stack(sequence)
-        feed = torch.zeros(1, config.width)
-        result = []
-        for word in tgt[b]:
+def hidden_by_library(model, src, length, tgt):
+    """One sentence and one word at a time with PyTorch's own layers: no padding, no masks."""
+    config, outputs = model.config, []
+    for sentence, words in zip(src, tgt, strict=True):
+        memory, states = encode_by_library(model, sentence[: length[len(outputs)]])
+        feed, attentional = torch.zeros(1, config.width), []
+        for word in words:
             x = model.target_embedding_VE[word][None]
-            for layer in range(config.layers):
-                weight = model.decoder_recurrent[layer]
+            for k, weight in enumerate(model.decoder_recurrent):
                 below, own = weight[: -config.width], weight[-config.width :]
-                if layer == 0:
-                    inputs = torch.cat([model.decoder_input, below])
+                if k == 0:
+                    below = torch.cat([model.decoder_input, below])
                     x = torch.cat([x, feed], 1) if config.input_feeding else x
-                else:
-                    inputs = below
-                run = cell(inputs, own, model.decoder_bias[layer])
-                states[layer] = run(x, states[layer])
-                x = states[layer][0]
-            attention = torch.softmax(memory @ model.attention_HH @ x[0], 0)
-            context = attention @ memory
-            feed = torch.tanh(torch.cat([context[None], x], 1) @ model.combine)
-            result.append(feed[0])
-        outputs.append(torch.stack(result))
+                cell = nn.LSTMCell(x.shape[1], config.width)
+                weights = torch_weights(below, own, model.decoder_bias[k])
+                states[k] = torch.func.functional_call(cell, weights, (x, states[k]))
+                x = states[k][0]
+            weights = torch.softmax(memory @ model.attention_HH @ x[0], 0)
+            feed = torch.tanh(torch.cat([(weights @ memory)[None], x], 1) @ model.combine)
+            attentional.append(feed[0])
+        outputs.append(torch.stack(attentional))
     return torch.stack(outputs)
 
 
@@ -113,45 +109,49 @@ DESIGNS = [
 
 
 @pytest.mark.parametrize("options", DESIGNS, ids=str)
-def test_states_equal_those_of_the_slow_twin(options):
-    model = make(**options)
-    src, length, tgt = batch()
-    torch.testing.assert_close(model.hidden(src, length, tgt), slow_twin(model, src, length, tgt))
-
-
-@pytest.mark.parametrize("options", DESIGNS, ids=str)
-def test_gradients_equal_those_of_autograd_through_the_slow_twin(options):
+def test_states_and_gradients_equal_those_of_pytorchs_layers(both, options):
     src, length, tgt = batch()
     torch.manual_seed(5)
     weight = torch.randn(3, 4, 8)
     weight[1, 3] = 0  # a padded target position carries no gradient
-    ours = make(**options)
-    (ours.hidden(src, length, tgt) * weight).sum().backward()
-    # The twin wraps views of our weights in Parameters, which cuts the graph, so its gradient
-    # is taken numerically, in double precision, along random directions.
-    direction = [torch.randn_like(p) for p in ours.parameters()]
-    step = 1e-5
-    twin = make(**options).double()
+    results = []
+    for forward in (Lstm.hidden, hidden_by_library):
+        model = make(**options)
+        states = forward(model, src, length, tgt)
+        (states * weight).sum().backward()
+        results.append([states, *gradients(model)])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
-    def value(scale):
-        with torch.no_grad():
-            for p, q, d in zip(twin.parameters(), ours.parameters(), direction, strict=True):
-                p.copy_(q.double() + scale * d.double())
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
-            with torch.no_grad():
-                return (slow_twin(twin, src, length, tgt) * weight.double()).sum()
-        finally:
-            torch.set_default_dtype(default)
 
-    numeric = (value(step) - value(-step)) / (2 * step)
-    analytic = sum(
-        (p.grad.double() * d.double()).sum()
-        for p, d in zip(ours.parameters(), direction, strict=True)
-        if p.grad is not None
-    )
-    torch.testing.assert_close(analytic, numeric, rtol=1e-4, atol=1e-5)
+def gradients(model):
+    """All gradients; the output projection has none before the loss."""
+    missing = [name for name, p in model.named_parameters() if p.grad is None]
+    tied = model.config.tie_embeddings
+    assert missing == (["output_bias_V"] if tied else ["output_weight_VD", "output_bias_V"])
+    return [p.grad for p in model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("options", DESIGNS, ids=str)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_kernels_equal_the_plain_model(kernels, monkeypatch, options, dropout, dtype):
+    src, length, tgt = batch()
+    results = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("SEQKD_KERNELS", switch)
+        model = make(dropout=dropout, **options).train()
+        model.compute_dtype, model.noise = dtype, DropoutNoise([1])
+        states = model.hidden(src, length, tgt)
+        states.float().square().sum().backward()
+        assert states.dtype == dtype
+        assert (states == 0).any() == bool(dropout)
+        results.append([states.float(), *gradients(model)])
+    for ours, theirs in zip(*results, strict=True):
+        if dtype == torch.float32:
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+        else:  # 8 bits, and rounded at different places
+            assert (ours - theirs).norm() < 0.03 * theirs.norm()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_parameter_counts_are_those_of_the_paper(layers, width, vocab, millions)
 
 @pytest.mark.parametrize("options", DESIGNS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_stepping_equals_teacher_forcing(options, dtype):
+def test_stepping_equals_teacher_forcing(both, options, dtype):
     model = make(**options).eval()
     model.compute_dtype = dtype
     src, length, tgt = batch()
@@ -183,7 +183,7 @@ def test_stepping_equals_teacher_forcing(options, dtype):
         torch.testing.assert_close(logits.float(), forced[:, t].detach(), **tolerance)
 
 
-def test_a_beam_of_rows_steps_like_single_rows():
+def test_a_beam_of_rows_steps_like_single_rows(both):
     model = make(bidirectional=True).eval()
     src, length, _ = batch()
     decoder = model.decoder()
@@ -194,7 +194,7 @@ def test_a_beam_of_rows_steps_like_single_rows():
     torch.testing.assert_close(two[::2], one)
 
 
-def test_padding_changes_nothing():
+def test_padding_changes_nothing(both):
     model = make(bidirectional=True)
     src, length, tgt = batch()
     together = model.hidden(src, length, tgt)
@@ -202,7 +202,7 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(alone[0], together[1])
 
 
-def test_bf16_gradients_are_near_those_of_fp32():
+def test_bf16_gradients_are_near_those_of_fp32(both):
     src, length, tgt = batch()
     gradients = []
     for dtype in (torch.float32, torch.bfloat16):
@@ -216,7 +216,7 @@ def test_bf16_gradients_are_near_those_of_fp32():
     assert error < 0.02  # bf16 keeps 8 bits; summed errors stay near 1 %
 
 
-def test_dropout_is_drawn_from_the_given_generator_only():
+def test_dropout_is_drawn_from_the_given_generator_only(both):
     src, length, tgt = batch()
     results = []
     for _ in range(2):
@@ -226,3 +226,21 @@ def test_dropout_is_drawn_from_the_given_generator_only():
         results.append(model.hidden(src, length, tgt))
     assert torch.equal(results[0], results[1])
     assert (results[0] == 0).any()
+
+
+def test_the_kernels_can_be_switched_off(kernels, monkeypatch):
+    assert isinstance(make().decoder(), LstmDecoder)
+    monkeypatch.setenv("SEQKD_KERNELS", "0")
+    assert isinstance(make().decoder(), Lstm)
+
+
+def test_the_plain_decoder_keeps_the_weights_that_it_was_made_with(plain):
+    model = make()
+    src, length, _ = batch()
+    decoder = model.decoder()
+    before, _ = decoder.step(torch.tensor([4, 5, 6]), decoder.start(src, length))
+    with torch.no_grad():
+        model.attention_HH.zero_()
+        model.output_weight_VD.zero_()
+    after, _ = decoder.step(torch.tensor([4, 5, 6]), decoder.start(src, length))
+    assert torch.equal(before, after)

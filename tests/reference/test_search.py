@@ -218,7 +218,7 @@ def test_unk_is_allowed_unless_banned():
 @pytest.mark.parametrize("shape", [(1, 5), (33, 64), (70, 4000), (32, 129)])
 @pytest.mark.parametrize("compiled", ["0", "1"])
 def test_normalise_equals_plain_torch(dtype, shape, compiled, monkeypatch):
-    monkeypatch.setenv("SEQKD_COMPILED", compiled)
+    monkeypatch.setenv("SEQKD_KERNELS", compiled)
     logits = (torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 5).to(dtype)
     blocks = in_blocks(logits)
     flat = blocks.flatten(1)

@@ -146,7 +146,7 @@ def test_patience_stops_a_run():
 
 @pytest.mark.parametrize("compiled", ["0", "1"])
 def test_a_run_that_diverges_says_so(compiled, monkeypatch):
-    monkeypatch.setenv("SEQKD_COMPILED", compiled)
+    monkeypatch.setenv("SEQKD_KERNELS", compiled)
     run = trainer()
     with torch.no_grad():
         run.model.output_weight_VD.fill_(math.nan)

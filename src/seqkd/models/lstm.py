@@ -1,11 +1,16 @@
-"""The attentional LSTM: stacked encoder, global attention, input feeding.
+"""The paper's model: stacked LSTM encoder and decoder, global attention, input feeding.
 
-Kim & Rush (2016) use exactly the design of Luong et al. (2015): a unidirectional stacked LSTM
-encoder, a decoder of the same depth started from the encoder's last states, "general" attention,
-input feeding, and three separate embedding matrices. `LstmConfig` says what may differ.
+Kim & Rush (2016) use the design of Luong et al. (2015): a unidirectional encoder, a decoder of the
+same depth that starts from the encoder's last states, "general" attention, input feeding, and
+three separate embedding matrices. `LstmConfig` says what may differ.
 
-Shapes: B batch, S source length, T target length, E embedding, H width, G = 4 H gates,
-L layers, V vocabulary, N hypotheses, D directions.
+This file is the model in plain PyTorch, for any device. On a CPU with a C compiler, `hidden` and
+`decoder` use `kernels`, which compute the same faster; SEQKD_KERNELS=0 switches them off.
+
+Matrix products run in `compute_dtype`; cell states, softmax and nonlinearities are fp32.
+
+Shapes: B batch, S source length, T target length, N hypotheses, E embedding, H width,
+G = 4 H gates in the order o, i, f, g, L layers, D directions, X width of a direction, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,18 +22,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqkd.config.architecture import LstmConfig
-from seqkd.models.kernels.dropout import DropoutNoise
-from seqkd.models.kernels.product import product
-from seqkd.models.kernels.recurrence import attentional_decoder, lstm_layer
-from seqkd.models.lstm_decoder import LstmDecoder, padding_mask
+from seqkd.models.dropout import DropoutNoise
+from seqkd.models.kernels import compiled, teacher_forcing
+from seqkd.models.kernels.lstm_decoder import LstmDecoder
+from seqkd.models.padding import padding_mask, reverse_index
+from seqkd.models.precision import autocast, cast_matrices
+from seqkd.models.protocol import Decoder, State
+
+
+def lstm_cell(gates_NG: Tensor, c_NX: Tensor) -> tuple[Tensor, Tensor]:
+    """Return output and cell state after one step (Hochreiter & Schmidhuber 1997)."""
+    o, i, f, g = gates_NG.chunk(4, -1)
+    c_NX = torch.sigmoid(f) * c_NX + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c_NX), c_NX
 
 
 class Lstm(nn.Module):
-    """Encoder and decoder with teacher forcing; `decoder` gives the form for search.
+    """Encoder and decoder, for teacher forcing (`hidden`) and for search (`start`, `step`).
 
     Attributes:
         compute_dtype: of matrix products, fp32 or bf16; parameters are always fp32.
         noise: source of dropout masks; training renews it for each batch.
+        vocab_size: of the target.
     """
 
     def __init__(self, config: LstmConfig, src_vocab_size: int, tgt_vocab_size: int) -> None:
@@ -36,6 +51,7 @@ class Lstm(nn.Module):
         self.config = config
         self.compute_dtype = torch.float32
         self.noise = DropoutNoise([0])
+        self.vocab_size = tgt_vocab_size
         width, gates, embed = config.width, 4 * config.width, config.embedding_size
 
         def weight(*shape: int) -> nn.Parameter:
@@ -89,86 +105,163 @@ class Lstm(nn.Module):
         for bias in self.decoder_bias:
             bias.view(4, -1)[2] = 1.0
 
-    # ------------------------------------------------------------------ parts
-
-    def _dropout(self, *shape: int, device: torch.device) -> Tensor | None:
-        """Return a scaled mask of kept units in the compute dtype, or None."""
-        if not self.training or self.config.dropout == 0.0:
-            return None
-        return self.noise.mask(shape, self.config.dropout, self.compute_dtype, device)
-
-    def _drop(self, x: Tensor) -> Tensor:
-        mask = self._dropout(*x.shape, device=x.device)
-        return x if mask is None else x * mask
-
-    def _embed(self, token: Tensor, table_VE: Tensor) -> Tensor:
-        return self._drop(F.embedding(token, table_VE).to(self.compute_dtype))
-
     @property
     def target_embedding_VE(self) -> Tensor:
         """Target word vectors, also when they are tied to the output projection."""
         table = self.tgt_embedding_VE
         return self.output_weight_VD if table is None else table
 
+    # ------------------------------------------------------------------ dropout and word vectors
+
+    def dropout_mask(self, *shape: int) -> Tensor | None:
+        """Return a scaled mask in the compute dtype, or None where nothing is dropped."""
+        if not self.training or self.config.dropout == 0.0:
+            return None
+        device = self.output_bias_V.device
+        return self.noise.mask(shape, self.config.dropout, self.compute_dtype, device)
+
+    def drop(self, x: Tensor) -> Tensor:
+        """Apply dropout."""
+        mask = self.dropout_mask(*x.shape)
+        return x if mask is None else x * mask
+
+    def embed(self, token: Tensor, table_VE: Tensor) -> Tensor:
+        """Return word vectors in the compute dtype, after dropout."""
+        return self.drop(F.embedding(token, table_VE).to(self.compute_dtype))
+
     # ------------------------------------------------------------------ encoder
 
     def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return memory (B, S, H) and the decoder's first outputs and cells, each (L, B, H)."""
-        x_SBE = self._embed(src_BS.t(), self.src_embedding_VE)
+        """Return the memory (B, S, H), and each layer's last output and cell, both (B, L, H)."""
+        x_SBH = self.embed(src_BS.t(), self.src_embedding_VE)
         h_last, c_last = [], []
-        for layer, recurrent in enumerate(self.encoder_recurrent):
+        for layer, weight_DXG in enumerate(self.encoder_recurrent):
             if layer:
-                x_SBE = self._drop(x_SBE)
-            gates, bias = product(x_SBE, self.encoder_input[layer]), self.encoder_bias[layer]
-            if recurrent.shape[0] == 2:
-                x_SBE, h, c = self._both_ways(gates, recurrent, bias, length_B)
-            else:
-                h_all, h, c = lstm_layer(gates[:, None], recurrent, bias[None], length_B - 1)
-                x_SBE, h, c = h_all.squeeze(1), h[0], c[0]
-            h_last.append(h)
-            c_last.append(c)
-        return x_SBE.transpose(0, 1).contiguous(), torch.stack(h_last), torch.stack(c_last)
+                x_SBH = self.drop(x_SBH)
+            gates_SBG = x_SBH @ self.encoder_input[layer] + self.encoder_bias[layer]
+            parts = zip(gates_SBG.chunk(len(weight_DXG), -1), weight_DXG, strict=True)
+            runs = [_run(*part, length_B, backwards=d == 1) for d, part in enumerate(parts)]
+            x_SBH, h_BH, c_BH = (torch.cat(halves, -1) for halves in zip(*runs, strict=True))
+            h_last.append(h_BH)
+            c_last.append(c_BH)
+        return x_SBH.transpose(0, 1), torch.stack(h_last, 1), torch.stack(c_last, 1)
 
-    def _both_ways(
-        self, gates_SBG: Tensor, recurrent_DHG: Tensor, bias_G: Tensor, length_B: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Run a layer forwards and backwards; return outputs (S, B, H), last output and cell."""
-        steps, batch, _ = gates_SBG.shape
-        rows = torch.arange(batch, device=gates_SBG.device)
-        time_S1 = torch.arange(steps, device=gates_SBG.device)[:, None]
-        # Each sentence is reversed within its own length, so padding stays at the end.
-        reverse_SB = torch.where(time_S1 < length_B, length_B - 1 - time_S1, time_S1)
-        forward_SBG, backward_SBG = gates_SBG.chunk(2, dim=-1)
-        gates = torch.stack([forward_SBG, backward_SBG[reverse_SB, rows]], dim=1)
-        h, h_last, c_last = lstm_layer(gates, recurrent_DHG, bias_G.view(2, -1), length_B - 1)
-        outputs = torch.cat([h[:, 0], h[:, 1][reverse_SB, rows]], dim=-1)
-        return outputs, torch.cat(list(h_last), dim=-1), torch.cat(list(c_last), dim=-1)
+    # ------------------------------------------------------------------ decoder
 
-    def _attention_inputs(self, memory_BSH: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
-        keys_BSH = product(memory_BSH, self.attention_HH)
-        return keys_BSH, padding_mask(length_B, memory_BSH.shape[1])
+    def start(self, src_BS: Tensor, length_B: Tensor) -> State:
+        """Encode the sources; see `protocol.Decoder`.
 
-    # ------------------------------------------------------------------ teacher forcing
+        State: sentence = memory (B, S, H), keys (B, S, H), mask (B, S); hypothesis = attentional
+        state (N, H), outputs (N, L, H), cells (N, L, H).
+        """
+        with autocast(src_BS.device, self.compute_dtype):
+            memory_BSH, h_BLH, c_BLH = self.encode(src_BS, length_B)
+            keys_BSH = memory_BSH @ self.attention_HH
+        mask_BS = padding_mask(length_B, src_BS.shape[1])
+        first_BH = torch.zeros_like(h_BLH[:, 0])
+        return State((memory_BSH, keys_BSH, mask_BS), (first_BH, h_BLH, c_BLH))
+
+    def decoder_step(
+        self,
+        word_NE: Tensor,
+        state: State,
+        drop_LNH: Tensor | None = None,
+        drop_NH: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Do one step of the decoder (Luong et al. 2015, sec. 3.1 and 3.3).
+
+        Args:
+            word_NE: vectors of the words before.
+            state: see `start`.
+            drop_LNH: scaled dropout masks between layers, or None.
+            drop_NH: scaled dropout mask of the attentional state, or None.
+
+        Returns:
+            The attentional state (N, H), and the state after the step.
+        """
+        memory_BSH, keys_BSH, mask_BS = state.sentence
+        fed_NH, h_NLH, c_NLH = state.hypothesis
+        x_NI = fed_NH if self.config.input_feeding else fed_NH[:, :0]
+        outputs, cells = [], []
+        for layer, weight in enumerate(self.decoder_recurrent):
+            if layer and drop_LNH is not None:
+                x_NI = x_NI * drop_LNH[layer - 1]
+            gates_NG = torch.cat([x_NI, h_NLH[:, layer]], 1) @ weight + self.decoder_bias[layer]
+            if layer == 0:
+                gates_NG = gates_NG + word_NE @ self.decoder_input
+            x_NI, c_NH = lstm_cell(gates_NG, c_NLH[:, layer])
+            outputs.append(x_NI)
+            cells.append(c_NH)
+        query_BKH = x_NI.view(len(memory_BSH), -1, x_NI.shape[1])
+        scores_BKS = query_BKH @ keys_BSH.transpose(1, 2) + mask_BS[:, None]
+        context_BKH = torch.softmax(scores_BKS, -1) @ memory_BSH
+        attentional_NH = torch.tanh(
+            torch.cat([context_BKH.view(x_NI.shape), x_NI], 1) @ self.combine
+        )
+        if drop_NH is not None:
+            attentional_NH = attentional_NH * drop_NH
+        hypothesis = attentional_NH, torch.stack(outputs, 1), torch.stack(cells, 1)
+        return attentional_NH, State(state.sentence, hypothesis)
 
     def hidden(self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
         """Return attentional states (B, T, H) for target prefixes that start with `bos`."""
-        config = self.config
-        memory_BSH, h0, c0 = self.encode(src_BS, length_B)
-        keys_BSH, mask_BS = self._attention_inputs(memory_BSH, length_B)
+        if compiled.available(self.compute_dtype, src_BS.device):
+            return teacher_forcing.hidden(self, src_BS, length_B, tgt_in_BT)
         batch, steps = tgt_in_BT.shape
-        device = src_BS.device
-        embedded_TBE = self._embed(tgt_in_BT.t(), self.target_embedding_VE)
-        gates_TBG = product(embedded_TBE, self.decoder_input)
-        between = (config.layers - 1, steps, batch, config.width)
-        hidden_TBH = attentional_decoder(
-            gates_TBG, h0, c0, memory_BSH, keys_BSH, mask_BS, self.combine,
-            list(self.decoder_recurrent), list(self.decoder_bias),
-            drop_layers=self._dropout(*between, device=device) if config.layers > 1 else None,
-            drop_output=self._dropout(*between[1:], device=device),
-            feeding=config.input_feeding,
-        )  # fmt: skip
-        return hidden_TBH.transpose(0, 1)
+        with autocast(src_BS.device, self.compute_dtype):
+            state = self.start(src_BS, length_B)
+            words_TBE = self.embed(tgt_in_BT.t(), self.target_embedding_VE)
+            drop_LTBH = self.dropout_mask(self.config.layers - 1, steps, batch, self.config.width)
+            drop_TBH = self.dropout_mask(steps, batch, self.config.width)
+            states = []
+            for t, word_BE in enumerate(words_TBE):
+                drop_LBH = None if drop_LTBH is None else drop_LTBH[:, t]
+                drop_BH = None if drop_TBH is None else drop_TBH[t]
+                attentional_BH, state = self.decoder_step(word_BE, state, drop_LBH, drop_BH)
+                states.append(attentional_BH)
+        return torch.stack(states, 1).to(self.compute_dtype)
 
-    def decoder(self) -> LstmDecoder:
-        """Return the model made ready for search, with weights cast once."""
-        return LstmDecoder(self)
+    # ------------------------------------------------------------------ search
+
+    def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance each hypothesis by one word; see `protocol.Decoder`."""
+        with autocast(token_N.device, self.compute_dtype):
+            word_NE = F.embedding(token_N, self.target_embedding_VE)
+            attentional_NH, state = self.decoder_step(word_NE, state)
+            return F.linear(attentional_NH, self.output_weight_VD, self.output_bias_V), state
+
+    def decoder(self) -> Decoder:
+        """Return the model made ready for search."""
+        self.eval()
+        if compiled.available(self.compute_dtype, self.output_bias_V.device):
+            return LstmDecoder(self)
+        return cast_matrices(self, self.compute_dtype)
+
+
+def _run(
+    gates_SBG: Tensor, weight_XG: Tensor, length_B: Tensor, *, backwards: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one direction of an encoder layer from a zero state.
+
+    Args:
+        gates_SBG: the input's part of the gates, bias included.
+        weight_XG: recurrent weights.
+        length_B: words of each source.
+        backwards: read each source from its end.
+
+    Returns:
+        Outputs (S, B, X), and the output and the cell after each source's last step (B, X).
+        Outputs on padding are meaningless.
+    """
+    reverse = reverse_index(length_B, len(gates_SBG))
+    if backwards:
+        gates_SBG = gates_SBG[reverse]
+    h_BX = c_BX = gates_SBG.new_zeros(len(length_B), len(weight_XG))
+    outputs, cells = [], []
+    for gates_BG in gates_SBG:
+        h_BX, c_BX = lstm_cell(gates_BG + h_BX @ weight_XG, c_BX)
+        outputs.append(h_BX)
+        cells.append(c_BX)
+    h_SBX, c_SBX = torch.stack(outputs), torch.stack(cells)
+    last = length_B - 1, torch.arange(len(length_B), device=length_B.device)
+    return h_SBX[reverse] if backwards else h_SBX, h_SBX[last], c_SBX[last]

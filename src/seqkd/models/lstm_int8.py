@@ -20,9 +20,9 @@ import functools
 import torch
 from torch import Tensor
 
-from seqkd.models.kernels.pointwise import lstm_step_
-from seqkd.models.lstm import Lstm
-from seqkd.models.lstm_decoder import encoder_layer, padding_mask
+from seqkd.models.kernels.lstm_decoder import attend, encoder_layer, part
+from seqkd.models.lstm import Lstm, lstm_cell
+from seqkd.models.padding import padding_mask
 from seqkd.models.protocol import State
 
 # Products of fewer multiplications are done in fp32: a call of a packed product costs some 20 us
@@ -121,8 +121,8 @@ class Int8Linear:
             )
         return result
 
-    def squashed(self, x_NI: Tensor) -> Tensor:
-        """Return tanh(x W + b), quantised like the input."""
+    def tanh(self, x_NI: Tensor) -> Tensor:
+        """Return the tanh of x W + b, quantised like the input."""
         if self._in_fp32(x_NI):
             return quantize_bounded(self._fp32(x_NI, None).tanh_(), round(1 / self._step))
         result: Tensor = torch.ops.onednn.qlinear_pointwise(
@@ -252,43 +252,35 @@ class Int8Decoder:
     ) -> tuple[Tensor, Tensor]:
         """Return outputs and cells (S, B, H / D) of one direction from a zero state."""
         gates_SBG = gates_SBG.split(recurrent.size, 2)[number].contiguous()
-        steps, batch, gates = gates_SBG.shape
-        h = gates_SBG.new_empty(steps, batch, gates // 4)
-        c = gates_SBG.new_zeros(steps + 1, batch, gates // 4)
-        tanh_c = torch.empty_like(c[0])
-        before = torch.full(h.shape[1:], zero_point(self._steps), dtype=torch.uint8)
-        for t in range(steps):
-            lstm_step_(recurrent(before, gates_SBG[t]), c[t], c[t + 1], tanh_c, h[t])
-            before = quantize_bounded(h[t], self._steps)
-        return h, c[1:]
+        c_BX = gates_SBG.new_zeros(gates_SBG.shape[1], recurrent.size // 4)
+        x_BX = quantize_bounded(c_BX, self._steps)
+        outputs, cells = [], []
+        for gates_BG in gates_SBG:
+            h_BX, c_BX = lstm_cell(recurrent(x_BX, gates_BG), c_BX)
+            x_BX = quantize_bounded(h_BX, self._steps)
+            outputs.append(h_BX)
+            cells.append(c_BX)
+        return torch.stack(outputs), torch.stack(cells)
 
     # ------------------------------------------------------------------ decoder
 
     @torch.inference_mode()
     def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance each hypothesis by one word; see `protocol.Decoder`."""
-        memory_BSH, keys_BHS, mask_B1S = state.sentence
+        width = self._width
         outputs_before, cells_before = state.hypothesis
-        rows, width = len(token_N), self._width
-        outputs, cells = torch.empty_like(outputs_before), torch.empty_like(cells_before)
-        h, tanh_c = cells.new_empty(2, rows, width)
         below = outputs_before[:, :width]  # the attentional state before, at first
+        outputs, cells = [], []
         for layer, recurrent in enumerate(self._decoder_recurrent):
-            own = slice(width * (layer + 1), width * (layer + 2))
-            if layer or self._feeding:
-                x = torch.cat([below, outputs_before[:, own]], 1)
-            else:
-                x = outputs_before[:, own].contiguous()
+            x = outputs_before[:, part(layer + 1, width)]
+            x = torch.cat([below, x], 1) if layer or self._feeding else x.contiguous()
             gates = recurrent(x) if layer else recurrent(x, self._tgt_gates(token_N))
-            cell = slice(width * layer, width * (layer + 1))
-            lstm_step_(gates, cells_before[:, cell], cells[:, cell], tanh_c, h)
-            outputs[:, own] = below = quantize_bounded(h, self._steps)
-        batch = memory_BSH.shape[0]
-        query = h.to(self._dtype).view(batch, rows // batch, width)
-        scores = torch.bmm(query, keys_BHS).float() + mask_B1S
-        context = torch.bmm(torch.softmax(scores, 2).to(self._dtype), memory_BSH)
-        context = quantize_bounded(context.view(rows, width), self._steps)
-        attentional = self._combine.squashed(torch.cat([context, below], 1))
-        outputs[:, :width] = attentional
-        logits = self._output(attentional, dtype=self._dtype)
-        return logits, State(state.sentence, (outputs, cells))
+            h_NH, c_NH = lstm_cell(gates, cells_before[:, part(layer, width)])
+            below = quantize_bounded(h_NH, self._steps)
+            outputs.append(below)
+            cells.append(c_NH)
+        context_NH = quantize_bounded(attend(h_NH.to(self._dtype), *state.sentence), self._steps)
+        attentional_NH = self._combine.tanh(torch.cat([context_NH, below], 1))
+        logits_NV = self._output(attentional_NH, dtype=self._dtype)
+        hypothesis = torch.cat([attentional_NH, *outputs], 1), torch.cat(cells, 1)
+        return logits_NV, State(state.sentence, hypothesis)

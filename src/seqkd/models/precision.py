@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Literal
+import copy
+from typing import Literal, TypeVar
 
 import torch
+from torch import nn
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
@@ -29,3 +33,17 @@ def has_bf16(device: torch.device) -> bool:
     with contextlib.suppress(AttributeError, RuntimeError):
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return False
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return the context in which products of fp32 weights run in `dtype`."""
+    return torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16)
+
+
+def cast_matrices(model: _Module, dtype: torch.dtype) -> _Module:
+    """Return a copy for search whose matrices are cast to `dtype` once; vectors stay fp32."""
+    model = copy.deepcopy(model).requires_grad_(False)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data = parameter.data.to(dtype)
+    return model

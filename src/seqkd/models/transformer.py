@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqkd.config.architecture import TransformerConfig
-from seqkd.models.kernels.dropout import DropoutNoise
-from seqkd.models.kernels.packed import PackedLinear
+from seqkd.models.dropout import DropoutNoise
+from seqkd.models.kernels.products import PackedLinear
 from seqkd.models.protocol import State
 
 _MAX_PERIOD = 10_000.0  # of the sinusoidal positions, Vaswani et al. (2017), sec. 3.5

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqkd.models.kernels.compiled import library
-from seqkd.models.kernels.packed import fill_block
+from seqkd.models.kernels.products import fill_block
 from seqkd.training.divergences import (
     Alongside,
     Objective,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seqkd.config.training import TrainingConfig
 from seqkd.errors import SeqkdError
 from seqkd.models.build import Model
-from seqkd.models.kernels.dropout import DropoutNoise
+from seqkd.models.dropout import DropoutNoise
 from seqkd.training.batching import Batch, Ints, ParallelTokens, collate, plan_batches
 from seqkd.training.losses import Objective, projected_loss
 from seqkd.training.manifest import Validation

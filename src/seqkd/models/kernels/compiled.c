@@ -1,12 +1,10 @@
 // Pointwise parts of training and search, each in one pass: the LSTM step, attention, the
 // attentional state, dropout masks, the gradient of the NLL; of search, its LSTM step and the
-// statistics of logits. They do what models/pointwise.py, models/dropout.py, losses.py,
-// models/lstm_decoder.py and search/scores.py do with PyTorch's operations, which tests hold them
-// against. `compiled.py` compiles this file, once with `real` = fp32 and once with `real` = bf16,
-// where it finds a compiler.
+// statistics of logits. Tests hold them to PyTorch's operations. `compiled.py` compiles this file,
+// once with `real` = fp32 and once with `real` = bf16, where it finds a compiler.
 //
 // Shapes: T time, R rows, H width, G = 4 H gates in the order o, i, f, g, B batch, S source length,
-// V vocabulary. A tensor lies without gaps unless steps and rows of it are given, in elements.
+// V vocabulary. Tensors are contiguous unless strides of steps and rows are given, in elements.
 
 #include <math.h>
 #include <stdint.h>

@@ -1,10 +1,10 @@
 """The optional compiled part: `compiled.c`, built by the C compiler of the machine if it has one.
 
 A CPU spends more on PyTorch's small operations, each a pass over memory, than on the matrix
-products of an LSTM. `compiled.c` does in one pass what takes ten to twenty of them. Nothing needs
-it: without a compiler, on a GPU, or with SEQKD_COMPILED=0, PyTorch's operations do the same, to
-rounding. It is plain C behind ctypes and so compiles in a second, once; the library is kept in
-the user's cache (~/.cache/seqkd) under a name made of source, options and processor.
+products of an LSTM. `compiled.c` does in one pass what takes ten to twenty of them. Without a
+compiler, on a GPU, or with SEQKD_KERNELS=0, the plain model computes the same, up to rounding. It
+is plain C behind ctypes, so it compiles in a second, once; the library is kept in the user's cache
+(~/.cache/seqkd) under a hash of source, options and processor.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ _SECONDS = 60  # that a compiler may take
 
 def library(dtype: torch.dtype, device: torch.device) -> ctypes.CDLL | None:
     """Return the functions of `compiled.c` for `dtype` on a CPU, or None where there are none."""
-    if device.type != "cpu" or os.environ.get("SEQKD_COMPILED") == "0":
+    if device.type != "cpu" or os.environ.get("SEQKD_KERNELS") == "0":
         return None
     return _library(dtype)
+
+
+def available(dtype: torch.dtype, device: torch.device) -> bool:
+    """Say whether kernels run here; where they do not, the plain model does."""
+    return library(dtype, device) is not None
 
 
 def name(dtype: torch.dtype, device: torch.device) -> str:

@@ -1,36 +1,89 @@
-"""Recurrent loops with hand-written backward passes: the LSTM layer and the attentional decoder.
+"""Teacher forcing of `lstm.Lstm` with hand-written backward passes, on a CPU.
 
 Autograd through a loop over time pays for thousands of small operations and for weight gradients
 step by step. Here a step is its matrix products and one call for each part between them (see
-`pointwise`), whatever does not depend on the recurrence is computed for all steps at once, and
-each weight gradient is one matrix product at the end. `tests/test_lstm.py` holds these against an
-independent slow twin.
+`pointwise`), whatever does not depend on the recurrence is computed for all steps at once, and each
+weight gradient is one matrix product at the end. Tests hold it against the plain model.
 
-Matrix products run in the dtype of the input's gates (fp32 or bf16); cell states,
-nonlinearities and sums over time are fp32.
+Matrix products run in the model's compute dtype (fp32 or bf16); cell states, nonlinearities and
+sums over time are fp32.
 
 Shapes: T time, B batch, H state width, G = 4 H gates, S source length, L layers, D directions.
-
-Source: Hochreiter & Schmidhuber (1997); Luong et al. (2015), sec. 3.1 and 3.3.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqkd.models.kernels.pointwise import Attention, AttentionalState, LstmSteps
-from seqkd.models.kernels.pointwise_compiled import attention, attentional_state, lstm_steps
-from seqkd.models.kernels.product import product_with_transposed, weight_gradient
+from seqkd.models.kernels.products import product, product_with_transposed, weight_gradient
+from seqkd.models.padding import padding_mask, reverse_index
 
-# ---------------------------------------------------------------------------- encoder layer
+if TYPE_CHECKING:
+    from seqkd.models.lstm import Lstm
 
 
-class _LstmLayer(torch.autograd.Function):
-    """One layer over a whole sequence, for one or two directions side by side."""
+def hidden(model: Lstm, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
+    """Return what `Lstm.hidden` returns."""
+    config = model.config
+    memory_BSH, h0_LBH, c0_LBH = _encode(model, src_BS, length_B)
+    keys_BSH = product(memory_BSH, model.attention_HH)
+    words_TBE = model.embed(tgt_in_BT.t(), model.target_embedding_VE)
+    batch, steps = tgt_in_BT.shape
+    drop_layers = model.dropout_mask(config.layers - 1, steps, batch, config.width)
+    drop_output = model.dropout_mask(steps, batch, config.width)
+    states_TBH: Tensor = _Decoder.apply(  # type: ignore[no-untyped-call]
+        product(words_TBE, model.decoder_input), h0_LBH, c0_LBH, memory_BSH, keys_BSH,
+        padding_mask(length_B, src_BS.shape[1]), model.combine, drop_layers, drop_output,
+        config.input_feeding, *model.decoder_recurrent, *model.decoder_bias,
+    )  # fmt: skip
+    return states_TBH.transpose(0, 1)
+
+
+def _encode(model: Lstm, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return memory (B, S, H) and the decoder's first outputs and cells, each (L, B, H)."""
+    x_SBH = model.embed(src_BS.t(), model.src_embedding_VE)
+    reverse = reverse_index(length_B, len(x_SBH))
+    h_last, c_last = [], []
+    for layer, weight_DHG in enumerate(model.encoder_recurrent):
+        if layer:
+            x_SBH = model.drop(x_SBH)
+        gates_SBG = product(x_SBH, model.encoder_input[layer])
+        directions = len(weight_DHG)
+        if directions == 1:
+            gates_SDBG = gates_SBG[:, None]
+        else:
+            forward_SBG, backward_SBG = gates_SBG.chunk(2, dim=-1)
+            gates_SDBG = torch.stack([forward_SBG, backward_SBG[reverse]], dim=1)
+        h_SDBH, h_DBH, c_DBH = _EncoderLayer.apply(  # type: ignore[no-untyped-call]
+            gates_SDBG, weight_DHG, model.encoder_bias[layer].view(directions, -1), length_B - 1
+        )
+        if directions == 1:
+            x_SBH = h_SDBH[:, 0]
+        else:
+            x_SBH = torch.cat([h_SDBH[:, 0], h_SDBH[:, 1][reverse]], dim=-1)
+        h_last.append(torch.cat(list(h_DBH), -1))
+        c_last.append(torch.cat(list(c_DBH), -1))
+    return x_SBH.transpose(0, 1).contiguous(), torch.stack(h_last), torch.stack(c_last)
+
+
+class _EncoderLayer(torch.autograd.Function):
+    """LSTM layers of equal width side by side over a padded sequence, from a zero state.
+
+    Args:
+        gates_TDBG: the input's part of the gates, in the dtype of the matrix products.
+        weight_DHG: recurrent weights.
+        bias_DG: their bias.
+        last_B: each sequence's last step.
+
+    Returns:
+        Outputs (T, D, B, H) in that dtype, and output and cell state after each sequence's last
+        step, (D, B, H) in fp32. Outputs of later steps are meaningless.
+    """
 
     @staticmethod
     def forward(
@@ -42,7 +95,7 @@ class _LstmLayer(torch.autograd.Function):
         weight = weight_DHG.to(dtype)
         h = torch.empty(steps + 1, directions, batch, width, dtype=dtype, device=device)
         h[0] = 0
-        layer = lstm_steps(
+        layer = LstmSteps(
             gates_TDBG.reshape(steps, rows, width4),
             bias_DG,
             torch.zeros(rows, width, device=device),
@@ -95,32 +148,29 @@ class _LstmLayer(torch.autograd.Function):
             ]
         )
         del ctx.layer
-        return dgates_TDBG, dweight, layer.dbias_DG(), None
+        return dgates_TDBG, dweight, layer.dbias_DG, None
 
 
-def lstm_layer(
-    gates_TDBG: Tensor, weight_DHG: Tensor, bias_DG: Tensor, last_B: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run LSTM layers of equal width side by side over a padded sequence, from a zero state.
+class _Decoder(torch.autograd.Function):
+    """The whole decoder under teacher forcing: stacked LSTM, global attention, input feeding.
 
     Args:
-        gates_TDBG: the input's part of the gates, in the dtype of the matrix products.
-        weight_DHG: recurrent weights.
-        bias_DG: their bias.
-        last_B: each sequence's last step.
+        gates_TBG: word vectors' part of the first layer's gates, in the dtype of the products.
+        h0_LBH: first outputs of the L layers.
+        c0_LBH: first cell states.
+        memory_BSH: encoder outputs.
+        keys_BSH: encoder outputs times the attention weights.
+        mask_BS: 0 on real source words and very low on padding.
+        combine: W_c, (2 H, H), for [context | top output].
+        drop_layers: scaled dropout masks (L - 1, T, B, H) between layers, or None.
+        drop_output: scaled dropout mask (T, B, H) of the attentional state, or None.
+        feeding: whether the (dropped-out) attentional state enters the next step.
+        weights: L weights for [from below | own output], (2 H, G) or, in the first layer without
+            input feeding, (H, G); then L biases (G,).
 
     Returns:
-        Outputs (T, D, B, H) in that dtype, and output and cell state after each sequence's last
-        step, (D, B, H) in fp32. Outputs of later steps are values that the caller must not use.
+        Attentional states after dropout, (T, B, H), in the dtype of the products.
     """
-    return _LstmLayer.apply(gates_TDBG, weight_DHG, bias_DG, last_B)  # type: ignore[no-untyped-call,no-any-return]
-
-
-# ---------------------------------------------------------------------------- decoder
-
-
-class _AttentionalDecoder(torch.autograd.Function):
-    """The whole decoder under teacher forcing: stacked LSTM, global attention, input feeding."""
 
     @staticmethod
     def forward(
@@ -152,7 +202,7 @@ class _AttentionalDecoder(torch.autograd.Function):
         attended = new(steps, batch, 2 * width)  # [context | top output]
         ups = [x[:steps, :, :width] for x in inputs[1:]] + [attended[:, :, width:]]
         stack = [
-            lstm_steps(
+            LstmSteps(
                 None if layer else gates_TBG,
                 weights[layers + layer][None],
                 c0_LBH[layer],
@@ -162,10 +212,10 @@ class _AttentionalDecoder(torch.autograd.Function):
             )
             for layer in range(layers)
         ]
-        attend = attention(memory_BSH, keys_BSH, mask_BS, attended)
+        attend = Attention(memory_BSH, keys_BSH, mask_BS, attended)
         states = new(steps, batch, width)  # after dropout: projected and fed back
         fed = inputs[0][1:, :, :width] if feeding else None
-        state = attentional_state(states, drop_output, fed)
+        state = AttentionalState(states, drop_output, fed)
         x_LT = [x.unbind(0) for x in inputs]
         attended_T = attended.unbind(0)
         z, combined = new(batch, width4), new(batch, width)
@@ -235,47 +285,5 @@ def _weight_gradients(
         weight_gradient(flat(x[:steps]), flat(part.dgates_TRG))
         for x, part in zip(inputs, stack, strict=True)
     ]
-    dbiases = [part.dbias_DG()[0] for part in stack]
+    dbiases = [part.dbias_DG[0] for part in stack]
     return dmemory, dkeys, None, dcombine, None, None, None, *dweights, *dbiases
-
-
-def attentional_decoder(
-    gates_TBG: Tensor,
-    h0_LBH: Tensor,
-    c0_LBH: Tensor,
-    memory_BSH: Tensor,
-    keys_BSH: Tensor,
-    mask_BS: Tensor,
-    combine: Tensor,
-    recurrent: list[Tensor],
-    biases: list[Tensor],
-    *,
-    drop_layers: Tensor | None,
-    drop_output: Tensor | None,
-    feeding: bool,
-) -> Tensor:
-    """Run the decoder over gold prefixes.
-
-    Args:
-        gates_TBG: word vectors' part of the first layer's gates, in the dtype of the products.
-        h0_LBH: first outputs of the L layers.
-        c0_LBH: first cell states.
-        memory_BSH: encoder outputs.
-        keys_BSH: encoder outputs times the attention weights.
-        mask_BS: 0 on real source words and minus infinity (or very low) on padding.
-        combine: W_c, (2 H, H), for [context | top output].
-        recurrent: L weights for [from below | own output], (2 H, G); the first is (H, G)
-            without input feeding.
-        biases: L biases (G,).
-        drop_layers: scaled dropout masks (L - 1, T, B, H) between layers, or None.
-        drop_output: scaled dropout mask (T, B, H) of the attentional state, or None.
-        feeding: whether the (dropped-out) attentional state enters the next step.
-
-    Returns:
-        Attentional states after dropout, (T, B, H), in the dtype of the products.
-    """
-    result: Tensor = _AttentionalDecoder.apply(  # type: ignore[no-untyped-call]
-        gates_TBG, h0_LBH, c0_LBH, memory_BSH, keys_BSH, mask_BS, combine,
-        drop_layers, drop_output, feeding, *recurrent, *biases,
-    )  # fmt: skip
-    return result

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqkd.models.kernels import packed
-from seqkd.models.kernels.packed import PackedLinear
-from seqkd.models.kernels.product import product_with_transposed
+from seqkd.models.kernels import products
+from seqkd.models.kernels.products import PackedLinear, product_with_transposed
 
 
 def maps(*shape: int) -> torch.Tensor:
@@ -17,7 +16,7 @@ def maps(*shape: int) -> torch.Tensor:
 @pytest.fixture(params=["packed", "plain"])
 def way(request, monkeypatch):
     if request.param == "plain":
-        monkeypatch.setattr(packed, "_pack", lambda weight_OI: None)
+        monkeypatch.setattr(products, "_pack", lambda weight_OI: None)
     return request.param
 
 
@@ -35,15 +34,15 @@ def test_packed_product_equals_plain(way, rows, bias, inputs, dtype):
     tolerance = (
         {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.01, "atol": 0.03}
     )
-    for squash in (False, True):
-        found = linear(x, squash=squash)
-        assert found.dtype == dtype
-        expected = exact.tanh() if squash else exact
-        torch.testing.assert_close(found.double(), expected, **tolerance)
+    for tanh in (False, True):
+        y = linear(x, tanh=tanh)
+        assert y.dtype == dtype
+        expected = exact.tanh() if tanh else exact
+        torch.testing.assert_close(y.double(), expected, **tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_product_with_a_weight_turned_round(way, dtype):
+def test_product_with_a_transposed_weight(way, dtype):
     x, weight = maps(7, 40).to(dtype), maps(12, 40).to(dtype)
     exact = x.double() @ weight.double().t()
     near = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.01, "atol": 0.03}
@@ -56,4 +55,4 @@ def test_weight_may_be_a_transposed_view():
 
 
 def test_a_device_without_onednn_gets_the_plain_product():
-    assert packed._pack(torch.empty(2, 3, device="meta")) is None
+    assert products._pack(torch.empty(2, 3, device="meta")) is None

@@ -1,6 +1,6 @@
-"""The attentional LSTM made ready for search: no gradients, weights laid out once.
+"""`lstm.Lstm` made ready for search on a CPU: no gradients, weights laid out once.
 
-`lstm.Lstm` is the same model for training; `quantization.Int8Decoder` is this one in int8.
+`lstm_int8.Int8Decoder` is the same in int8.
 
 Shapes: B sentences, S source length, N hypotheses, I inputs of a layer, E embedding, H width,
 G = 4 H gates, L layers, V vocabulary.
@@ -15,19 +15,16 @@ import torch
 from torch import Tensor
 
 from seqkd.models.kernels.compiled import library
-from seqkd.models.kernels.packed import PackedLinear
+from seqkd.models.kernels.products import PackedLinear
+from seqkd.models.padding import padding_mask, reverse_index
 from seqkd.models.protocol import State
 
 if TYPE_CHECKING:
     from seqkd.models.lstm import Lstm
 
-MASKED = -1e9  # added to attention scores of padding; its softmax is exactly 0 in fp32
-# Rows whose gates stay in a CPU's second-level cache during a step; measured.
-_CHUNK_ROWS = 128
-
 
 class LstmDecoder:
-    """An `Lstm` ready for search.
+    """An `Lstm` ready for search; see `protocol.Decoder`.
 
     State: sentence = memory (B, S, H), keys (B, H, S), mask (B, 1, S); hypothesis =
     [attentional state | output of each layer] (N, (1 + L) H) and cells (N, L H).
@@ -36,24 +33,19 @@ class LstmDecoder:
     @torch.inference_mode()
     def __init__(self, model: Lstm) -> None:
         """Take over the weights, in `model.compute_dtype`."""
-        model.eval()
-        dtype = self._dtype = model.compute_dtype
+        dtype = model.compute_dtype
         self._width = model.config.width
-        self.vocab_size = model.output_weight_VD.shape[0]
+        self._feeds = model.config.input_feeding
+        self.vocab_size = model.vocab_size
         self._source_VE = model.src_embedding_VE.to(dtype)
         self._target_VE = model.target_embedding_VE.to(dtype)
-        self._encoder = [
-            _directions(*weights, dtype)
-            for weights in zip(
-                model.encoder_input, model.encoder_recurrent, model.encoder_bias, strict=True
-            )
-        ]
+        encoder = zip(model.encoder_input, model.encoder_recurrent, model.encoder_bias, strict=True)
+        self._encoder = [_directions(*weights, dtype) for weights in encoder]
         recurrent = list(model.decoder_recurrent)
-        self._feeds = model.config.input_feeding
-        recurrent[0] = torch.cat([model.decoder_input, recurrent[0]])
+        first = torch.cat([model.decoder_input, recurrent[0]])
         self._layers = [
             _Cell(weight, bias, dtype)
-            for weight, bias in zip(recurrent, model.decoder_bias, strict=True)
+            for weight, bias in zip([first, *recurrent[1:]], model.decoder_bias, strict=True)
         ]
         self._attention = PackedLinear(model.attention_HH, None, dtype)
         self._combine = PackedLinear(model.combine, None, dtype)
@@ -78,64 +70,57 @@ class LstmDecoder:
     @torch.inference_mode()
     def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance each hypothesis by one word; see `protocol.Decoder`."""
-        memory_BSH, keys_BHS, mask_B1S = state.sentence
+        width = self._width
         outputs_before, cells_before = state.hypothesis
-        rows, batch, width = len(token_N), len(memory_BSH), self._width
         outputs, cells = torch.empty_like(outputs_before), torch.empty_like(cells_before)
         below = [self._target_VE.index_select(0, token_N)]
         if self._feeds:
             below.append(outputs_before[:, :width])
-        for layer, advance in enumerate(self._layers):
-            own, cell = _part(layer + 1, width), _part(layer, width)
-            x_NI = torch.cat([*below, outputs_before[:, own]], 1)
-            advance(x_NI, cells_before[:, cell], cells[:, cell], outputs[:, own])
-            below = [outputs[:, own]]
+        for layer, cell in enumerate(self._layers):
+            h, c = part(layer + 1, width), part(layer, width)
+            x_NI = torch.cat([*below, outputs_before[:, h]], 1)
+            cell(x_NI, cells_before[:, c], cells[:, c], outputs[:, h])
+            below = [outputs[:, h]]
         (h_NH,) = below
-        scores = torch.bmm(h_NH.view(batch, rows // batch, width), keys_BHS).float() + mask_B1S
-        context = torch.bmm(torch.softmax(scores, 2).to(self._dtype), memory_BSH)
-        attended = self._combine(torch.cat([context.view(rows, width), h_NH], 1), squash=True)
+        context_NH = attend(h_NH, *state.sentence)
+        attended = self._combine(torch.cat([context_NH, h_NH], 1), tanh=True)
         outputs[:, :width] = attended
         return self._output(attended), State(state.sentence, (outputs, cells))
+
+
+def attend(query_NH: Tensor, memory_BSH: Tensor, keys_BHS: Tensor, mask_B1S: Tensor) -> Tensor:
+    """Return the attention-weighted mean of each hypothesis' memory, (N, H)."""
+    query_BKH = query_NH.view(len(memory_BSH), -1, query_NH.shape[1])
+    scores_BKS = torch.bmm(query_BKH, keys_BHS).float() + mask_B1S
+    weights_BKS = torch.softmax(scores_BKS, 2).to(memory_BSH.dtype)
+    return torch.bmm(weights_BKS, memory_BSH).view(query_NH.shape)
 
 
 class _Cell:
     """An LSTM layer's step; cell states and nonlinearities are fp32."""
 
     def __init__(self, weight_IG: Tensor, bias_G: Tensor, dtype: torch.dtype) -> None:
-        """Take the weight for [from below | own output before], gates in the order o, i, f, g."""
+        """Take the weight for [from below | own output before]."""
         self._gates = PackedLinear(weight_IG, bias_G, dtype)
-        self.width = weight_IG.shape[1] // 4
+        self._width = weight_IG.shape[1] // 4
         self._lib = library(dtype, weight_IG.device)
 
     def __call__(self, x_NI: Tensor, c_before_NH: Tensor, c_NH: Tensor, h_NH: Tensor) -> None:
-        """Write cells and outputs into `c_NH` and `h_NH`, whose rows have no gaps within."""
+        """Write cells and outputs into `c_NH` and `h_NH`, whose rows are contiguous."""
+        assert self._lib is not None, "the caller asks `available` first"
         gates_NG = self._gates(x_NI)
-        if self._lib is not None:
-            self._lib.search_cell(
-                *h_NH.shape, gates_NG.data_ptr(), c_before_NH.data_ptr(), c_before_NH.stride(0),
-                c_NH.data_ptr(), c_NH.stride(0), h_NH.data_ptr(), h_NH.stride(0),
-            )  # fmt: skip
-            return
-        size = _CHUNK_ROWS if x_NI.device.type == "cpu" else len(x_NI)
-        work = c_NH.new_empty(min(size, len(x_NI)), gates_NG.shape[1])
-        for start in range(0, len(x_NI), size):
-            chunk = slice(start, start + size)
-            c = c_NH[chunk]
-            gates = work[: len(c)].copy_(gates_NG[chunk])
-            gates[:, : 3 * self.width].sigmoid_()
-            o, i, f, g = gates.split(self.width, 1)
-            torch.mul(f, c_before_NH[chunk], out=c)
-            c.addcmul_(i, g.tanh_())
-            # A product written to another dtype costs ten times the product and the copy.
-            h_NH[chunk] = torch.mul(o, torch.tanh(c, out=g), out=g)
+        self._lib.search_cell(
+            *h_NH.shape, gates_NG.data_ptr(), c_before_NH.data_ptr(), c_before_NH.stride(0),
+            c_NH.data_ptr(), c_NH.stride(0), h_NH.data_ptr(), h_NH.stride(0),
+        )  # fmt: skip
 
     def run(self, x_SBI: Tensor) -> tuple[Tensor, Tensor]:
         """Return outputs and cells (S, B, H) over a whole sequence, from a zero state."""
         steps, batch, size = x_SBI.shape
-        inputs = x_SBI.new_empty(steps + 1, batch, size + self.width)
+        inputs = x_SBI.new_empty(steps + 1, batch, size + self._width)
         inputs[:-1, :, :size] = x_SBI
         inputs[0, :, size:] = 0
-        c_SBH = inputs.new_zeros(steps + 1, batch, self.width, dtype=torch.float32)
+        c_SBH = inputs.new_zeros(steps + 1, batch, self._width, dtype=torch.float32)
         for t in range(steps):
             self(inputs[t], c_SBH[t], c_SBH[t + 1], inputs[t + 1, :, size:])
         return inputs[1:, :, size:], c_SBH[1:]
@@ -166,28 +151,17 @@ def encoder_layer(
     Returns:
         Outputs (S, B, H), and the output and the cell at each sentence's end (B, H).
     """
-    rows, last_B = torch.arange(len(length_B), device=length_B.device), length_B - 1
-    outputs, at_end = [], []
-    for backwards, run in enumerate(directions):
-        if backwards:
-            # Each sentence is reversed within its own length, so padding stays at the end.
-            time_S1 = torch.arange(len(x_SBI), device=length_B.device)[:, None]
-            reverse_SB = torch.where(time_S1 <= last_B, last_B - time_S1, time_S1)
-            h_SBH, c_SBH = run(x_SBI[reverse_SB, rows])
-            outputs.append(h_SBH[reverse_SB, rows])
-        else:
-            h_SBH, c_SBH = run(x_SBI)
-            outputs.append(h_SBH)
-        at_end.append((h_SBH[last_B, rows], c_SBH[last_B, rows]))
-    h_last, c_last = (torch.cat(parts, 1) for parts in zip(*at_end, strict=True))
+    reverse = reverse_index(length_B, len(x_SBI))
+    last = length_B - 1, reverse[1]
+    outputs, ends = [], []
+    for run, backwards in zip(directions, (False, True), strict=False):
+        h_SBH, c_SBH = run(x_SBI[reverse] if backwards else x_SBI)
+        outputs.append(h_SBH[reverse] if backwards else h_SBH)
+        ends.append((h_SBH[last], c_SBH[last]))
+    h_last, c_last = (torch.cat(parts, 1) for parts in zip(*ends, strict=True))
     return torch.cat(outputs, 2), h_last, c_last
 
 
-def padding_mask(length_B: Tensor, steps: int) -> Tensor:
-    """Return (B, S): 0 on real words, `MASKED` on padding."""
-    padded = torch.arange(steps, device=length_B.device)[None] >= length_B[:, None]
-    return torch.zeros(padded.shape, device=length_B.device).masked_fill_(padded, MASKED)
-
-
-def _part(number: int, width: int) -> slice:
+def part(number: int, width: int) -> slice:
+    """Return the columns of one of several states of this width, side by side."""
     return slice(number * width, (number + 1) * width)

@@ -1,0 +1,24 @@
+"""Padded batches: what masks padding, and reading sentences from their end.
+
+Shapes: B batch, S steps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MASKED = -1e9  # added to attention scores of padding; its softmax is exactly 0 in fp32
+
+
+def padding_mask(length_B: Tensor, steps: int) -> Tensor:
+    """Return (B, S): 0 on real words, `MASKED` on padding."""
+    padded = torch.arange(steps, device=length_B.device)[None] >= length_B[:, None]
+    return torch.zeros(padded.shape, device=length_B.device).masked_fill_(padded, MASKED)
+
+
+def reverse_index(length_B: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return the index that reverses each sentence of (S, B, ...); padding stays at the end."""
+    time_S1 = torch.arange(steps, device=length_B.device)[:, None]
+    reverse_SB = torch.where(time_S1 < length_B, length_B - 1 - time_S1, time_S1)
+    return reverse_SB, torch.arange(len(length_B), device=length_B.device)
