@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,7 +18,9 @@ from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.losses import Objective
 from seqkd.training.soft_targets import SoftTargets
-from seqkd.training.trainer import Trainer
+from seqkd.training.state import TrainingState
+from seqkd.training.trainer import TrainingTask
+from seqkd.training.trainer import train as run
 from seqkd.vocabulary.specials import EOS
 from seqkd.vocabulary.tokens import Tokens
 
@@ -29,10 +31,6 @@ class Timed(NamedTuple):
     tokens: int
     cpu: float
     wall: float
-
-
-class _Enough(Exception):
-    """Ends training once all updates have been timed."""
 
 
 def new_model(layers: int, width: int, vocab_size: int) -> Lstm:
@@ -61,29 +59,23 @@ def train(
     soft: SoftTargets | None = None,
 ) -> Timed:
     """Time updates, in the order of a real run, after those that warm up; NLL unless told."""
-    marks: list[tuple[int, float, float]] = []
-
-    def mark(_batches: int, tokens: int, _loss: float) -> None:
-        marks.append((tokens, time.process_time(), time.perf_counter()))
-        if len(marks) == updates:
-            raise _Enough
-
-    trainer = Trainer(
-        model=model,
-        data=data,
-        validate=lambda model: (1.0, 0.0),
+    task = TrainingTask(
         config=TrainingConfig(
             batch_sentences=batch, batch_tokens=0, learning_rate=1e-3, epochs=10_000
         ),
         objective=objective or Objective(),
-        soft=soft,
         seed=1,
         device=torch.device("cpu"),
+        pairs=lambda epoch: data,
+        validate=lambda model: (1.0, 0.0),
+        soft_targets=soft,
         compute_dtype=dtype,
-        report=mark,
     )
-    with contextlib.suppress(_Enough):
-        trainer.run()
+    state = TrainingState.start(model, task.config)
+    marks = [
+        (update.tokens, time.process_time(), time.perf_counter())
+        for update in itertools.islice(run(task, state), updates)
+    ]
     first, last = marks[warm_up - 1], marks[-1]
     tokens = sum(count for count, _, _ in marks[warm_up:])
     return Timed(tokens, last[1] - first[1], last[2] - first[2])

@@ -29,7 +29,8 @@ import numpy as np
 import yaml
 
 from seqkd.files import atomic_text, digest, read_lines
-from seqkd.training.row_file import write_rows
+from seqkd.machine.manifest import write_manifest
+from seqkd.training.soft_targets import record_type
 from seqkd.translation.nbest import (
     BLOCK,
     Candidate,
@@ -151,13 +152,13 @@ def _train(text: list[str]) -> Iterator[Cost]:
         "--dev-tgt", "dev.en", "--model", "model.safetensors", "--curve", "curve.jsonl",
         "--manifest", "model.json", "--state", "state", "--save-seconds", "0",
     ]  # fmt: skip
-    saved = Path("state/state.safetensors")
+    saved = Path("state/checkpoint.pt")
     yield measure(*common, *text, until=saved.exists)
     saved.unlink()
     _write("model.yaml", entry | {"objective": {"kd_weight": 0.5}})
-    _pretend_to_store("top-k.safetensors")
+    _pretend_to_store()
     yield measure(
-        *common, *text, "--soft-targets", "top-k.safetensors", until=saved.exists,
+        *common, *text, "--soft-targets", "top-k.npy", "top-k.json", until=saved.exists,
         label="train (Word-KD)",
     )  # fmt: skip
     # A model for decoding: of the dev text, so that it is finished in no time.
@@ -169,14 +170,14 @@ def _train(text: list[str]) -> Iterator[Cost]:
     )  # fmt: skip
 
 
-def _pretend_to_store(path: str) -> None:
-    """Write a file of a text's top-k distributions, all zeros."""
+def _pretend_to_store() -> None:
+    """Write a file of a text's top-k distributions, all zeros, and its manifest."""
     text = Path("corpus/train.en")
     tokens = encode_lines(read_lines(text), load_vocabulary("tgt.vocab"))
-    shape = (len(tokens.ids) + len(tokens), _TOP_K)
-    tables = {"ids": ("int32", shape), "probs": ("float16", shape)}
-    with write_rows(path, tables, {"tgt": digest(text)}):
-        pass
+    shape = (len(tokens.ids) + len(tokens),)
+    np.lib.format.open_memmap("top-k.npy", "w+", record_type(_TOP_K), shape)
+    facts = {"k": _TOP_K, "kept_mass": 1.0, "positions": shape[0]}
+    write_manifest("top-k.json", inputs={"tgt": text}, facts=facts, started=time.time())
 
 
 def _distil() -> Iterator[Cost]:
@@ -188,7 +189,7 @@ def _distil() -> Iterator[Cost]:
     enough = time.monotonic() + _SOFT_SECONDS
     yield measure(
         "soft-targets", "--model", "model.safetensors", "--src", "corpus/train.de", "--tgt",
-        "corpus/train.en", "--top-k", str(_TOP_K), "--output", "stored.safetensors", "--manifest",
+        "corpus/train.en", "--top-k", str(_TOP_K), "--output", "stored.npy", "--manifest",
         "stored.json", "--device", "cpu", until=lambda: time.monotonic() > enough,
     )  # fmt: skip
     shards = [f"shard-{n}.jsonl.zst" for n in range(1, _SHARDS + 1)]

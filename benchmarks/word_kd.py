@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import statistics
 
-import torch
+import numpy as np
 from ours import made_pairs, new_model, train
 
 from seqkd.machine.runtime import set_up
 from seqkd.models.precision import compute_dtype
 from seqkd.training.losses import Objective
-from seqkd.training.soft_targets import StoredTopK
+from seqkd.training.soft_targets import StoredTopK, record_type
 
 
 def main() -> None:
@@ -27,11 +27,10 @@ def main() -> None:
     dtype = compute_dtype("auto", set_up(1, "cpu"))
     data = made_pairs(5000, args.vocab)
     model = new_model(int(layers), int(width), args.vocab)
-    positions = int(data.tgt.offsets[-1]) + len(data.tgt)
-    stored = StoredTopK(
-        torch.randint(4, args.vocab, (positions, args.k), dtype=torch.int32),
-        torch.full((positions, args.k), 1 / args.k, dtype=torch.float16),
-    )
+    records = np.zeros(data.tgt_positions, record_type(args.k))
+    records["ids"] = np.random.default_rng(1).integers(4, args.vocab, records["ids"].shape)
+    records["probs"] = 1 / args.k
+    stored = StoredTopK(lambda: records)
     ways = {"NLL": (Objective(), None), "NLL + Word-KD": (Objective(kd_weight=0.5), stored)}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(args.rounds):

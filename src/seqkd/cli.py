@@ -11,10 +11,8 @@ import sys
 from types import FrameType, ModuleType
 
 from seqkd import __version__
-from seqkd.errors import SeqkdError, nearest
+from seqkd.errors import EXIT_SAVED, SeqkdError, nearest
 from seqkd.machine.progress import STOPPED
-
-EXIT_SAVED = 143  # 128 + SIGTERM: stopped on request, with everything saved
 
 # Verb -> (module in seqkd.steps, help line): first those for people, then the steps that the
 # workflow calls, in the order of the work.

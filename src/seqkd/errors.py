@@ -1,9 +1,12 @@
-"""The one exception that a user may see: bad input, told in one readable line."""
+"""The one exception that a user may see (bad input, in one readable line), and an exit status."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+EXIT_SAVED = 143
+"""Exit status of a step that was told to stop and has saved its work: 128 + SIGTERM."""
 
 
 class SeqkdError(ValueError):

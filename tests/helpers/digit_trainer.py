@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -10,7 +13,8 @@ from seqkd.config.training import TrainingConfig
 from seqkd.models.lstm import Lstm
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.losses import Objective
-from seqkd.training.trainer import Trainer
+from seqkd.training.state import TrainingState
+from seqkd.training.trainer import TrainingTask, train
 from seqkd.vocabulary.tokens import Tokens
 
 
@@ -26,17 +30,53 @@ def digits(count, seed=0):
     return ParallelTokens(tokens(src), tokens([s[::-1] for s in src]))
 
 
-def trainer(data=None, *, soft=None, validate=None, model=None, **options):
+@dataclass
+class DigitRun:
+    """A training run in memory; fields may be changed before it starts."""
+
+    task: TrainingTask
+    state: TrainingState
+    after_update: object = None
+
+    def updates(self):
+        """Yield after each update."""
+        return train(self.task, self.state, self.after_update)
+
+    def run(self, until=None):
+        """Train to the end, or until an update; return what all updates reported."""
+        reports = []
+        for update in self.updates():
+            reports.append(update)
+            if self.state.update == until:
+                break
+        return reports
+
+    def replace(self, **fields):
+        """Change fields of the task."""
+        self.task = dataclasses.replace(self.task, **fields)
+        return self
+
+
+def digit_run(data=None, *, soft=None, validate=None, model=None, **options):
     config = TrainingConfig(**(dict(epochs=2, batch_sentences=8, warmup_updates=5) | options))
     torch.manual_seed(1)
     model = model or Lstm(LstmConfig(layers=2, width=16, dropout=0.3, init="xavier"), 10, 10)
     scores = iter(range(100))
-    return Trainer(
-        model=model, data=data or digits(60), config=config, seed=7, device=torch.device("cpu"),
-        validate=validate or (lambda m: (2.0, float(next(scores)))), soft=soft,
+    pairs = data or digits(60)
+    task = TrainingTask(
+        config=config, seed=7, device=torch.device("cpu"), pairs=lambda epoch: pairs,
+        validate=validate or (lambda m: (2.0, float(next(scores)))), soft_targets=soft,
         objective=Objective(kd_weight=0.5 if soft else 0.0),
     )  # fmt: skip
+    return DigitRun(task, TrainingState.start(model, config))
 
 
 def weights(run):
-    return {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    return {name: p.detach().clone() for name, p in run.state.model.named_parameters()}
+
+
+def numbers(run):
+    """The state apart from weights and optimiser."""
+    plain = {k: v for k, v in vars(run.state).items() if k not in ("model", "optimizer")}
+    selection = {k: v for k, v in vars(run.state.selection).items() if k not in ("best", "recent")}
+    return plain | {"selection": selection}

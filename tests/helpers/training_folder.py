@@ -84,8 +84,8 @@ class TrainingFolder:
 
     @property
     def state(self) -> Path:
-        """The file that a killed run goes on from."""
-        return self.path / "state" / "state.safetensors"
+        """The checkpoint of a killed run."""
+        return self.path / "state" / "checkpoint.pt"
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors of the finished model."""

@@ -1,4 +1,4 @@
-"""Stored distributions: files that are larger than memory, and what stands in them."""
+"""Stored distributions: written block by block, read batch by batch, bound to their text."""
 
 from __future__ import annotations
 
@@ -8,68 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from seqkd import cli
 from seqkd.errors import SeqkdError
-from seqkd.model_files.model_file import load_model, load_tensors
+from seqkd.machine.manifest import write_manifest
+from seqkd.model_files.model_file import load_model
 from seqkd.training import soft_targets
 from seqkd.training.batching import ParallelTokens, collate
-from seqkd.training.row_file import open_rows, write_rows
-from seqkd.training.soft_targets import StoredTopK, store
+from seqkd.training.soft_targets import StoredTopK, record_type, store
 from seqkd.vocabulary.tokens import encode_lines
 from tiny_model import sentences, write_model
 
-ROWS, K = 40, 3
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("table") / "rows.safetensors"
-    tables = {"ids": ("int32", (ROWS, K)), "probs": ("float16", (ROWS, K))}
-    with write_rows(path, tables, {"of": "Jürgen"}) as put:
-        put("probs", 30, np.full((10, K), 0.5, np.float16))
-        put("ids", 0, np.arange(25 * K, dtype=np.int32).reshape(25, K))
-        assert not path.exists()
-    return path
-
-
-def test_the_file_is_a_safetensors_file_whose_unwritten_rows_are_zero(table: Path):
-    tensors = load_file(table)
-    assert torch.equal(tensors["ids"][:25], torch.arange(25 * K, dtype=torch.int32).view(25, K))
-    assert not tensors["ids"][25:].any()
-    assert not tensors["probs"][:30].any()
-    assert (tensors["probs"][30:] == 0.5).all()
-    assert load_tensors(table)[1] == {"of": "Jürgen"}
-
-
-@given(st.lists(st.integers(0, ROWS - 1)))
-def test_rows_read_are_those_of_the_tensor(table: Path, places: list[int]):
-    tables, header = open_rows(table)
-    assert header == {"of": "Jürgen"}
-    where = torch.tensor(places, dtype=torch.int64)
-    for name, tensor in load_file(table).items():
-        assert torch.equal(tables[name].index_select(0, where), tensor.index_select(0, where))
-
-
-def test_a_truncated_file_is_refused(table: Path, tmp_path: Path):
-    cut = tmp_path / "cut.safetensors"
-    cut.write_bytes(table.read_bytes()[:-1])
-    with pytest.raises(SeqkdError, match="damaged, truncated"):
-        open_rows(cut)
-    with pytest.raises(SeqkdError, match="file not found"):
-        open_rows(tmp_path / "none")
-
-
-def test_a_file_cut_off_while_it_is_read_is_told(table: Path, tmp_path: Path):
-    copy = tmp_path / "copy.safetensors"
-    copy.write_bytes(table.read_bytes())
-    tables, _ = open_rows(copy)
-    copy.write_bytes(b"")
-    with pytest.raises(SeqkdError, match="cut off"):
-        tables["ids"].index_select(0, torch.tensor([1]))
+K = 3
+CPU = torch.device("cpu")
 
 
 def parallel(path: Path) -> tuple[ParallelTokens, torch.nn.Module]:
@@ -84,11 +35,8 @@ def parallel(path: Path) -> tuple[ParallelTokens, torch.nn.Module]:
 def test_each_place_has_the_best_words_of_its_sentence_alone(tmp_path: Path, monkeypatch, block):
     monkeypatch.setattr(soft_targets, "_BLOCK", block)
     data, model = parallel(tmp_path / "model.safetensors")
-    path = tmp_path / "top-k.safetensors"
-    cpu = torch.device("cpu")
-    mass = store(path, [model], data, k=K, device=cpu, header={"tgt": "digest"})
-    positions = len(data.tgt.ids) + len(data.tgt)
-    stored, kept = StoredTopK.open(path, "digest", positions), []
+    mass = store(tmp_path / "top-k.npy", [model], data, K, CPU)
+    stored, kept = StoredTopK.open(*files(tmp_path, "digest"), "digest", data.tgt_positions), []
     for sentence in range(len(data.tgt)):
         batch = collate(data, np.array([sentence]))
         top = stored.of(batch)
@@ -107,14 +55,33 @@ def test_each_place_has_the_best_words_of_its_sentence_alone(tmp_path: Path, mon
     assert mass == pytest.approx(np.mean(kept), abs=1e-5)
 
 
+def files(folder: Path, tgt: str) -> tuple[Path, Path]:
+    manifest = folder / "top-k.json"
+    write_manifest(manifest, inputs={}, facts={"k": K, "kept_mass": 1.0, "positions": 9}, started=0)
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps(content | {"inputs": {"tgt": tgt}}), encoding="utf-8")
+    return folder / "top-k.npy", manifest
+
+
 def test_distributions_over_another_text_are_refused(tmp_path: Path):
     data, model = parallel(tmp_path / "model.safetensors")
-    path = tmp_path / "top-k.safetensors"
-    store(path, [model], data, k=K, device=torch.device("cpu"), header={"tgt": "one"})
-    positions = len(data.tgt.ids) + len(data.tgt)
-    for digest, count in (("two", positions), ("one", positions + 1)):
+    store(tmp_path / "top-k.npy", [model], data, K, CPU)
+    stored = files(tmp_path, "one")
+    for digest, count in (("two", data.tgt_positions), ("one", data.tgt_positions + 1)):
         with pytest.raises(SeqkdError, match="another target text"):
-            StoredTopK.open(path, digest, count)
+            StoredTopK.open(*stored, digest, count)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, -1])
+def test_a_truncated_file_is_refused(tmp_path: Path, size: int):
+    path, manifest = files(tmp_path, "one")
+    with pytest.raises(SeqkdError, match="file not found"):
+        StoredTopK.open(path, manifest, "one", 9)
+    np.save(path, np.zeros(9, record_type(K)))
+    StoredTopK.open(path, manifest, "one", 9)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(SeqkdError, match="damaged, truncated"):
+        StoredTopK.open(path, manifest, "one", 9)
 
 
 def test_the_step_writes_what_training_opens(tmp_path: Path):
@@ -122,13 +89,12 @@ def test_the_step_writes_what_training_opens(tmp_path: Path):
     for name, seed in (("src", 1), ("tgt", 2)):
         (tmp_path / name).write_text("\n".join(sentences(20, seed)) + "\n", encoding="utf-8")
     words = {
-        "model": "model.safetensors", "src": "src", "tgt": "tgt", "output": "top-k.safetensors",
+        "model": "model.safetensors", "src": "src", "tgt": "tgt", "output": "top-k.npy",
         "manifest": "top-k.json",
     }  # fmt: skip
     files = [x for key, name in words.items() for x in (f"--{key}", str(tmp_path / name))]
     cli.main(["soft-targets", *files, "--top-k", "4", "--device", "cpu"])
     manifest = json.loads((tmp_path / "top-k.json").read_text(encoding="utf-8"))
-    tables, header = open_rows(tmp_path / "top-k.safetensors")
-    assert len(tables["ids"]) == len(tables["probs"]) == manifest["positions"]
-    assert header["tgt"] == manifest["inputs"]["tgt"]
+    assert len(np.load(tmp_path / "top-k.npy")) == manifest["positions"]
+    assert len(manifest["inputs"]["tgt"]) == 64
     assert 0 < manifest["kept_mass"] <= 1

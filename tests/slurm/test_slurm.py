@@ -173,7 +173,7 @@ def training_with_state(run: Run, *, but: str = "") -> tuple[SlurmJob, Path]:
         for verb, number, *words in run.calls():
             if verb == "train" and number in numbers:
                 folder = run.folder / Path(words[words.index("--model") + 1]).parent
-                if folder.name != but and (folder / "state" / "state.safetensors").exists():
+                if folder.name != but and (folder / "state" / "checkpoint.pt").exists():
                     found.append((numbers[number], folder))
         return bool(found)
 

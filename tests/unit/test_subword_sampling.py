@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import os
@@ -15,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from digit_trainer import digits, trainer, weights
+from digit_trainer import digit_run, digits, weights
 from seqkd.config.vocab import VocabConfig
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.training.batching import ParallelTokens
-from seqkd.training.checkpoint import ResumableState
+from seqkd.training.checkpoint import Checkpoint
 from seqkd.vocabulary.subword_sampling import N_BEST, SubwordSampler, segmentation_distribution
 from seqkd.vocabulary.vocabulary import SubwordVocabulary, train_vocabulary
 from training_folder import SMOKE, TrainingFolder
@@ -130,57 +129,31 @@ def test_words_are_refused():
         segmentation_distribution(train_vocabulary(LINES, VocabConfig(kind="word", size=9)), 0.1)
 
 
-def epochs_of_their_own(epoch: int) -> ParallelTokens:
+def pairs_of(epoch: int) -> ParallelTokens:
     return digits(60, seed=epoch)
 
 
 def test_each_epoch_has_its_own_tokens():
     seen = []
-    run = trainer(digits(60))
-    run.recut = lambda epoch: seen.append(epoch) or epochs_of_their_own(epoch)
+    run = digit_run().replace(pairs=lambda epoch: seen.append(epoch) or pairs_of(epoch))
     run.run()
     assert seen == [0, 1]
 
 
-def test_the_same_tokens_anew_change_nothing():
-    plain, recut = trainer(digits(60)), trainer(digits(60))
-    recut.recut = lambda epoch: digits(60)
-    plain.run()
-    recut.run()
-    for name, value in weights(plain).items():
-        assert torch.equal(value, weights(recut)[name])
-
-
 @pytest.mark.parametrize("stop_after", [1, 8, 11])
-def test_a_resumed_run_cuts_as_the_one_that_was_never_stopped(tmp_path: Path, stop_after: int):
-    def fresh():
-        run = trainer(digits(60), best="last")
-        run.recut = epochs_of_their_own
-        return run
-
-    class Stop(Exception):
-        pass
-
-    whole, stopped, resumed = fresh(), fresh(), fresh()
+def test_a_resumed_run_resamples_like_one_that_was_never_stopped(tmp_path: Path, stop_after: int):
+    whole, stopped, resumed = (digit_run(best="last").replace(pairs=pairs_of) for _ in range(3))
     whole.run()
-    saved = ResumableState(tmp_path, "same", 0.0)
-
-    def save(run):
-        saved.save(run)
-        if run.state.update == stop_after:
-            raise Stop
-
-    stopped.save = save
-    with pytest.raises(Stop):
-        stopped.run()
-    resumed.batches_per_epoch()  # asks for the plan of the first epoch, as the step does
-    ResumableState(tmp_path, "same", 60.0).restore(resumed)
+    checkpoint = Checkpoint(tmp_path, "same", 0.0)
+    stopped.run(until=stop_after)
+    checkpoint.save_if_due(stopped.state, stopped.task.device)
+    Checkpoint(tmp_path, "same", 60.0).restore(resumed.state)
     resumed.run()
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name])
-    losses = [[each.train_loss for each in run.state.curve] for run in (whole, resumed)]
+    losses = [[result.train_loss for result in run.state.curve] for run in (whole, resumed)]
     assert losses[0] == losses[1]
-    assert dataclasses.asdict(whole.state)["update"] == resumed.state.update
+    assert whole.state.update == resumed.state.update
 
 
 @pytest.mark.slow

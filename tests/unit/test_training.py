@@ -1,6 +1,5 @@
 """Training: it learns, it resumes to the bit, and the number of processes changes nothing."""
 
-import dataclasses
 import math
 import os
 import signal
@@ -8,17 +7,17 @@ import signal
 import pytest
 import torch
 
-from digit_trainer import digits, trainer, weights
+from digit_trainer import digit_run, digits, numbers, weights
 from seqkd.config.architecture import LstmConfig
 from seqkd.config.training import TrainingConfig
 from seqkd.errors import SeqkdError
 from seqkd.models.lstm import Lstm
-from seqkd.training.checkpoint import ResumableState
+from seqkd.training.checkpoint import Checkpoint
 from seqkd.training.losses import Objective
 from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import TeacherAlongside
-from seqkd.training.trainer import TrainingState
 
+CPU = torch.device("cpu")
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -33,68 +32,59 @@ def signals():
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_that_stops_saves_first(number, tmp_path):
-    saved, run = ResumableState(tmp_path, "same", every_s=3600.0), trainer()
-    saved.save(run)
+    checkpoint, run = Checkpoint(tmp_path, "same", every_s=3600.0), digit_run()
+    checkpoint.save_if_due(run.state, CPU)
     assert not list(tmp_path.iterdir())  # it was not time
     os.kill(os.getpid(), number)
     with pytest.raises(SystemExit) as stopped:
-        saved.save(run)
+        checkpoint.save_if_due(run.state, CPU)
     assert stopped.value.code == 143
-    assert "resumed after" in ResumableState(tmp_path, "same", 60.0).restore(trainer())
+    assert "resumed after" in Checkpoint(tmp_path, "same", 60.0).restore(digit_run().state)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
-    whole = trainer(average_checkpoints=2)
+    whole = digit_run(average_checkpoints=2)
     whole.run()
-
-    class Stop(Exception):
-        pass
-
     for stop_after in (1, 6, 8, 13):  # in an epoch, before, at and after a validation
-        first = trainer(average_checkpoints=2)
-        saved = ResumableState(tmp_path / str(stop_after), "same", every_s=0.0)
-
-        def save(run, saved=saved, stop_after=stop_after):
-            saved.save(run)
-            if run.state.update == stop_after:
-                raise Stop
-
-        first.save = save
-        with pytest.raises(Stop):
-            first.run()
-        second = trainer(average_checkpoints=2)
+        first = digit_run(average_checkpoints=2)
+        checkpoint = Checkpoint(tmp_path / str(stop_after), "same", every_s=0.0)
+        for _ in first.updates():
+            checkpoint.save_if_due(first.state, CPU)
+            if first.state.update == stop_after:
+                break
         scores = iter(range(len(first.state.curve), 100))
-        second.validate = lambda m, scores=scores: (2.0, float(next(scores)))
-        note = ResumableState(tmp_path / str(stop_after), "same", 1.0).restore(second)
-        assert note == f"resumed after update {stop_after}"
+        second = digit_run(
+            average_checkpoints=2, validate=lambda m, scores=scores: (2.0, float(next(scores)))
+        )
+        message = Checkpoint(tmp_path / str(stop_after), "same", 1.0).restore(second.state)
+        assert message == f"resumed after update {stop_after}"
         second.run()
-        assert dataclasses.asdict(second.state) == dataclasses.asdict(whole.state)
+        assert numbers(second) == numbers(whole)
         for name, value in weights(whole).items():
             assert torch.equal(value, weights(second)[name]), name
 
 
 def test_state_of_another_config_is_refused(tmp_path):
-    run = trainer()
-    ResumableState(tmp_path, "one", 0.0).save(run)
-    fresh = trainer()
-    assert "another config" in ResumableState(tmp_path, "two", 1.0).restore(fresh)
-    assert fresh.state == TrainingState()
+    Checkpoint(tmp_path, "one", 0.0).save_if_due(digit_run().state, CPU)
+    fresh = digit_run()
+    assert "another config" in Checkpoint(tmp_path, "two", 1.0).restore(fresh.state)
+    assert numbers(fresh) == numbers(digit_run())
     assert not list(tmp_path.iterdir())
 
 
-def test_truncated_state_is_refused(tmp_path):
-    ResumableState(tmp_path, "one", 0.0).save(trainer())
-    file = tmp_path / "state.safetensors"
-    file.write_bytes(file.read_bytes()[:100])
-    assert "cannot be read" in ResumableState(tmp_path, "one", 1.0).restore(trainer())
+@pytest.mark.parametrize("size", [0, 100, -1])
+def test_truncated_state_is_refused(tmp_path, size):
+    Checkpoint(tmp_path, "one", 0.0).save_if_due(digit_run().state, CPU)
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:size])
+    assert "cannot be read" in Checkpoint(tmp_path, "one", 1.0).restore(digit_run().state)
 
 
 def test_a_curriculum_goes_from_short_to_long_in_its_epochs_only():
     orders = []
     for epochs in (0, 1):
-        run, seen = trainer(epochs=3, batch_sentences=10, curriculum_epochs=epochs), []
-        run.report = lambda batches, tokens, loss, seen=seen: seen.append(tokens)
-        run.run()
+        run = digit_run(epochs=3, batch_sentences=10, curriculum_epochs=epochs)
+        seen = [update.tokens for update in run.run()]
         orders.append([seen[k : k + len(seen) // 3] for k in range(0, len(seen), len(seen) // 3)])
     without, with_one = orders
     assert without[0] != sorted(without[0])
@@ -108,7 +98,7 @@ def test_accumulated_batches_equal_one_large_batch():
     for size, accumulate in ((32, 1), (8, 4)):
         torch.manual_seed(1)
         model = Lstm(LstmConfig(layers=1, width=8, dropout=0.0), 10, 10)
-        run = trainer(data, model=model, epochs=1, batch_sentences=size, accumulate=accumulate)
+        run = digit_run(data, model=model, epochs=1, batch_sentences=size, accumulate=accumulate)
         run.run()
         results.append(weights(run))
     for name, value in results[0].items():
@@ -118,10 +108,8 @@ def test_accumulated_batches_equal_one_large_batch():
 @pytest.mark.parametrize("best", ["bleu", "perplexity", "last"])
 def test_the_weights_kept_are_those_of_the_best_validation(best):
     scores = iter([(3.0, 10.0), (1.0, 5.0), (2.0, 7.0)])
-    run = trainer(epochs=3, best=best, validate=lambda m: next(scores))
-    kept = []
-    run.announce = lambda result, better: kept.append(weights(run))
-    run.run()
+    run = digit_run(epochs=3, best=best, validate=lambda m: next(scores))
+    kept = [weights(run) for update in run.updates() if update.validation]
     expected = kept[{"bleu": 0, "perplexity": 1, "last": 2}[best]]
     for name, value in expected.items():
         assert torch.equal(weights(run)[name], value)
@@ -130,8 +118,10 @@ def test_the_weights_kept_are_those_of_the_best_validation(best):
 @pytest.mark.parametrize("count", [1, 3, 99])
 def test_averaged_weights_are_the_mean_of_the_last_validations(count):
     seen = []
-    run = trainer(best="last", average_checkpoints=count, validations_per_epoch=2)
-    run.validate = lambda model: seen.append(weights(run)) or (2.0, 0.0)
+    run = digit_run(
+        best="last", average_checkpoints=count, validations_per_epoch=2,
+        validate=lambda model: seen.append(weights(run)) or (2.0, 0.0),
+    )  # fmt: skip
     run.run()
     assert len(seen) == 4
     for name, value in weights(run).items():
@@ -139,7 +129,7 @@ def test_averaged_weights_are_the_mean_of_the_last_validations(count):
 
 
 def test_patience_stops_a_run():
-    run = trainer(epochs=9, patience=2, validate=lambda m: (2.0, 1.0))
+    run = digit_run(epochs=9, patience=2, validate=lambda m: (2.0, 1.0))
     run.run()
     assert [v.epoch for v in run.state.curve] == [1, 2, 3]
 
@@ -147,9 +137,9 @@ def test_patience_stops_a_run():
 @pytest.mark.parametrize("compiled", ["0", "1"])
 def test_a_run_that_diverges_says_so(compiled, monkeypatch):
     monkeypatch.setenv("SEQKD_KERNELS", compiled)
-    run = trainer()
+    run = digit_run()
     with torch.no_grad():
-        run.model.output_weight_VD.fill_(math.nan)
+        run.state.model.output_weight_VD.fill_(math.nan)
     with pytest.raises(
         SeqkdError, match=r"the loss of update 1 is nan; lower training\.learning_rate"
     ):
@@ -160,29 +150,28 @@ def test_word_kd_alone_from_oneself_leaves_the_weights_near():
     model = Lstm(LstmConfig(layers=1, width=8, dropout=0.0), 10, 10)
     teacher = Lstm(model.config, 10, 10)
     teacher.load_state_dict(model.state_dict())
-    run = trainer(soft=TeacherAlongside(teacher), model=model, epochs=1, optimizer="sgd")
-    run.objective = Objective(kd_weight=1.0)
-    run.run()
+    run = digit_run(soft=TeacherAlongside(teacher), model=model, epochs=1, optimizer="sgd")
+    run.replace(objective=Objective(kd_weight=1.0)).run()
     for name, value in teacher.named_parameters():
         torch.testing.assert_close(weights(run)[name], value.detach(), rtol=0, atol=1e-4)
 
 
 def test_after_update_holds_for_the_final_weights():
-    def zero(model):
+    def zero(model, update):
         with torch.no_grad():
             model.attention_HH.zero_()
 
-    run = trainer(weight_decay=0.1)
+    run = digit_run(weight_decay=0.1)
     run.after_update = zero
     run.run()
-    assert not run.model.attention_HH.any()
+    assert not run.state.model.attention_HH.any()
 
 
 def test_it_learns_to_reverse_digits():
     data, held_out = digits(1500), digits(60, seed=1)
     torch.manual_seed(1)
     model = Lstm(LstmConfig(layers=1, width=48, dropout=0.0, init="xavier"), 10, 10)
-    run = trainer(data, model=model, epochs=12, batch_sentences=32, learning_rate=1e-2)
+    run = digit_run(data, model=model, epochs=12, batch_sentences=32, learning_rate=1e-2)
     run.run()
     from seqkd.search.batches import translate_ids
     from seqkd.search.config import SearchConfig

@@ -201,7 +201,7 @@ def test_a_change_of_the_tables_code_reruns_the_tables_only(finished: Workspace)
 
 
 def test_a_changed_command_line_table_triggers_nothing(finished: Workspace):
-    edit(finished.sources / "seqkd" / "cli.py", "EXIT_SAVED", "EXIT_OTHERWISE")
+    edit(finished.sources / "seqkd" / "cli.py", "SystemExit(2)", "SystemExit(3)")
     edit(finished.sources / "seqkd" / "__init__.py", "0.1.0", "9.9.9")
     assert finished.plan() == []
 

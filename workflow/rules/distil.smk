@@ -2,7 +2,7 @@
 
 Requires: <run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst or a file of translations by
     another system; the teacher's model.
-Makes: <run>/distilled/{teacher}/seed-{seed}/{targets}/{train.{lang},top-k.safetensors}.
+Makes: <run>/distilled/{teacher}/seed-{seed}/{targets}/{train.{lang},top-k.npy}.
 Steps: adopt (the file as n-best lists) -> select; soft_targets.
 """
 
@@ -91,7 +91,7 @@ rule soft_targets:
         unpack(soft_target_inputs),
         model=teachers_of,
     output:
-        top_k="<run>/distilled/{teacher}/seed-{seed}/{targets}/top-k.safetensors",
+        top_k="<run>/distilled/{teacher}/seed-{seed}/{targets}/top-k.npy",
         manifest="<run>/distilled/{teacher}/seed-{seed}/{targets}/top-k.json",
     log:
         "<logs>/soft_targets/{teacher}/seed-{seed}/{targets}.log",

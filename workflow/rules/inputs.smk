@@ -100,7 +100,8 @@ def training_inputs(wildcards):
     if entry.wants_teacher:
         files["teacher"] = models_of(entry.teacher, entry.teacher_seeds)
     if entry.wants_top_k:
-        files["soft_targets"] = f"<run>/distilled/{teacher}/{entry.targets}/top-k.safetensors"
+        top_k = f"<run>/distilled/{teacher}/{entry.targets}/top-k"
+        files["soft_targets"] = [f"{top_k}.npy", f"{top_k}.json"]
     return files
 
 

@@ -9,16 +9,19 @@ Shapes: B batch, S source length, T target length, N real target positions in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seqkd.errors import SeqkdError
+from seqkd.files import read_lines
 from seqkd.vocabulary.specials import BOS, EOS, PAD
-from seqkd.vocabulary.tokens import Tokens
+from seqkd.vocabulary.tokens import LineEncoder, Tokens, encode_lines
 
 Ints = npt.NDArray[np.int64]
 
@@ -30,11 +33,33 @@ class ParallelTokens:
     src: Tokens
     tgt: Tokens
 
+    @property
+    def tgt_positions(self) -> int:
+        """Number of target positions: each word, and one `eos` a sentence."""
+        return len(self.tgt.ids) + len(self.tgt)
+
     def usable(self, max_length: int) -> Ints:
         """Return indices of pairs with 1 to `max_length` tokens on both sides."""
         src, tgt = self.src.lengths, self.tgt.lengths
         fits = (src > 0) & (tgt > 0) & (src <= max_length) & (tgt <= max_length)
         return np.flatnonzero(fits)
+
+
+def read_pairs(src: Path, tgt: Path, encoders: Sequence[LineEncoder]) -> ParallelTokens:
+    """Encode a parallel text, each side by its own encoder, such as its vocabulary.
+
+    Raises:
+        SeqkdError: if the sides differ in length.
+    """
+    src_tokens, tgt_tokens = (
+        encode_lines(read_lines(path), encoder)
+        for path, encoder in zip((src, tgt), encoders, strict=True)
+    )
+    if len(src_tokens) != len(tgt_tokens):
+        raise SeqkdError(
+            f"not parallel: {src} has {len(src_tokens):,} lines and {tgt} {len(tgt_tokens):,}"
+        )
+    return ParallelTokens(src_tokens, tgt_tokens)
 
 
 @dataclass(frozen=True)
@@ -141,6 +166,26 @@ def _padded(tokens: Tokens, indices: Ints) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(ids), torch.from_numpy(lengths_B1[:, 0] + 1)
 
 
-def batches_of(data: ParallelTokens, plan: Iterable[Ints]) -> Iterator[Batch]:
-    """Yield the batches of a plan."""
-    return (collate(data, indices) for indices in plan)
+@dataclass(frozen=True)
+class Epoch:
+    """The batches of one pass over some pairs, in their order."""
+
+    pairs: ParallelTokens
+    plan: Sequence[Ints]
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield all batches."""
+        return (collate(self.pairs, indices) for indices in self.plan)
+
+    def batch(self, number: int) -> Batch:
+        """Return one batch, counted from 0."""
+        return collate(self.pairs, self.plan[number])
+
+    def groups(self, size: int, start: int = 0) -> list[range]:
+        """Return the batch numbers of each update of `size` batches, from batch `start` on."""
+        end = len(self.plan)
+        return [range(k, min(k + size, end)) for k in range(start, end, size)]

@@ -1,14 +1,14 @@
-"""State of a run that was stopped: kept beside the outputs, bound to its config and inputs.
+"""The checkpoint of an unfinished run, bound to its config, inputs and code.
 
-Snakemake deletes declared outputs when a job starts or fails, so the state lies in a folder of
-its own. It carries a fingerprint of config, inputs and code; a state with another fingerprint
-belongs to another run and is never mixed in.
+Snakemake deletes declared outputs when a job starts or fails, so the checkpoint has a folder of its
+own. It carries a fingerprint; one with another fingerprint belongs to another run and is deleted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 import signal
 import time
@@ -16,17 +16,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from seqkd.errors import SeqkdError
-from seqkd.files import digest
-from seqkd.model_files.model_file import load_tensors, save_tensors
-from seqkd.training.trainer import Trainer, TrainingState, as_dict
+import torch
 
-_FILE = "state.safetensors"
-EXIT_SAVED = 143  # 128 + SIGTERM
+from seqkd.errors import EXIT_SAVED
+from seqkd.files import atomic_path, digest
+from seqkd.training.distributed import any_process, rank
+from seqkd.training.state import TrainingState
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 
 
 def fingerprint(settings: object, inputs: Mapping[str, str | Path | None], code: str) -> str:
-    """Return a digest of all that decides a run's result.
+    """Return a digest of everything that determines the result of a run.
 
     Args:
         settings: plain values.
@@ -38,61 +39,62 @@ def fingerprint(settings: object, inputs: Mapping[str, str | Path | None], code:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class ResumableState:
-    """Saves a trainer's state now and then, and when told to stop.
+class Checkpoint:
+    """Saves the training state at intervals, and before it exits on a signal.
 
-    That is by SIGTERM or SIGUSR1 (schedulers), SIGINT (Ctrl-C) or SIGHUP (a closed terminal).
+    The signals are SIGTERM and SIGUSR1 (schedulers), SIGINT (Ctrl-C) and SIGHUP (closed terminal).
     """
 
     def __init__(self, folder: Path, fingerprint: str, every_s: float) -> None:
-        self._path = folder / _FILE
+        self._path = folder / "checkpoint.pt"
         self._fingerprint = fingerprint
         self._every_s = every_s
         self._last = time.monotonic()
-        self._asked_to_stop = False
+        self._stop_requested = False
         self.resumed_from = 0
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+        """Number of the update that the run was resumed after."""
+        for number in _STOP_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-                signal.signal(number, self._ask_to_stop)
+                signal.signal(number, self._request_stop)
 
-    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
-        self._asked_to_stop = True
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop_requested = True
 
-    def restore(self, trainer: Trainer) -> str:
-        """Bring the trainer to where an earlier run stopped; return what was done, in words."""
+    def restore(self, state: TrainingState) -> str:
+        """Load what an earlier run saved, if anything; return a message about it."""
         if not self._path.exists():
             return ""
         try:
-            tensors, header = load_tensors(self._path)
-        except SeqkdError as error:
+            saved = torch.load(self._path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             self._path.unlink(missing_ok=True)  # another process may have done so
-            return f"the saved state cannot be read ({error}); starting afresh"
-        assert isinstance(header, dict)
-        if header["fingerprint"] != self._fingerprint:
+            return f"the checkpoint cannot be read ({error}); starting from scratch"
+        if saved["fingerprint"] != self._fingerprint:
             self._path.unlink(missing_ok=True)
-            return "the saved state is of another config, input or code; starting afresh"
-        trainer.restore(tensors, TrainingState.from_dict(header["state"]))
-        self.resumed_from = trainer.state.update
-        return f"resumed after update {trainer.state.update:,}"
+            return "the checkpoint has another config, input or code; starting from scratch"
+        state.load_state_dict(saved["state"])
+        self.resumed_from = state.update
+        return f"resumed after update {state.update:,}"
 
-    def save(self, trainer: Trainer) -> None:
-        """Save if it is time or if told to stop; then exit with 143.
+    def save_if_due(self, state: TrainingState, device: torch.device) -> None:
+        """Save if the interval is over or a signal came; then exit with 143.
 
-        Of several processes any may have been told, and all stop after the same update.
+        All processes stop after the same update, whichever got the signal.
 
         Raises:
             SystemExit: after saving, if a signal asked the run to stop.
         """
-        stop = trainer.agree(self._asked_to_stop)
+        stop = any_process(self._stop_requested, device)
         if not stop and time.monotonic() - self._last < self._every_s:
             return
-        if trainer.rank == 0:
-            header = {"fingerprint": self._fingerprint, "state": as_dict(trainer.state)}
-            save_tensors(self._path, dict(trainer.tensors()), header)
+        if rank() == 0:
+            with atomic_path(self._path) as temporary:
+                saved = {"fingerprint": self._fingerprint, "state": state.state_dict()}
+                torch.save(saved, temporary)
         self._last = time.monotonic()
         if stop:
             raise SystemExit(EXIT_SAVED)
 
     def clear(self) -> None:
-        """Remove the folder: the outputs are written."""
+        """Delete the folder: the outputs are written."""
         shutil.rmtree(self._path.parent, ignore_errors=True)

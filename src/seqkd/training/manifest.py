@@ -1,4 +1,4 @@
-"""What `seqkd train` records of a run: its learning curve and its manifest."""
+"""What training records: learning curves, and the manifests of models and of soft targets."""
 
 from __future__ import annotations
 
@@ -56,6 +56,16 @@ class TrainingManifest(Provenance):
     """Identity of the run: what a saved state must match to be resumed."""
     output: str
     """sha256 of the model file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoftTargetsManifest(Provenance):
+    """`top-k.json`; `inputs` has the text (`src`, `tgt`) that the distributions belong to."""
+
+    k: int
+    kept_mass: float
+    """Mean share of the probability mass that the k words hold."""
+    positions: int
 
 
 @dataclass(frozen=True, slots=True)

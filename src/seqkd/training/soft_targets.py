@@ -1,32 +1,44 @@
 """A teacher's word distributions: from the teacher alongside, or stored once.
 
 Stored are the k most probable words of each position. Word-KD then costs a student little more
-than plain training, and the teacher is not needed.
-Positions lie end to end, one for each target word and one for `eos` of each sentence, in the
-order of the text. Ids take four bytes, probabilities two. The file may be larger than memory: it
-is written block by block, and a student reads the rows of a batch.
+than plain training and does not need the teacher. Positions lie end to end, one for each target
+word and one for `eos` of each sentence, in the order of the text: a NumPy array of records, written
+block by block and read batch by batch, so it may be larger than memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seqkd.artefacts import read_json
 from seqkd.errors import SeqkdError
+from seqkd.files import atomic_path
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import give_back_memory
 from seqkd.models.build import Model
-from seqkd.training.batching import Batch, Ints, ParallelTokens, batches_of, plan_batches
+from seqkd.training.batching import Batch, Epoch, Ints, ParallelTokens, plan_batches
 from seqkd.training.losses import Alongside, Together, TopK, top_k_distribution
-from seqkd.training.row_file import RowsOnDisk, open_rows, write_rows
+from seqkd.training.manifest import SoftTargetsManifest
 
 _BATCH_TOKENS = 4096
 _BLOCK = 10_000  # sentences whose distributions are held at a time
+
+Records: TypeAlias = npt.NDArray[np.void]
+"""One record a position: `ids` (k,) int32, `probs` (k,) float16, most probable first."""
+
+
+def record_type(k: int) -> np.dtype[np.void]:
+    """Return the type of the record of one position."""
+    return np.dtype([("ids", np.int32, (k,)), ("probs", np.float16, (k,))])
 
 
 class SoftTargets(Protocol):
@@ -38,7 +50,7 @@ class SoftTargets(Protocol):
 
 
 class TeacherAlongside:
-    """A teacher run beside the student, or an ensemble of them: full distributions."""
+    """A teacher run alongside the student, or an ensemble of them: full distributions."""
 
     def __init__(self, *teachers: Model) -> None:
         self._teachers = [teacher.eval() for teacher in teachers]
@@ -57,43 +69,50 @@ class TeacherAlongside:
 class StoredTopK:
     """Top-k distributions, by batch."""
 
-    def __init__(self, ids_PK: Tensor | RowsOnDisk, probs_PK: Tensor | RowsOnDisk) -> None:
-        self._ids_PK, self._probs_PK = ids_PK, probs_PK
+    def __init__(self, load: Callable[[], Records]) -> None:
+        """Take the records from `load`.
+
+        It is called for each batch: a mapped file that stays open counts as the process's memory.
+        """
+        self._load = load
 
     @classmethod
-    def open(cls, path: str | Path, tgt_digest: str, positions: int) -> StoredTopK:
+    def open(cls, path: Path, manifest: Path, tgt_digest: str, positions: int) -> StoredTopK:
         """Open a file and check that it belongs to this text.
 
         Args:
             path: written by `store`.
+            manifest: written with it.
             tgt_digest: sha256 of the target text of the student's training.
             positions: target words and `eos` marks in it.
 
         Raises:
-            SeqkdError: if the distributions are of another text.
+            SeqkdError: if the file is missing or damaged, or is of another text.
         """
-        tables, header = open_rows(path)
-        assert isinstance(header, dict)
-        if header.get("tgt") != tgt_digest or len(tables["ids"]) != positions:
+        if not path.is_file():
+            raise SeqkdError(f"file not found: {path}")
+        load = functools.partial(np.load, path, mmap_mode="r")
+        try:
+            stored = len(load())
+        except (ValueError, EOFError) as error:
+            raise SeqkdError(f"{path}: damaged, truncated or not a NumPy array: {error}") from None
+        text = read_json(SoftTargetsManifest, manifest).inputs.get("tgt")
+        if (text, stored) != (tgt_digest, positions):
             raise SeqkdError(f"{path}: distributions over another target text than the one given")
-        return cls(tables["ids"], tables["probs"])
+        return cls(load)
 
     def of(self, batch: Batch) -> TopK:
         """See `SoftTargets`."""
-        where = batch.soft_N.cpu()
-        ids = self._ids_PK.index_select(0, where).long()
-        probs = self._probs_PK.index_select(0, where)
-        return TopK(ids.to(batch.src_BS.device), probs.to(batch.src_BS.device))
+        records = self._load()[batch.soft_N.cpu().numpy()]
+        ids, probs = (
+            torch.from_numpy(records[field].copy()).to(batch.src_BS.device)
+            for field in ("ids", "probs")
+        )
+        return TopK(ids.long(), probs)
 
 
 def store(
-    path: str | Path,
-    teachers: Sequence[Model],
-    data: ParallelTokens,
-    *,
-    k: int,
-    device: torch.device,
-    header: dict[str, object],
+    path: Path, teachers: Sequence[Model], data: ParallelTokens, k: int, device: torch.device
 ) -> float:
     """Write the distributions along a text, and return the mean mass that the k words held.
 
@@ -101,48 +120,66 @@ def store(
     Positions of sentences with an empty side stay all zero; no batch asks for them.
 
     Args:
-        path: where to.
+        path: of the NumPy array (`.npy`).
         teachers: in evaluation mode, on the device.
         data: the text.
-        k: words kept at each position, at most the vocabulary.
+        k: words stored for each position, at most the vocabulary.
         device: where the teachers run.
-        header: names the text and the teacher that the distributions belong to.
     """
     starts = data.tgt.offsets + np.arange(len(data.tgt.offsets))  # one `eos` a sentence
-    shape = (int(starts[-1]), k)
-    usable = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
+    non_empty = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
     ensemble = TeacherAlongside(*teachers)
     mass_sum, count = 0.0, 0
-    tables = {"ids": ("int32", shape), "probs": ("float16", shape)}
     with (
-        write_rows(path, tables, header) as put,
-        Progress("soft targets", len(usable), "tokens") as progress,
+        _record_writer(path, record_type(k), int(starts[-1])) as write,
+        Progress("soft targets", len(non_empty), "tokens") as progress,
     ):
-        for block in np.split(usable, range(_BLOCK, len(usable), _BLOCK)):
+        for block in np.split(non_empty, range(_BLOCK, len(non_empty), _BLOCK)):
             if not len(block):
                 continue
-            first, end = starts[block[0]], starts[block[-1] + 1]
-            ids = np.zeros((end - first, k), np.int32)
-            probs = np.zeros((end - first, k), np.float16)
+            first, end = int(starts[block[0]]), int(starts[block[-1] + 1])
+            records = np.zeros(end - first, record_type(k))
             for batch, top, mass in _along(ensemble, data, block, k, device):
                 where = batch.soft_N.numpy() - first
-                ids[where] = top.ids_NK.int().cpu().numpy()
-                probs[where] = top.probs_NK.half().cpu().numpy()
+                records["ids"][where] = top.ids_NK.int().cpu().numpy()
+                records["probs"][where] = top.probs_NK.half().cpu().numpy()
                 mass_sum += float(mass.double().sum())
                 count += len(mass)
                 progress.advance(len(batch.length_B), len(mass))
-            put("ids", int(first), ids)
-            put("probs", int(first), probs)
+            write(first, records)
             give_back_memory()
     return mass_sum / max(count, 1)
+
+
+@contextlib.contextmanager
+def _record_writer(
+    path: Path, dtype: np.dtype[np.void], count: int
+) -> Iterator[Callable[[int, Records], None]]:
+    """Yield a function that writes records from a position on; the others are zero.
+
+    Unlike a mapped file this raises OSError if the disk is full.
+    """
+    header: dict[str, Any] = {
+        "descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,),
+    }  # fmt: skip
+    with atomic_path(path) as temporary, temporary.open("r+b") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        file.truncate(start + count * dtype.itemsize)
+
+        def write(first: int, records: Records) -> None:
+            file.seek(start + first * dtype.itemsize)
+            file.write(records.tobytes())
+
+        yield write
 
 
 @torch.no_grad()
 def _along(
     ensemble: TeacherAlongside, data: ParallelTokens, block: Ints, k: int, device: torch.device
 ) -> Iterator[tuple[Batch, TopK, Tensor]]:
-    """Yield the batches of a block, each with its distributions and the mass they keep."""
+    """Yield the batches of a block, each with its distributions and the mass they hold."""
     plan = plan_batches(data, block, sentences=0, tokens=_BATCH_TOKENS, seed=0, epoch=0)
-    for cpu_batch in batches_of(data, plan):
-        top, mass = top_k_distribution(ensemble.of(cpu_batch.to(device)), k)
-        yield cpu_batch, top, mass
+    for batch in Epoch(data, plan):
+        top, mass = top_k_distribution(ensemble.of(batch.to(device)), k)
+        yield batch, top, mass

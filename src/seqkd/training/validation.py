@@ -1,4 +1,4 @@
-"""What training measures on dev: perplexity of the references and BLEU of greedy translations."""
+"""What training measures on dev: perplexity of the references, BLEU of greedy translations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from seqkd.models.build import Model
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import SearchConfig
-from seqkd.training.batching import Ints, ParallelTokens, batches_of, plan_batches
-from seqkd.training.losses import projected_loss
+from seqkd.training.batching import Epoch, ParallelTokens, plan_batches
+from seqkd.training.teacher_forcing import batch_losses
 from seqkd.vocabulary.tokens import source_rows
 from seqkd.vocabulary.vocabulary import Vocabulary
 
@@ -20,21 +20,17 @@ _BATCH_TOKENS = 4096
 
 
 @torch.no_grad()
-def perplexity(model: Model, data: ParallelTokens, device: torch.device) -> float:
+def dev_perplexity(model: Model, data: ParallelTokens, device: torch.device) -> float:
     """Return exp(NLL / target tokens, `eos` included) under teacher forcing.
 
     Source: Kim & Rush (2016), Table 1; `eval` of their `train.lua`.
     """
     model.eval()
-    everything: Ints = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
-    plan = plan_batches(data, everything, sentences=0, tokens=_BATCH_TOKENS, seed=0, epoch=0)
+    non_empty = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
+    plan = plan_batches(data, non_empty, sentences=0, tokens=_BATCH_TOKENS, seed=0, epoch=0)
     nll, tokens = 0.0, 0
-    for cpu_batch in batches_of(data, plan):
-        batch = cpu_batch.to(device)
-        hidden = model.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
-        rows = batch.real_positions(hidden)
-        losses = projected_loss(rows, model.output_weight_VD, model.output_bias_V, batch.target_N)
-        nll += float(losses.nll)
+    for batch in Epoch(data, plan):
+        nll += float(batch_losses(model, batch.to(device)).nll)
         tokens += len(batch.position_N)
     return math.exp(min(nll / max(tokens, 1), 700.0))
 

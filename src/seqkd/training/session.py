@@ -1,0 +1,64 @@
+"""A training run from its checkpoint to its end: resuming, pruning, progress and saving."""
+
+from __future__ import annotations
+
+import contextlib
+
+from seqkd.config.model_entry import ModelEntry
+from seqkd.config.pruning import PruneConfig
+from seqkd.errors import SeqkdError
+from seqkd.machine.progress import Progress
+from seqkd.training.checkpoint import Checkpoint
+from seqkd.training.distributed import any_process, broadcast, rank
+from seqkd.training.pruning import Pruner
+from seqkd.training.saliency import fisher_information
+from seqkd.training.state import TrainingState
+from seqkd.training.trainer import TrainingTask, Update, train
+
+
+def run_training(
+    task: TrainingTask, state: TrainingState, checkpoint: Checkpoint, entry: ModelEntry
+) -> None:
+    """Resume where an earlier run stopped, if one did, and train to the end.
+
+    Raises:
+        SystemExit: after saving, if a signal asked the run to stop.
+    """
+    message = checkpoint.restore(state)
+    if any_process(broadcast([state.update], task.device) != [state.update], task.device):
+        raise SeqkdError("the processes found different checkpoints; start again")
+    after_update = start_pruning(task, state, entry.prune).after_update if entry.prune else None
+    per_epoch = len(task.epoch(0))
+    total, done = task.config.epochs * per_epoch, state.epoch * per_epoch + state.position
+    title = f"train {entry.model}"
+    bar = Progress(title, total, "target tokens", done) if rank() == 0 else contextlib.nullcontext()
+    with bar as progress:
+        if progress is not None and message:
+            progress.say(message)
+        for update in train(task, state, after_update):
+            if progress is not None:
+                _report(progress, update)
+            checkpoint.save_if_due(state, task.device)
+
+
+def start_pruning(task: TrainingTask, state: TrainingState, config: PruneConfig) -> Pruner:
+    """Prune the weights before training, or keep the zeros of a run that is resumed."""
+    updates = len(task.epoch(0).groups(task.config.accumulate)) * task.config.epochs
+    last_epoch = task.config.epochs - 1
+    return Pruner(
+        state.model, config, updates, update=state.update,
+        fisher=lambda: fisher_information(
+            state.model, task.epoch(min(state.epoch, last_epoch)), task.device
+        ),
+    )  # fmt: skip
+
+
+def _report(progress: Progress, update: Update) -> None:
+    progress.advance(update.batches, update.tokens, f"loss {update.loss:.3f}")
+    if (result := update.validation) is not None:
+        progress.say(
+            f"epoch {result.epoch}  update {result.update:,}  "
+            f"train loss {result.train_loss:.3f}  dev perplexity "
+            f"{result.dev_perplexity:.2f}  dev BLEU {result.dev_bleu:.2f}"
+            + ("  best so far" if update.is_best else "")
+        )

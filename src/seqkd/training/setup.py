@@ -1,0 +1,169 @@
+"""From the entry of a model and its files to a training task and an initial model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seqkd.config.model_entry import ModelEntry
+from seqkd.errors import SeqkdError
+from seqkd.files import digest, read_lines
+from seqkd.machine.manifest import roles
+from seqkd.model_files.model_file import LoadedModel, load_ensemble, load_model
+from seqkd.models.build import Model, build
+from seqkd.models.precision import compute_dtype
+from seqkd.training.batching import ParallelTokens, read_pairs
+from seqkd.training.losses import Objective
+from seqkd.training.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
+from seqkd.training.trainer import TrainingTask
+from seqkd.training.validation import dev_perplexity, greedy_bleu
+from seqkd.vocabulary.subword_sampling import SubwordSampler, segmentation_distribution
+from seqkd.vocabulary.vocabulary import Vocabulary, load_vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFiles:
+    """The files that a model is trained from.
+
+    Attributes:
+        init: model file to start from.
+        teacher: model files run alongside for Word-KD; several are an ensemble.
+        soft_targets: stored distributions for Word-KD and their manifest.
+    """
+
+    src_vocab: Path
+    tgt_vocab: Path
+    train_src: Path
+    train_tgt: Path
+    dev_src: Path
+    dev_tgt: Path
+    init: Path | None
+    teacher: Sequence[Path]
+    soft_targets: Sequence[Path]
+
+    def by_role(self) -> dict[str, str | Path | None]:
+        """Return the files whose content determines the result."""
+        single = {role: path for role, path in vars(self).items() if not isinstance(path, list)}
+        return (
+            single | roles("teacher", self.teacher) | roles("soft_targets", self.soft_targets[:1])
+        )
+
+    def load_vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
+        """Read the vocabularies of source and target."""
+        return load_vocabulary(self.src_vocab), load_vocabulary(self.tgt_vocab)
+
+
+def make_task(
+    entry: ModelEntry,
+    files: TrainingFiles,
+    vocabularies: tuple[Vocabulary, Vocabulary],
+    device: torch.device,
+) -> TrainingTask:
+    """Read the text and the teacher of a model.
+
+    Raises:
+        SeqkdError: if a file is wrong, or no training pair is usable.
+    """
+    config, objective = entry.training, entry.objective
+    pairs = read_pairs(files.train_src, files.train_tgt, vocabularies)
+    if not len(pairs.usable(config.max_length)):
+        raise SeqkdError(f"no pair of {files.train_src} has 1 to {config.max_length} tokens")
+    dev = read_pairs(files.dev_src, files.dev_tgt, vocabularies)
+    references = list(read_lines(files.dev_tgt))
+    dtype = compute_dtype(config.precision, device)
+    return TrainingTask(
+        config=config,
+        objective=Objective(
+            kd_weight=objective.kd_weight,
+            label_smoothing=config.label_smoothing,
+            temperature=objective.temperature,
+            divergence=objective.divergence,
+            select=objective.select,
+            top_1_weight=objective.top_1_weight,
+        ),
+        seed=entry.seed,
+        device=device,
+        pairs=_resampled(entry, files, vocabularies) or (lambda epoch: pairs),
+        validate=lambda model: (
+            dev_perplexity(model, dev, device),
+            greedy_bleu(model, dev, references, vocabularies[1], device),
+        ),
+        soft_targets=_soft_targets(entry, files, pairs, vocabularies, device),
+        compute_dtype=dtype,
+    )
+
+
+def _resampled(
+    entry: ModelEntry, files: TrainingFiles, vocabularies: Sequence[Vocabulary]
+) -> Callable[[int], ParallelTokens] | None:
+    """Return what samples new subwords for an epoch, if the config asks for it."""
+    rate = entry.training.subword_sampling
+    if not rate:
+        return None
+    distributions = [segmentation_distribution(vocabulary, rate) for vocabulary in vocabularies]
+
+    @functools.lru_cache(maxsize=1)
+    def resample(epoch: int) -> ParallelTokens:
+        samplers = [
+            SubwordSampler(distribution, [entry.seed, epoch, side])
+            for side, distribution in enumerate(distributions)
+        ]
+        return read_pairs(files.train_src, files.train_tgt, samplers)
+
+    return resample
+
+
+def _soft_targets(
+    entry: ModelEntry,
+    files: TrainingFiles,
+    pairs: ParallelTokens,
+    vocabularies: tuple[Vocabulary, Vocabulary],
+    device: torch.device,
+) -> SoftTargets | None:
+    if entry.objective.kd_weight == 0.0:
+        return None
+    if files.soft_targets:
+        array, manifest = files.soft_targets
+        return StoredTopK.open(array, manifest, digest(files.train_tgt), pairs.tgt_positions)
+    if not files.teacher:
+        raise SeqkdError("Word-KD needs --soft-targets or --teacher")
+    teachers = load_ensemble(files.teacher, device)
+    _check_vocabularies(files.teacher[0], teachers[0], vocabularies)
+    for teacher in teachers:
+        teacher.model.compute_dtype = compute_dtype(entry.training.precision, device)
+    return TeacherAlongside(*(teacher.model for teacher in teachers))
+
+
+def initial_model(
+    entry: ModelEntry, init: Path | None, vocabularies: tuple[Vocabulary, Vocabulary]
+) -> Model:
+    """Return a model with new weights from the entry's seed, or with those of `init`.
+
+    Raises:
+        SeqkdError: if `init` has another architecture or other vocabularies.
+    """
+    torch.manual_seed(entry.seed)
+    model = build(entry.architecture, *(vocabulary.size for vocabulary in vocabularies))
+    if init is not None:
+        parent = load_model(init)
+        _check_vocabularies(init, parent, vocabularies)
+        try:
+            model.load_state_dict(parent.model.state_dict())
+        except RuntimeError:
+            raise SeqkdError(f"{init}: its architecture is not that of {entry.model}") from None
+    return model
+
+
+def _check_vocabularies(
+    path: Path, loaded: LoadedModel, vocabularies: tuple[Vocabulary, Vocabulary]
+) -> None:
+    expected = [vocabulary.digest for vocabulary in vocabularies]
+    if [loaded.src_vocab.digest, loaded.tgt_vocab.digest] != expected:
+        raise SeqkdError(
+            f"{path} was trained with other vocabularies than those given; "
+            "train it again, or give the vocabularies it was trained with"
+        )
