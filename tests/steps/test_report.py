@@ -98,6 +98,12 @@ def test_every_part_is_there(page: str) -> None:
     assert "so not here" not in page
 
 
+def test_charts_are_described(page: str) -> None:
+    for width in ("wide", "narrow"):
+        label = "Quality against size. BLEU of beam search of 5; MB"
+        assert f'<div class="{width}" role="img" aria-label="{label}' in page
+
+
 def test_text_of_the_corpus_is_escaped(page: str) -> None:
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page or "alert" not in page

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One point, with an interval of its quality if there is one."""
+    """One point, with an interval of y if there is one."""
 
     x: float
     y: float
+    interval: tuple[float, float] | None = None
     label: str = ""
     minor: bool = False
     """Drop the label on a narrow screen."""
     title: str = ""
     """Tooltip."""
-    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
     """Points of one colour."""
 
+    points: Sequence[Point]
     name: str = ""
     """In the legend; without a name there is no entry."""
-    points: Sequence[Point]
     colour: int = 0
     """0 to 7: `c0` to `c7` of the palette."""
     line: bool = False
@@ -36,31 +36,25 @@ class Series:
 
     @property
     def named_at_end(self) -> bool:
-        """Whether the name stands at the end of the line, where the chart has room for it."""
+        """Whether the last label is the name of the line."""
         return self.line and bool(self.points) and self.points[-1].label == self.name != ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Axis:
-    """One axis; with categories, value n is the n-th of them, from the top."""
-
-    label: str
-    log: bool = False
-    categories: Sequence[str] = ()
-    """One that ends in a colon is a heading."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """One chart. Quality is on the y axis, or on the x axis if y has categories."""
+    """One chart, named as its files are."""
 
     name: str
-    """Of its files."""
-    title: str
-    caption: str
-    x: Axis
-    y: Axis
+    x: str
+    """Label of the axis of x."""
+    y: str
     series: Sequence[Series]
+    log: bool = False
+    """Whether x is drawn on a logarithmic scale."""
+    categories: Sequence[str] = ()
+    """Names of x = 0, 1, ..."""
+    rows: bool = False
+    """Draw categories from top to bottom and y from left to right; a colon ends a heading."""
     reference: tuple[float, str] | None = None
-    """A quality that is marked across the chart, and its label."""
+    """A y that is marked across the chart, and its label."""
     height: int = 360

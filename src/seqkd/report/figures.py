@@ -9,32 +9,26 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Literal
 from xml.etree import ElementTree
 
 import matplotlib as mpl
-import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.path import Path as MatplotlibPath
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-from matplotlib.transforms import Bbox, blended_transform_factory
+from matplotlib.transforms import blended_transform_factory
 
 from seqkd.files import atomic_path
-from seqkd.report.chart import Axis, Chart, Series
+from seqkd.report.chart import Chart, Point, Series
+from seqkd.report.labels import COLUMN, MARKER, place_at_ends, place_inside
 from seqkd.report.palette import LIGHT
 
 WIDE, HALF, NARROW, PAPER = 1000, 580, 340, 440  # points
-_FONT, _LINE, _ROW = 12, 14, 24  # size of text, height of a label and of a category
+_FONT, _ROW = 12, 24  # size of text, height of a row
 _CHARACTER = 7.3  # mean width
-_MARKER = 9  # diameter
-_COLUMN = 1.02  # where the column of names right of the axes starts, in widths of the axes
-Place = npt.NDArray[np.float64]
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _NOISE = re.compile(r"(?<=\.\d\d)\d+|font-family: [^;]*;? ?")
 _STYLE = mpl.RcParams(
@@ -75,7 +69,7 @@ def save_figures(charts: Sequence[Chart], folder: Path) -> None:
     for chart in charts:
         for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):
             with atomic_path(folder / f"{chart.name}.{kind}") as path:
-                _save(chart, PAPER, path, kind, {date: None, "Title": chart.title})
+                _save(chart, PAPER, path, kind, {date: None, "Title": chart.name})
 
 
 def svg(chart: Chart, width: int) -> str:
@@ -84,7 +78,7 @@ def svg(chart: Chart, width: int) -> str:
     _save(chart, width, buffer, "svg", dict.fromkeys(("Creator", "Date", "Format", "Type")))
     names = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
     text = re.sub("#[0-9a-f]{6}", lambda match: names[match[0]], buffer.getvalue())
-    return _for_page(ElementTree.fromstring(text), chart, width)
+    return _for_page(ElementTree.fromstring(text), chart)
 
 
 def _save(
@@ -97,79 +91,57 @@ def _save(
 
 def draw(chart: Chart, width: int) -> Figure:
     """Return a chart as a matplotlib figure `width` points wide."""
-    rows = len(chart.y.categories)
-    height = _ROW * rows + 54 if rows else chart.height
+    height = _ROW * len(chart.categories) + 54 if chart.rows else chart.height
     figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained", frameon=False)
     axes = figure.subplots()
     axes.patch.set_visible(False)
-    axes.grid(axis="x" if rows else "both")
-    axes.set_xlabel(chart.x.label, loc="right")
-    axes.set_title(chart.y.label, loc="left", fontsize=_FONT)
     narrow = width <= NARROW
+    if chart.rows:
+        _name_rows(figure, axes, chart.categories, most=int(width * 0.54 / _CHARACTER))
+        _set_axis(axes, "x", chart.y, 4 if narrow else 8)
+    else:
+        _set_axis(axes, "x", chart.x, 4 if narrow else 8, chart.categories, chart.log)
+        _set_axis(axes, "y", chart.y, 6)
     ends: list[Annotation] = []
     inner: list[Annotation] = []
     for number, series in enumerate(chart.series):
-        _draw_series(axes, series, f"series-{number}", across=rows > 0)
+        _draw_series(axes, series, f"series-{number}", chart.rows)
         at_end = series.named_at_end and not narrow
-        (ends if at_end else inner).extend(_labels(axes, series, narrow, at_end))
-    reference = [_draw_reference(axes, *chart.reference, rows > 0)] if chart.reference else []
-    _set_axis(axes, "x", chart.x, 4 if narrow else 8)
-    _set_axis(axes, "y", chart.y, 6)
-    if rows:
-        _name_rows(figure, axes, chart.y.categories, most=int(width * 0.54 / _CHARACTER))
+        points = [point for point in series.points if point.label]
+        shown = [point for point in points if not (narrow and point.minor)]
+        (ends if at_end else inner).extend(
+            _add_label(axes, point, LIGHT[f"c{series.colour}"], at_end) for point in shown
+        )
+    reference = [_draw_reference(axes, *chart.reference, chart.rows)] if chart.reference else []
     if not ends:
         _add_legend(figure, [series for series in chart.series if series.name], width)
     figure.draw_without_rendering()  # settles where everything is
     figure.set_layout_engine("none")
-    _place_at_end(axes, ends)
-    _place_inside(axes, inner, [label.get_window_extent() for label in reference])
+    place_at_ends(axes, ends)
+    place_inside(axes, inner, [label.get_window_extent() for label in reference])
     return figure
 
 
-def _draw_series(axes: Axes, series: Series, gid: str, across: bool) -> None:
-    colour = LIGHT[f"c{series.colour}"]
-    for point in series.points:
-        if point.interval:
-            ends = (point.interval, [point.y] * 2) if across else ([point.x] * 2, point.interval)
-            axes.plot(*ends, color=colour, linewidth=1, alpha=0.45, zorder=2)
-    axes.plot(
-        [point.x for point in series.points],
-        [point.y for point in series.points],
-        color=colour,
-        linestyle=("--" if series.dashed else "-") if series.line else "none",
-        linewidth=1.8,
-        marker="o" if series.marker else "none",
-        markersize=_MARKER,
-        markerfacecolor=LIGHT["paper"] if series.hollow else colour,
-        markeredgecolor=colour if series.hollow else LIGHT["paper"],
-        markeredgewidth=1.8 if series.hollow else 1,
-        label=series.name or None,
-        gid=gid,
-        zorder=4 if series.marker else 3,
-    )
-
-
-def _draw_reference(axes: Axes, value: float, label: str, vertical: bool) -> Annotation:
-    draw_line = axes.axvline if vertical else axes.axhline
-    draw_line(value, color=LIGHT["soft"], linewidth=1, linestyle="--")
-    return axes.annotate(
-        label,
-        (value, 1.0) if vertical else (0.0, value),
-        xycoords=axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform(),
-        xytext=(-4 if vertical else 4, 4),
-        textcoords="offset points",
-        ha="right" if vertical else "left",
-    )
-
-
-def _set_axis(axes: Axes, which: Literal["x", "y"], axis: Axis, ticks: int) -> None:
+def _set_axis(
+    axes: Axes,
+    which: Literal["x", "y"],
+    label: str,
+    ticks: int,
+    categories: Sequence[str] = (),
+    log: bool = False,
+) -> None:
     target = axes.xaxis if which == "x" else axes.yaxis
-    if axis.categories:
-        target.set_ticks(range(len(axis.categories)), axis.categories)
-        axes.set(**{f"{which}lim": (-0.3, len(axis.categories) - 0.7)})
+    axes.grid(axis=which)
+    if which == "x":
+        axes.set_xlabel(label, loc="right")
+    else:
+        axes.set_title(label, loc="left", fontsize=_FONT)
+    if categories:
+        axes.set_xlim(-0.3, len(categories) - 0.7)
+        target.set_ticks(range(len(categories)), categories)
         return
-    if axis.log:
-        axes.set(**{f"{which}scale": "log"})
+    if log:
+        axes.set_xscale("log")
         target.set_major_locator(LogLocator(subs=(1, 2, 5)))
         target.set_minor_locator(NullLocator())
     else:
@@ -198,6 +170,56 @@ def _name_rows(figure: Figure, axes: Axes, names: Sequence[str], most: int) -> N
     axes.set_yticks(range(len(names)), shown)
 
 
+def _draw_series(axes: Axes, series: Series, gid: str, rows: bool) -> None:
+    colour = LIGHT[f"c{series.colour}"]
+    for point in series.points:
+        if point.interval:
+            bar = ([point.x] * 2, point.interval)
+            axes.plot(*(bar[::-1] if rows else bar), color=colour, linewidth=1, alpha=0.45)
+    places = ([point.x for point in series.points], [point.y for point in series.points])
+    axes.plot(
+        *(places[::-1] if rows else places),
+        color=colour,
+        linestyle=("--" if series.dashed else "-") if series.line else "none",
+        linewidth=1.8,
+        marker="o" if series.marker else "none",
+        markersize=MARKER,
+        markerfacecolor=LIGHT["paper"] if series.hollow else colour,
+        markeredgecolor=colour if series.hollow else LIGHT["paper"],
+        markeredgewidth=1.8 if series.hollow else 1,
+        label=series.name or None,
+        gid=gid,
+        zorder=4 if series.marker else 3,
+    )
+
+
+def _add_label(axes: Axes, point: Point, colour: str, at_end: bool) -> Annotation:
+    label = axes.annotate(
+        point.label,
+        (point.x, point.y),
+        xytext=(COLUMN, point.y) if at_end else (MARKER, 0),
+        textcoords=axes.get_yaxis_transform() if at_end else "offset points",
+        va="center_baseline",
+        color=colour,
+        annotation_clip=False,
+    )
+    label.set_in_layout(at_end)
+    return label
+
+
+def _draw_reference(axes: Axes, value: float, label: str, vertical: bool) -> Annotation:
+    draw_line = axes.axvline if vertical else axes.axhline
+    draw_line(value, color=LIGHT["soft"], linewidth=1, linestyle="--")
+    return axes.annotate(
+        label,
+        (value, 1.0) if vertical else (0.0, value),
+        xycoords=axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform(),
+        xytext=(-4 if vertical else 4, 4),
+        textcoords="offset points",
+        ha="right" if vertical else "left",
+    )
+
+
 def _add_legend(figure: Figure, series: Sequence[Series], width: int) -> None:
     """Put a legend of two or more entries above the axes, in as few rows as fit, and make room."""
     for columns in range(len(series), 0, -1) if len(series) > 1 else ():
@@ -209,115 +231,17 @@ def _add_legend(figure: Figure, series: Sequence[Series], width: int) -> None:
         legend.remove()
 
 
-def _labels(axes: Axes, series: Series, narrow: bool, at_end: bool) -> Iterator[Annotation]:
-    """Yield a label right of each point that has one."""
-    for point in series.points:
-        if point.label and not (narrow and point.minor):
-            label = axes.annotate(
-                point.label,
-                (point.x, point.y),
-                xytext=(_COLUMN, point.y) if at_end else (_MARKER, 0),
-                textcoords=axes.get_yaxis_transform() if at_end else "offset points",
-                va="center_baseline",
-                color=LIGHT[f"c{series.colour}"],
-                annotation_clip=False,
-            )
-            label.set_in_layout(at_end)
-            yield label
-
-
-def _place_at_end(axes: Axes, labels: list[Annotation]) -> None:
-    """Put labels in a column right of the axes, each as near the end of its line as can be."""
-    labels.sort(key=lambda label: label.xy[1])
-    ends = [axes.transData.transform(label.xy) for label in labels]
-    area = axes.get_window_extent()
-    heights = apart([y for _, y in ends], _LINE, area.y0, area.y1)
-    for label, (x, y), height in zip(labels, ends, heights, strict=True):
-        label.xyann = (_COLUMN, axes.transData.inverted().transform((x, height))[1])
-        if area.x1 - x > _MARKER or abs(height - y) > _LINE / 2:
-            _add_leader(axes, label, (area.x1 + 5, height))
-
-
-def apart(wanted: Sequence[float], gap: float, first: float, last: float) -> list[float]:
-    """Return places in the order of those wanted, `gap` apart, as near to them as can be.
-
-    Args:
-        wanted: ascending.
-        gap: between neighbours, at least.
-        first: smallest place allowed.
-        last: largest place allowed; if there is no room for all, they begin at `first`.
-    """
-    # Pool adjacent violators: labels that are too close become a block around their mean.
-    blocks: list[list[float]] = []
-    for turn, value in enumerate(wanted):
-        blocks.append([value - turn * gap])
-        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
-            last_block = blocks.pop()
-            blocks[-1] += last_block
-    bases = [fmean(block) for block in blocks for _ in block]
-    most = last - (len(wanted) - 1) * gap
-    return [max(first, min(base, most)) + turn * gap for turn, base in enumerate(bases)]
-
-
-def _place_inside(axes: Axes, labels: Sequence[Annotation], taken: list[Bbox]) -> None:
-    """Move labels to where they cover nothing, best near their points; hide those without room."""
-    area = axes.get_window_extent()
-    paths = []
-    for line in axes.lines:
-        if line.get_linestyle() != "None":
-            paths.append(line.get_path().transformed(line.get_transform()))
-        if line.get_marker() == "o":
-            for x, y in axes.transData.transform(line.get_xydata()):
-                taken.append(Bbox.from_bounds(x, y, 0, 0).padded(_MARKER / 2))
-    for label in labels:
-        point = axes.transData.transform(label.xy)
-        box = label.get_window_extent()
-        right, width = box.x0, box.width
-        lefts = (right, right - width - 2 * _MARKER, point[0] - width / 2, area.x0, area.x1 - width)
-        shifts = sorted((turn * _LINE / 2 for turn in range(-14, 15)), key=abs)
-        places = [Bbox.from_bounds(x, box.y0 + y, width, box.height) for y in shifts for x in lefts]
-        free = [place for place in places if _is_free(place, area, taken)]
-        label.set_visible(bool(free))
-        if free:
-            place = min(free, key=lambda place: _cost(place, point, paths))
-            taken.append(place)
-            label.xyann = (place.x0 - point[0], label.xyann[1] + place.y0 - box.y0)
-            near = np.clip(point, place.min, place.max)
-            if np.hypot(*(near - point)) > 1.5 * _MARKER:
-                _add_leader(axes, label, near)
-
-
-def _is_free(place: Bbox, area: Bbox, taken: Sequence[Bbox]) -> bool:
-    inside = np.all(place.min >= area.min) and np.all(place.max <= area.max)
-    return bool(inside) and not place.count_overlaps(taken)
-
-
-def _cost(place: Bbox, point: Place, lines: Sequence[MatplotlibPath]) -> float:
-    """Return the distance to the point; covering a line costs as much as two lines of text."""
-    covered = sum(line.intersects_bbox(place, filled=False) for line in lines)
-    distance = np.hypot(*(np.clip(point, place.min, place.max) - point))
-    return max(float(distance), 1.5 * _MARKER) + 2 * _LINE * covered
-
-
-def _add_leader(axes: Axes, label: Annotation, end: tuple[float, float]) -> None:
-    style = {"arrowstyle": "-", "color": LIGHT["line"], "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", label.xy, xytext=end, textcoords="figure pixels", arrowprops=style, zorder=2,
-                  annotation_clip=False)  # fmt: skip
-
-
-def _for_page(root: ElementTree.Element, chart: Chart, width: int) -> str:
-    """Leave out what a page does not need, and add tooltips and a description."""
+def _for_page(root: ElementTree.Element, chart: Chart) -> str:
+    """Leave out what a page does not need, and add tooltips."""
     for parent in list(root.iter()):
         for child in parent.findall(f"{_SVG}defs"):
             if child[0].tag != f"{_SVG}path":  # the style and the areas to clip to
                 parent.remove(child)
-    tooltips = {f"series-{n}": [p.title for p in s.points] for n, s in enumerate(chart.series)}
-    for element in root.iter():
-        for use, title in zip(
-            element.iter(f"{_SVG}use"), tooltips.get(element.get("id", ""), ()), strict=False
-        ):
-            if title:
-                ElementTree.SubElement(use, "title").text = title
+    for number, series in enumerate(chart.series):
+        uses = root.findall(f".//*[@id='series-{number}']//{_SVG}use")
+        for use, point in zip(uses, series.points, strict=False):  # lines alone have no markers
+            if point.title:
+                ElementTree.SubElement(use, f"{_SVG}title").text = point.title
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
         element.attrib = {
@@ -327,10 +251,6 @@ def _for_page(root: ElementTree.Element, chart: Chart, width: int) -> str:
         }
         element.tail = None
         element.text = element.text.strip() or None if element.text else None
-    root.attrib = {
-        "viewBox": root.attrib["viewBox"],
-        "style": f"max-width: {width}px",
-        "role": "img",
-        "aria-label": f"{chart.title}. {chart.caption}",
-    }
+    box = root.attrib["viewBox"]
+    root.attrib = {"viewBox": box, "style": f"max-width: {box.split()[2]}px"}
     return ElementTree.tostring(root, encoding="unicode")

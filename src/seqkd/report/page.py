@@ -1,119 +1,113 @@
-"""The page: all sections in order, in one HTML file with its style and script."""
+"""The page: one HTML file with its style, script and charts, written by the templates."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seqkd import __version__
 from seqkd.corpus.funnel import corpus_summary
 from seqkd.machine.manifest import code_commit
-from seqkd.report import details
 from seqkd.report.chart import Chart
 from seqkd.report.compression_tables import pruning_table, speed_table
 from seqkd.report.figures import HALF, NARROW, WIDE, svg
-from seqkd.report.graph import model_graph
-from seqkd.report.headline import findings, headline, subset_tables
+from seqkd.report.findings import findings, hours, p_value, words_per_second
+from seqkd.report.graph import HEIGHT, WIDTH, model_graph
 from seqkd.report.material import Material
 from seqkd.report.palette import PALETTE
-from seqkd.report.parts import Block, Cell, Drawing, Drawings, Folded, Grid, Head, Part
+from seqkd.report.results_table import aim_name, gain, method_name, noise_note, percent, row_name
+from seqkd.report.rows import all_rows, colour_of, setting_name, speed_setting
 from seqkd.report.samples import samples
-from seqkd.report.tables import Table
+from seqkd.report.tables import Table, count, megabytes, signed
+
+_SECTIONS = {
+    "results": "Results",
+    "cost": "Size and speed",
+    "learning": "Learning curves",
+    "samples": "Translations",
+    "diagnostics": "What distillation did",
+    "corpus": "Corpus",
+    "graph": "How the models came about",
+    "time": "Where the time went",
+    "provenance": "Provenance",
+}
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
 
 _TEMPLATES = Environment(
     loader=PackageLoader("seqkd.report"),
+    extensions=["jinja2.ext.do"],
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    name: str
-    title: str
-    parts: Sequence[Part]
-    lead: str = ""
+_TEMPLATES.filters |= {
+    "count": count,
+    "duration": _duration,
+    "megabytes": megabytes,
+    "method_name": method_name,
+    "p_value": p_value,
+    "percent": percent,
+    "row_name": row_name,
+    "signed": signed,
+}
 
 
 def page(material: Material, charts: Sequence[Chart]) -> str:
     """Return the report as one HTML document."""
-    results, config = material.analyses[0], material.config
-    seeds = max(len(row.seeds) for row in config.rows)
-    about = (
-        f"{len(config.rows)} models, {f'{seeds} seeds each' if seeds > 1 else 'one seed each'}, "
-        f"trained on {corpus_summary(material.funnel)}, {results.sentences:,} test sentences. "
-        f"seqkd {__version__}, code {code_commit() or 'unknown'}, "
-        f"{time.strftime('%d %B %Y', time.gmtime())}."
-    )
+    results, setting = material.analyses[0], speed_setting(material.speeds)
+    context = {
+        "material": material,
+        "config": material.config,
+        "results": results,
+        "rows": all_rows(material),
+        "findings": list(findings(material)),
+        "aim": aim_name(results),
+        "gain": gain,
+        "noise": noise_note(results),
+        "colour_of": partial(colour_of, results.rows),
+        "setting": setting_name(setting) if setting else "",
+        "words_per_second": partial(words_per_second, material),
+        "hours": partial(hours, material),
+        "charts": {chart.name: _draw(chart) for chart in charts},
+        "tables": dict(_cost_tables(material)),
+        "samples": samples(material),
+        "graph": model_graph(material),
+        "box": (WIDTH, HEIGHT),
+    }
+    bodies = {
+        name: _TEMPLATES.get_template(f"{name}.html.j2").render(context).strip()
+        for name in _SECTIONS
+    }
     return _TEMPLATES.get_template("page.html.j2").render(
-        title=f"{config.experiment}: {config.source} \u2192 {config.target}",
-        about=about,
-        findings=list(findings(material)),
-        sections=[section for section in _sections(material, charts) if section.parts],
-        missing=_missing(material),
+        context,
+        sections=[(name, title, bodies[name]) for name, title in _SECTIONS.items() if bodies[name]],
+        corpus=corpus_summary(material.funnel),
+        version=__version__,
+        commit=code_commit() or "unknown",
+        date=time.strftime("%d %B %Y", time.gmtime()),
         palette=PALETTE,
     )
 
 
-def _missing(material: Material) -> str:
-    """Name the parts that are left out because the results folder does not have them."""
-    parts = {
-        "speed": material.speeds,
-        "learning curves and provenance": material.trained,
-        "diagnostics": material.diagnostics,
-        "times": material.costs,
-        "pruned, quantised and timed models": material.further,
-    }
-    absent = [name for name, data in parts.items() if not data]
-    sentences = [f"Not in the results folder, so not here: {', '.join(absent)}."] if absent else []
-    if not material.further:
-        sentences.append(
-            "config/overlays/compression.yaml adds speed, pruning and int8 to an experiment."
-        )
-    return " ".join(sentences)
+def _draw(chart: Chart) -> tuple[str, str]:
+    return svg(chart, WIDE if chart.rows else HALF), svg(chart, NARROW)
 
 
-def _sections(material: Material, charts: Sequence[Chart]) -> Iterator[_Section]:
-    drawn = {chart.name: _draw(chart) for chart in charts}
-    subsets = "Other test sets, and sentences with no near duplicate in training"
-    results = [headline(material), *_drawings(drawn, "methods")]
-    yield _Section("results", "Results", [*results, *_fold(subsets, subset_tables(material))])
-    cost = _drawings(drawn, "quality-size", "quality-speed", "pruning")
-    yield _Section("cost", "Size and speed", [*cost, *_cost_tables(material)])
-    learning = _drawings(drawn, *(name for name in drawn if name.startswith("learning-")))
-    yield _Section("learning", "Learning curves", learning)
-    lead = "Underlined: words that are not in the reference. A sample, not a measure."
-    yield _Section("samples", "Translations", samples(material), lead)
-    effects = [*details.texts(material), *details.models(material)]
-    effects += _drawings(drawn, "oracle", "length", "frequency")
-    yield _Section("diagnostics", "What distillation did", effects)
-    yield _Section("corpus", "Corpus", details.funnel(material))
-    yield _Section("graph", "How the models came about", model_graph(material))
-    yield _Section("time", "Where the time went", details.time_spent(material))
-    yield _Section("provenance", "Provenance", details.provenance(material))
-
-
-def _draw(chart: Chart) -> Drawing:
-    width = WIDE if chart.y.categories else HALF
-    return Drawing(chart, svg(chart, width), svg(chart, NARROW))
-
-
-def _drawings(drawn: Mapping[str, Drawing], *names: str) -> list[Part]:
-    shown = [drawn[name] for name in names if name in drawn]
-    return [Drawings(shown)] if shown else []
-
-
-def _fold(title: str, parts: Sequence[Part]) -> list[Part]:
-    return [Folded(title, parts)] if parts else []
-
-
-def _cost_tables(material: Material) -> Iterator[Part]:
-    """Yield the tables of speed and of size, folded."""
+def _cost_tables(material: Material) -> Iterator[tuple[str, Table]]:
+    """Yield the tables of speed and of size by their titles."""
     if material.others is None:
         return
     by_model = {row.row.model: row for row in material.others.rows}
@@ -122,18 +116,6 @@ def _cost_tables(material: Material) -> Iterator[Part]:
         chosen = replace(material.others, rows=rows)
         if kind == "speed" and rows:
             speeds = [speed for speed in material.speeds.values() if speed.model in by_model]
-            yield Folded("Decoding speed", [_paper_table(speed_table(chosen, speeds, ""))])
+            yield "Decoding speed", speed_table(chosen, speeds, "")
         elif rows:
-            yield Folded("Sizes", [_paper_table(pruning_table(chosen, ""))])
-
-
-def _paper_table(table: Table) -> Grid:
-    return Grid(
-        caption=table.title,
-        heads=[Head(column.title, left=column.align == "left") for column in table.columns],
-        blocks=[
-            Block(title=block.title, rows=[[Cell(text) for text in row] for row in block.rows])
-            for block in table.blocks
-        ],
-        notes=[*table.caption, *table.notes],
-    )
+            yield "Sizes", pruning_table(chosen, "")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from seqkd.evaluation.results import Results, RowResult
 from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.report.material import Material
-from seqkd.report.parts import Folded, Part
-from seqkd.report.plots import best_student, teacher_row
 from seqkd.report.results_table import method_name
+from seqkd.report.rows import best_student, sibling, teacher_row
 from seqkd.text import tokenise
 
 _SHOWN = 4
@@ -35,19 +34,12 @@ class Card:
     lines: Sequence[Line]
 
 
-@dataclass(frozen=True, slots=True)
-class Cards(Part):
-    """Sentences side by side."""
-
-    cards: Sequence[Card]
-
-
-def samples(material: Material) -> list[Part]:
-    """Return a dozen sentences with the outputs of teacher, baseline and best student."""
+def samples(material: Material) -> dict[str, list[Card]]:
+    """Return a dozen sentences by group, with the outputs of teacher, baseline, best student."""
     results = material.analyses[0]
     models = _models(results)
     if len(models) < 2:
-        return []
+        return {}
     outputs = {
         name: material.evaluations.get(
             row.row.model, row.row.seeds[0], results.test_set
@@ -66,11 +58,11 @@ def samples(material: Material) -> list[Part]:
         f"Where {after} loses most": [n for n in lost if gains[n] < 0],
         f"Every {step}th sentence": rest[step // 2 :: step][:_SHOWN],
     }
-    return [
-        Folded(title, [Cards([_card(material, outputs, n) for n in numbers])], open=turn == 0)
-        for turn, (title, numbers) in enumerate(groups.items())
+    return {
+        title: [_card(material, outputs, number) for number in numbers]
+        for title, numbers in groups.items()
         if numbers
-    ]
+    }
 
 
 def _models(results: Results) -> dict[str, tuple[RowResult, str]]:
@@ -80,9 +72,8 @@ def _models(results: Results) -> dict[str, tuple[RowResult, str]]:
     if teacher is None or best is None:
         return {}
     models = {f"Teacher, beam {results.config.beam}": (teacher, beam)}
-    for row in results.rows:
-        if (row.row.architecture, row.row.method) == (best.row.architecture, "baseline"):
-            models["Baseline student"] = (row, greedy)
+    if baseline := sibling(results, best, "baseline"):
+        models["Baseline student"] = (baseline, greedy)
     models[f"{method_name(best.row.method)} student"] = (best, greedy)
     return models
 

@@ -1,0 +1,112 @@
+"""The first line of the report: what was found, in four numbers; and what each model cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from seqkd.evaluation.results import RowResult
+from seqkd.report.material import Material
+from seqkd.report.results_table import row_name
+from seqkd.report.rows import (
+    all_rows,
+    best_student,
+    bleu,
+    setting_name,
+    speed_setting,
+    teacher_row,
+    timings_of,
+)
+from seqkd.report.tables import PLUS_MINUS, count, megabytes, signed
+
+_TIMES = "\u00d7"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One number, with what it says."""
+
+    value: str
+    what: str
+    detail: str
+
+
+def findings(material: Material) -> Iterator[Finding]:
+    """Yield the findings: the best student against its teacher and against no distillation."""
+    results = material.analyses[0]
+    teacher, student = teacher_row(results), best_student(results)
+    if teacher is None or student is None:
+        return
+    width = results.config.beam
+    greedy, beam = results.searches
+    quality, goal = bleu(student, greedy), bleu(teacher, beam)
+    yield Finding(
+        f"{quality:.1f}",
+        f"BLEU, {row_name(student)} student, greedy",
+        f"its teacher with beam {width}: {goal:.1f} ({signed(quality - goal)})",
+    )
+    gain, gain_with_beam = (student.searches[search].baseline for search in (greedy, beam))
+    if gain is not None and gain_with_beam is not None:
+        error = gain.standard_error
+        seeds = f", {PLUS_MINUS}{error:.1f} by seeds" if error is not None else ""
+        yield Finding(
+            signed(gain.delta),
+            "BLEU gained by distillation, greedy",
+            f"with beam {width}: {signed(gain_with_beam.delta)}; "
+            f"p {p_value(gain.p_corrected)} after correction{seeds}",
+        )
+    yield Finding(
+        f"{teacher.parameters / max(student.nonzero_parameters, 1):.1f}{_TIMES}",
+        "fewer parameters than the teacher",
+        f"{count(student.nonzero_parameters)} of {count(teacher.parameters)}; "
+        f"{megabytes(student.shipped_bytes)} MB of {megabytes(teacher.shipped_bytes)}",
+    )
+    yield from _speed_finding(material, teacher, student)
+
+
+def p_value(p: float) -> str:
+    """Return a p-value with its relation sign."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -> Iterator[Finding]:
+    rows = [row for row in (student, *all_rows(material)) if row is not teacher]
+    timed = [row for row in rows if row.row.model in material.speeds]
+    if not timed:
+        return
+    speeds = words_per_second(material, timed[0]), words_per_second(material, teacher)
+    (greedy, _), (teacher_greedy, teacher_beam) = speeds
+    setting = speed_setting(material.speeds)
+    if setting and greedy and teacher_greedy and teacher_beam:
+        yield Finding(
+            f"{greedy / teacher_beam:.0f}{_TIMES}",
+            "faster than its teacher",
+            f"{'' if timed[0] is student else row_name(timed[0]) + ', '}greedy to the teacher's "
+            f"beam {material.config.beam}; both greedy: {greedy / teacher_greedy:.1f}{_TIMES}; "
+            f"{setting_name(setting)}",
+        )
+
+
+def words_per_second(material: Material, row: RowResult) -> tuple[float | None, float | None]:
+    """Return the median speed of greedy and of beam search under the shared setting."""
+    setting = speed_setting(material.speeds)
+    if setting is None or row.row.model not in material.speeds:
+        return None, None
+    timings = timings_of(material.speeds[row.row.model], material.config.beam, setting)
+    greedy, beam = (timing.words_per_second.median if timing else None for timing in timings)
+    return greedy, beam
+
+
+def hours(material: Material, row: RowResult) -> float | None:
+    """Return the hours of all stages of the first seed; quantised models cost none."""
+    model: str | None = row.row.model
+    total, seen = 0.0, set[str]()
+    while model and model not in seen:
+        seen.add(model)
+        trained = material.trained.get((model, row.row.seeds[0]))
+        if trained is None:
+            break
+        run = trained.manifest
+        total += (run.seconds if run.hardware.gpu else run.cpu_seconds) / 3600
+        model = run.parent
+    return total or None

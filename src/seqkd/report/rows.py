@@ -1,0 +1,96 @@
+"""Rows of the tables as the report shows them: which to single out, their colours, their speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from seqkd.evaluation.results import Results, RowResult, teacher_of
+from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
+from seqkd.report.material import Material
+
+PRUNED_COLOUR, FORMAT_COLOUR = 2, 3
+_ARCHITECTURE_COLOURS = (0, 1, 4, 5, 6, 7)
+
+
+def all_rows(material: Material) -> list[RowResult]:
+    """Return rows of the results table, then those of the other tables."""
+    rows = list(material.analyses[0].rows)
+    models = {row.row.model for row in rows}
+    others = material.others.rows if material.others else []
+    return rows + [row for row in others if row.row.model not in models]
+
+
+def by_architecture(rows: Sequence[RowResult]) -> dict[str, list[RowResult]]:
+    """Return the rows of each architecture, in their order."""
+    groups: dict[str, list[RowResult]] = {}
+    for row in rows:
+        groups.setdefault(row.row.architecture, []).append(row)
+    return groups
+
+
+def colour_of(rows: Sequence[RowResult], row: RowResult) -> int:
+    """Return the colour of a row: by what was done to it, else by its architecture."""
+    if row.row.format != "fp32":
+        return FORMAT_COLOUR
+    if row.row.pruned:
+        return PRUNED_COLOUR
+    place = list(by_architecture(rows)).index(row.row.architecture)
+    return _ARCHITECTURE_COLOURS[place % len(_ARCHITECTURE_COLOURS)]
+
+
+def teacher_row(results: Results) -> RowResult | None:
+    """Return the model that taught most of the others."""
+    teachers = [name for row in results.rows if (name := teacher_of(results.config, row.row))]
+    if not teachers:
+        return None
+    most = max(dict.fromkeys(teachers), key=teachers.count)
+    return next((row for row in results.rows if row.row.model == most), None)
+
+
+def best_student(results: Results) -> RowResult | None:
+    """Return the student with the highest greedy BLEU; None where nobody is taught."""
+    teacher = teacher_row(results)
+    if teacher is None:
+        return None
+    students = [row for row in results.rows if row.row.architecture != teacher.row.architecture]
+    students = students or [row for row in results.rows if row is not teacher]
+    return max(students, key=lambda row: bleu(row, "greedy"), default=None)
+
+
+def sibling(results: Results, row: RowResult, method: str) -> RowResult | None:
+    """Return the row of the same architecture that was trained by another method."""
+    wanted = (row.row.architecture, method)
+    rows = (other for other in results.rows if (other.row.architecture, other.row.method) == wanted)
+    return next(rows, None)
+
+
+def bleu(row: RowResult, search: str) -> float:
+    """Return the mean BLEU of a row over its seeds."""
+    return row.searches[search].bleu.spread.mean
+
+
+Setting = tuple[str, int, int]
+"""Device, threads and batch that a speed is measured with."""
+
+
+def speed_setting(speeds: Mapping[str, Speed]) -> Setting | None:
+    """Return the setting that all models share: a GPU or else one thread, the largest batch."""
+    settings = [
+        {(m.device, m.threads, m.batch) for m in speed.measurements} for speed in speeds.values()
+    ]
+    shared = set.intersection(*settings) if settings else set()
+    return min(shared, key=lambda s: (s[0] == "cpu", s[1], -s[2]), default=None)
+
+
+def setting_name(setting: Setting) -> str:
+    """Return a setting in words."""
+    device, threads, batch = setting
+    where = "one GPU" if device.startswith("cuda") else f"{threads} CPU thread"
+    where += "s" if threads > 1 and device == "cpu" else ""
+    return f"{where}, {batch_name(batch)}"
+
+
+def timings_of(speed: Speed, beam: int, setting: Setting) -> list[SpeedMeasurement | None]:
+    """Return greedy and beam timing under one setting."""
+    device, threads, batch = setting
+    return [speed.find(width, batch, threads, device) for width in (1, beam)]
