@@ -1,4 +1,4 @@
-"""Runs Snakemake on the real Snakefile in a scratch folder, and tells which jobs it would run."""
+"""Runs Snakemake on the real Snakefile in a scratch folder, and lists the jobs of a dry run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,16 @@ class Workspace:
     config: Path
 
     def snakemake(self, *arguments: str, real: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake; its steps are the real ones, or stand-ins that only write files."""
+        """Run the experiment; its steps are the real ones, or stand-ins that only write files."""
+        return self.call(
+            *("--snakefile", str(REPOSITORY / "Snakefile")),
+            *("--configfile", str(self.config)),
+            *arguments,
+            real=real,
+        )
+
+    def call(self, *arguments: str, real: bool = False) -> subprocess.CompletedProcess[str]:
+        """Call `snakemake` in the working directory."""
         paths = [Path(sys.executable).parent]
         if not real:
             paths.insert(0, self._stand_in())
@@ -46,14 +55,7 @@ class Workspace:
             "PYTHONPATH": str(self.sources),
             "OMP_NUM_THREADS": "1",
         }
-        command = [
-            *(sys.executable, "-m", "snakemake"),
-            *("--snakefile", str(REPOSITORY / "Snakefile")),
-            *("--directory", str(self.folder)),
-            *("--configfile", str(self.config)),
-            *("--cores", "2"),
-            *arguments,
-        ]
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
@@ -73,10 +75,10 @@ class Workspace:
         assert done.returncode == 0, done.stderr + done.stdout
 
     def plan(self, *arguments: str) -> list[Job]:
-        """Return the jobs that a run would do now, but for `all`."""
+        """Return the jobs that a run would do now, except `all`."""
         done = self.snakemake("--dry-run", *arguments)
         assert done.returncode == 0, done.stderr + done.stdout
-        # The jobs of a dry run are told on one stream, other lines on the other.
+        # A dry run prints jobs on one stream, other lines on the other.
         text = done.stdout + done.stderr
         jobs = []
         for rule, body in _JOB.findall(text):
@@ -86,7 +88,7 @@ class Workspace:
         return [job for job in jobs if job.rule != "all"]
 
     def edit_config(self, **changes: object) -> None:
-        """Lay `changes` over the experiment file; a path of keys is joined by two underscores."""
+        """Overlay `changes` on the experiment file; two underscores join a path of keys."""
         config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         for path, value in changes.items():
             *folders, last = path.split("__")
@@ -97,7 +99,7 @@ class Workspace:
         self.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
     def experiment(self) -> dict:
-        """Return the experiment file as it stands."""
+        """Return the experiment file."""
         return yaml.safe_load(self.config.read_text(encoding="utf-8"))
 
     def copy(self, folder: Path) -> Workspace:
@@ -109,7 +111,7 @@ class Workspace:
 
 
 def make_workspace(folder: Path, config: Path = SMOKE) -> Workspace:
-    """Return a fresh workspace for one experiment, with the few sentences that come along."""
+    """Return a fresh workspace for one experiment, with the sentences of the smoke corpus."""
     work = folder / "work"
     shutil.copytree(REPOSITORY / "tests" / "data", work / "tests" / "data")
     shutil.copytree(

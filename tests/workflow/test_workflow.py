@@ -84,7 +84,7 @@ def test_the_beam_that_is_timed_is_that_of_the_tables(finished_once: Workspace):
 
 
 def test_a_second_run_does_nothing(finished_once: Workspace):
-    """The folder of this run has a space in its path, and it was started from another one."""
+    """The path of this run has a space in it."""
     assert " " in str(finished_once.folder)
     again = finished_once.snakemake()
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -157,6 +157,40 @@ def test_the_lock_has_exact_versions_of_all_that_the_package_needs():
     locked = {pin.split("==")[0] for pin in pins}
     assert {re.split(r"[<>=\[]", name)[0].lower() for name in wanted} <= locked
     assert not [name for name in locked if name.startswith(("nvidia", "triton"))]
+
+
+DEPLOYED = """
+configfile: "config/config.yaml"
+
+
+module seqkd:
+    snakefile:
+        "{snakefile}"
+    config:
+        config
+
+
+use rule * from seqkd
+"""
+
+
+def test_another_folder_imports_the_workflow_as_a_module(tmp_path: Path):
+    """`snakedeploy` writes such a Snakefile into an empty folder, and copies config/."""
+    workspace = make_workspace(tmp_path / "deployed here")
+    snakefile = REPOSITORY / "workflow" / "Snakefile"
+    for name, text in {
+        "workflow/Snakefile": DEPLOYED.format(snakefile=snakefile),
+        "config/config.yaml": SMOKE.read_text(encoding="utf-8"),
+    }.items():
+        path = workspace.folder / name
+        path.parent.mkdir()
+        path.write_text(text, encoding="utf-8")
+    table = "results/smoke/evaluations/lstm-1x16.seq-kd.from-lstm-1x32/seed-1/test.json"
+    done = workspace.call(table)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (workspace.folder / table).is_file()
+    dry_run = workspace.call("--dry-run", "--quiet", "rules")
+    assert re.search(r"^report +1$", dry_run.stdout, re.MULTILINE), dry_run.stdout + dry_run.stderr
 
 
 @pytest.mark.slow
