@@ -1,9 +1,10 @@
-# `make run` trains, distils, evaluates and shows the table; `make test` runs the tests. Both make
-# their own environment in .venv first; nothing but Python 3.11 or later has to be there.
+# `make run` trains, distils, evaluates and shows the table; it is `snakemake --cores 2` in an
+# environment (.venv) that is created first and needs nothing but Python 3.11 or later.
 #
 #   make run EXPERIMENT=multi30k CORES=8          another experiment of config/experiments
-#   make run CONFIG=mine.yaml ARGS=--dry-run      your own file; more words for Snakemake
-#   make test ARGS="-k beam"                      more words for pytest
+#   make run CONFIG=mine.yaml ARGS=--dry-run      your own file; more arguments for Snakemake
+#   make check                                    format, lint, types, unit and reference tests
+#   make test ARGS="-k beam"                      all tests but Slurm's; arguments for pytest
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,11 +15,16 @@ ARGS ?=
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test test-slurm environment docs screenshot
+.PHONY: run check test test-slurm environment docs rulegraph screenshot
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
 	@snakemake --cores $(CORES) --logger seqkd $(ARGS) --configfile $(CONFIG)
+
+check: $(VENV)/.ready
+	@ruff format --check . && ruff check . && mypy && snakefmt --check .
+	@snakemake --lint
+	@pytest tests/unit tests/reference $(ARGS)
 
 test: $(VENV)/.ready
 	@pytest -m "not slurm" $(ARGS)
@@ -28,9 +34,14 @@ test-slurm: $(VENV)/.ready
 
 environment: $(VENV)/.ready
 
-# What is generated from the code: the config schema and the reference of its keys.
+# The config schema and the reference of its keys, generated from the code.
 docs: $(VENV)/.ready
 	@python -m seqkd.config.reference
+
+# The graph of the rules in the pages, of the default experiment with pruning and int8; needs Graphviz.
+rulegraph: $(VENV)/.ready
+	@snakemake --configfile config/experiments/home-assistant.yaml config/overlays/compression.yaml \
+	  --forceall --rulegraph --quiet all | python docs/rulegraph.py | dot -Tsvg -o docs/rulegraph.svg
 
 # The picture of a report in the README; needs a Chromium.
 screenshot: $(VENV)/.ready

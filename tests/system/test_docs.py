@@ -18,7 +18,10 @@ from seqkd.config.experiment import load_experiment, overlay, parse_experiment
 from seqkd.config.naming import FORMATS, MODEL
 from workflow_harness import REPOSITORY
 
-PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md")),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 DEFAULTS = REPOSITORY / "config" / "default.yaml"
 HOME_ASSISTANT = REPOSITORY / "config" / "experiments" / "home-assistant.yaml"
 LINK = re.compile(r"\]\(([^)\s]+)\)")

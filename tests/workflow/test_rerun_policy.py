@@ -153,6 +153,12 @@ def test_the_command_line_never_triggers(finished: Workspace, arguments: list[st
     assert finished.plan(*arguments) == []
 
 
+def test_without_a_profile_another_shard_count_reruns_the_merge(finished: Workspace):
+    """The triggers are part of the profiles; Snakemake's own include the set of input files."""
+    finished.edit_config(decoding={"shards": 3})
+    assert "merge" in rules(finished.plan("--workflow-profile", "none"))
+
+
 def test_reordering_the_config_triggers_nothing(finished: Workspace):
     config = finished.experiment()
     flipped = {key: config[key] for key in reversed(config)}

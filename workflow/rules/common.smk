@@ -41,9 +41,8 @@ try:
 except SeqkdError as error:
     raise WorkflowError(str(error)) from None
 
-# Of the jobs that are ready, those of higher priority start first; only one machine looks at this,
-# a cluster's scheduler does not. The longest chain runs first: a training has the number of models
-# that wait for it (training_priority in inputs.smk).
+# On one machine, jobs that are ready start in order of priority; a cluster's scheduler ignores it.
+# A training has the number of models that wait for it, so that the longest chain starts first.
 CORPUS_FIRST = 1000  # text, vocabularies, parts of the config: every training waits for them
 DISTILLED_TEXT = 500  # decoding and selection, which whole chains of students wait for
 SOFT_TARGETS = 400  # only the students of Word-KD wait for these

@@ -37,7 +37,7 @@ rule decode:
         gpu=GPU,
         device=CONFIG.device,
     params:
-        search=search_of,
+        search=lambda wildcards: list_config(wildcards).decode_options,
         code=nbest_code("decode"),
     shell:
         """
@@ -81,7 +81,7 @@ rule decode_hugging_face:
         device=CONFIG.device,
     params:
         teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].options,
-        search=search_of,
+        search=lambda wildcards: list_config(wildcards).decode_options,
         code=nbest_code("decode_hugging_face"),
     shell:
         """

@@ -29,7 +29,7 @@ rule adopt:
         runtime=growing(60),
     params:
         format=lambda wildcards: CONFIG.teachers[wildcards.teacher].format,
-        length=list_length,
+        length=lambda wildcards: list_config(wildcards).length,
         code=code("adopt"),
     shell:
         """

@@ -1,16 +1,16 @@
-"""Input functions: which files a job needs, worked out from the experiment.
+"""Input functions: which files a job needs, as the experiment says.
 
-Nothing here is a rule; common.smk comes first.
+There are no rules here; common.smk comes first.
 """
 
 
 def held_out_texts():
-    """Return the text that is split off training for a test set, if one is."""
+    """Return the text held out of training for a test set, if one asks for it."""
     return [f"<run>/corpus/held-out.<{side}>" for side in SIDES if CONFIG.corpus.held_out_test]
 
 
 def test_set_inputs(wildcards):
-    """Return what a test set is made from: fetched files, or the text split off training."""
+    """Return what a test set is made from: its own files, or the text held out of training."""
     name = wildcards.test_set
     if name == CONFIG.corpus.held_out_test:
         return {f"held_out_{side}": f"<run>/corpus/held-out.<{side}>" for side in SIDES}
@@ -18,7 +18,7 @@ def test_set_inputs(wildcards):
 
 
 def split_of(wildcards):
-    """Return the training text that an n-best list is made from, without its language."""
+    """Return the training text that an n-best list translates, without its language."""
     share = wildcards.nbest.partition("-share-")[2]
     return f"<run>/corpus/{naming.split_name(int(share or 100) / 100)}"
 
@@ -31,7 +31,7 @@ def text_of(targets, teacher, seed):
 
 
 def source_of(entry):
-    """Return what tells a model's text apart: its targets, its teacher and the teacher's seeds."""
+    """Return what identifies a model's text: its targets, its teacher and the teacher's seeds."""
     return entry.targets, entry.teacher, naming.seeds_label(entry.teacher_seeds)
 
 
@@ -57,10 +57,9 @@ def nbest_of(targets, teacher, seed):
     return f"<run>/distilled/{teacher}/seed-{seed}/{folder}/nbest.jsonl.zst"
 
 
-def search_of(wildcards):
-    """Return how an n-best list is searched for, or drawn: the same for all targets of it."""
-    targets = CONFIG.targets.values()
-    return next(x.decode_options for x in targets if x.list_name == wildcards.nbest)
+def list_config(wildcards):
+    """Return the config of an n-best list: of the first targets chosen from it, as all agree."""
+    return next(x for x in CONFIG.targets.values() if x.list_name == wildcards.nbest)
 
 
 def adopted_inputs(wildcards):
@@ -73,14 +72,8 @@ def adopted_inputs(wildcards):
     }
 
 
-def list_length(wildcards):
-    """Return the hypotheses of an n-best list."""
-    targets = CONFIG.targets.values()
-    return next(x.length for x in targets if x.list_name == wildcards.nbest)
-
-
 def selection_inputs(wildcards):
-    """Return the n-best list of some targets, and the parallel text that it was made from."""
+    """Return the n-best list of some targets and the parallel text that it translates."""
     text = f"<run>/corpus/{naming.split_name(CONFIG.targets[wildcards.targets].share)}"
     return {
         "nbest": nbest_of(wildcards.targets, wildcards.teacher, wildcards.seed),
@@ -90,7 +83,7 @@ def selection_inputs(wildcards):
 
 
 def training_inputs(wildcards):
-    """Return what sets one model apart: its text, its parent, and what it has of its teacher."""
+    """Return a model's text, the weights it starts from, and what it gets from its teacher."""
     entry = EXPERIMENT.models[wildcards.trained, int(wildcards.seed)]
     text = text_of(*source_of(entry))
     teacher = f"{entry.teacher}/seed-{naming.seeds_label(entry.teacher_seeds)}"
@@ -106,7 +99,7 @@ def training_inputs(wildcards):
 
 
 def training_priority(wildcards):
-    """Return how many models wait for this one: the longest chain goes first."""
+    """Return how many models wait for this one, so that the longest chain starts first."""
     return EXPERIMENT.dependants[wildcards.trained, int(wildcards.seed)]
 
 
