@@ -30,14 +30,9 @@ class Ensemble:
 
     def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the logarithm of the mean probabilities as logits, and the joint state."""
-        mean_NV, states = None, []
-        for member, own in zip(self._members, self._split(state), strict=True):
-            logits_NV, after = member.step(token_N, own)
-            states.append(after)
-            log_prob_NV = logits_NV.float().log_softmax(1)
-            mean_NV = log_prob_NV if mean_NV is None else torch.logaddexp(mean_NV, log_prob_NV)
-        assert mean_NV is not None
-        return mean_NV.sub_(math.log(len(self._members))), _join(states)
+        pairs = zip(self._members, self._split(state), strict=True)
+        logits, states = zip(*(member.step(token_N, own) for member, own in pairs), strict=True)
+        return mean_log_probs(logits), _join(states)
 
     def _split(self, state: State) -> list[State]:
         states, sentence, hypothesis = [], 0, 0
@@ -49,6 +44,20 @@ class Ensemble:
             states.append(own)
             sentence, hypothesis = sentence + of_sentence, hypothesis + of_hypothesis
         return states
+
+
+def mean_log_probs(logits: Sequence[Tensor]) -> Tensor:
+    """Return the log of the mean of several models' probabilities, fp32, from their logits (N, V).
+
+    One model's logits are returned as they are: they mean the same distribution.
+    """
+    first, *others = logits
+    if not others:
+        return first
+    mean_NV = first.float().log_softmax(1)
+    for other in others:
+        mean_NV = torch.logaddexp(mean_NV, other.float().log_softmax(1))
+    return mean_NV.sub_(math.log(len(logits)))
 
 
 def _join(states: Sequence[State]) -> State:

@@ -16,13 +16,13 @@ Sources: Wen et al. (2023), f-DISTILL (`reverse-kl`, `js`); Zhang et al. (2023),
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+from seqkd.search.ensemble import mean_log_probs
 
 _TINY = torch.finfo(torch.float32).tiny
 _RANKED = 5  # words of teacher and student whose order counts
@@ -113,20 +113,6 @@ def soft_loss(scores_NV: Tensor, soft: Soft, objective: Objective) -> tuple[Tens
     # Gradients of softened logits shrink with tau; Hinton et al. (2015) multiply the loss by
     # tau squared so that its weight does not depend on it.
     return loss_N * tau * tau, gradient_NV.mul_(tau)
-
-
-def mean_log_probs(logits: Sequence[Tensor]) -> Tensor:
-    """Return the logarithm of the mean of several models' probabilities, from their logits.
-
-    One model's logits are returned as they are: they mean the same distribution.
-    """
-    first, *others = logits
-    if not others:
-        return first
-    mean = torch.log_softmax(first, 1)
-    for member in others:
-        mean = torch.logaddexp(mean, torch.log_softmax(member, 1))
-    return mean.sub_(math.log(len(logits)))
 
 
 def logits_of(teacher: Alongside) -> Tensor:
