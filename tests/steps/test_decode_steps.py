@@ -20,6 +20,7 @@ from seqkd.files import read_lines
 from seqkd.model_files.model_file import ModelInfo, save_model
 from seqkd.models.lstm import Lstm
 from seqkd.steps import decode
+from seqkd.translation import shards
 from seqkd.translation.nbest import read_nbest
 from seqkd.vocabulary.vocabulary import Vocabulary, train_vocabulary
 
@@ -115,14 +116,14 @@ def test_a_run_that_fails_goes_on_after_its_last_block(work, monkeypatch, capsys
     whole = decode_shards(work, 1)[0]
     expected = whole.read_bytes()
     whole.unlink()
-    write, translated = decode.write_shard, []
+    write, translated = shards.write_shard, []
 
     def fail_in_the_third_block(path: Path, header, lines) -> None:
         if path.name.startswith("00000002"):
             raise RuntimeError("killed")
         write(path, header, lines)
 
-    monkeypatch.setattr(decode, "write_shard", fail_in_the_third_block)
+    monkeypatch.setattr(shards, "write_shard", fail_in_the_third_block)
     with pytest.raises(RuntimeError):
         decode_shards(work, 1)
     assert not whole.exists()
@@ -132,7 +133,7 @@ def test_a_run_that_fails_goes_on_after_its_last_block(work, monkeypatch, capsys
         translated.append(path.name)
         write(path, header, lines)
 
-    monkeypatch.setattr(decode, "write_shard", count)
+    monkeypatch.setattr(shards, "write_shard", count)
     decode_shards(work, 1)
     assert whole.read_bytes() == expected
     assert translated == [f"0000000{i}.jsonl.zst" for i in (2, 3, 4)] + [whole.name]
@@ -141,7 +142,7 @@ def test_a_run_that_fails_goes_on_after_its_last_block(work, monkeypatch, capsys
 
 def test_blocks_of_another_model_are_not_mixed_in(work, vocabulary, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(decode.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(shards.shutil, "rmtree", lambda *_, **__: None)
         (path,) = decode_shards(work, 1)
     of_first = path.read_bytes()
     assert len(list((work / f"{path.name}.blocks").glob("0*"))) == 5
@@ -157,12 +158,13 @@ KILLED = """
 import sys, time
 from seqkd import cli
 from seqkd.steps import decode
+from seqkd.translation import shards
 decode.BLOCK = 10
-write = decode.write_shard
+write = shards.write_shard
 def slowly(path, header, lines):
     write(path, header, lines)
     time.sleep(0.5)
-decode.write_shard = slowly
+shards.write_shard = slowly
 cli.main(sys.argv[1:])
 """
 

@@ -1,20 +1,20 @@
 """Translate one shard of a text into n-best lists, by a Hugging Face model from a local folder.
 
-All is as in `seqkd decode`: blocks, shards, what a killed run goes on from. It needs the package
-transformers, downloads nothing, and writes the translations in the students' tokens too.
+Blocks, shards and resuming work as in `seqkd decode`. It needs the package transformers, downloads
+nothing, and writes the translations in the students' tokens too.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-
-import torch
 
 from seqkd.config.teachers import HuggingFaceTeacher
 from seqkd.distillation.hugging_face import HuggingFaceTranslator
-from seqkd.steps.decode import configure_search, decode_shard
+from seqkd.machine.code_hash import code_hash
+from seqkd.machine.runtime import set_up
+from seqkd.steps.decode import configure_search, shard_task
+from seqkd.translation.shards import decode_shard
 from seqkd.vocabulary.vocabulary import load_vocabulary
 
 
@@ -39,15 +39,15 @@ def run(args: argparse.Namespace) -> None:
         target_language=args.target_language,
     )
     vocabulary = load_vocabulary(args.tgt_vocab)
-    args.model = [*teacher.files, args.tgt_vocab]
-
-    def load(_: Sequence[Path], device: torch.device) -> HuggingFaceTranslator:
-        return HuggingFaceTranslator(teacher, vocabulary, device)
-
-    decode_shard(
+    task = shard_task(
         args,
-        load,
-        "seqkd.steps.decode_hugging_face",
+        [*teacher.files, args.tgt_vocab],
+        code_hash("seqkd.steps.decode_hugging_face"),
         prefix=teacher.prefix,
         languages=[teacher.source_language, teacher.target_language],
     )
+
+    def load() -> HuggingFaceTranslator:
+        return HuggingFaceTranslator(teacher, vocabulary, set_up(args.threads, args.device))
+
+    decode_shard(task, load)
