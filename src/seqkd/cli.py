@@ -44,26 +44,26 @@ VERBS = {
 }
 
 
+_USAGE = """\
+usage: seqkd VERB [options]
+
+Sequence-level knowledge distillation for neural machine translation. Snakemake runs an experiment
+(`make run`); these verbs are for you:
+
+{people}
+
+and these are the steps of a run:
+
+{steps}
+
+`seqkd VERB --help` explains a verb."""
+
+
 def _usage() -> str:
     width = max(map(len, VERBS))
     lines = [f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items()]
-    steps = list(VERBS).index("fetch")
-    return "\n".join(
-        [
-            "usage: seqkd VERB [options]",
-            "",
-            "Sequence-level knowledge distillation for neural machine translation. Snakemake runs",
-            "an experiment (`make run`); these verbs are for you:",
-            "",
-            *lines[:steps],
-            "",
-            "and these are the steps of a run:",
-            "",
-            *lines[steps:],
-            "",
-            "`seqkd VERB --help` explains a verb.",
-        ]
-    )
+    first = list(VERBS).index("fetch")
+    return _USAGE.format(people="\n".join(lines[:first]), steps="\n".join(lines[first:]))
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
+
+from pydantic import TypeAdapter
 
 FOLDER = Path(".snakemake", "seqkd")
 """In the working directory of a run: the events of all runs, and a lock."""
@@ -62,16 +63,15 @@ class Event:
 
     def to_line(self) -> str:
         """Return the event as a line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        return _EVENTS.dump_json(self).decode() + "\n"
 
-    @classmethod
-    def from_line(cls, line: str) -> Event:
+    @staticmethod
+    def from_line(line: str) -> Event:
         """Return the event that a line of JSON holds."""
-        data = json.loads(line)
-        if data["job"]:
-            lists = {"output": tuple(data["job"]["output"])}
-            data["job"] = Job(**data["job"] | lists)
-        return cls(**data)
+        return _EVENTS.validate_json(line)
+
+
+_EVENTS = TypeAdapter(Event)
 
 
 def event_of(record: logging.LogRecord) -> Event | None:
@@ -85,10 +85,10 @@ def event_of(record: logging.LogRecord) -> Event | None:
         case "job_info":
             job = Job(
                 rule=data["rule_name"],
-                wildcards={name: str(value) for name, value in (data["wildcards"] or {}).items()},
-                output=tuple(map(str, data["output"] or ())),
-                log=str(next(iter(data["log"] or ()), "")),
-                benchmark=str(data["benchmark"] or ""),
+                wildcards=dict(data["wildcards"] or {}),
+                output=tuple(data["output"]),
+                log=next(iter(data["log"]), ""),
+                benchmark=data["benchmark"] or "",
             )
             return Event(kind="job", time=now, job_id=int(data["jobid"]), job=job)
         case "job_finished":

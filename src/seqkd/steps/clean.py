@@ -25,7 +25,7 @@ from seqkd.runs.events import is_running, last_run
 from seqkd.runs.experiments import names_in
 
 RESULTS = Path("results")
-_KEPT = ("models", "tables", "figures", "report.html")
+_MODELS_AND_TABLES = ("models", "tables", "figures", "report.html")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,26 +43,22 @@ def run(args: argparse.Namespace) -> None:
     folder = experiment_folder(args.experiment)
     if is_running(last_run(folder)):
         raise SeqkdError("this experiment is running; stop it first")
-    selected = _selected(folder, args.only, args.keep_models)
-    console.print(_sizes(folder, selected))
+    parts = sorted(folder.iterdir())
+    selected = _selected(parts, args.only, args.keep_models)
+    console.print(_sizes(folder, parts, selected))
     if not selected:
         console.print("Nothing to delete.")
-        return
-    if not args.yes:
-        if not sys.stdin.isatty():
-            raise SeqkdError("nothing was deleted: there is no terminal to ask on; use --yes")
-        answer = console.input(f"Delete {len(selected)} of these from {folder}? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
-            console.print("Nothing was deleted.")
-            return
-    for path in selected:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
-    console.print("Deleted.")
+    elif args.yes or _agreed(console, f"Delete {len(selected)} of these from {folder}? [y/N] "):
+        for path in selected:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        console.print("Deleted.")
+    else:
+        console.print("Nothing was deleted.")
 
 
 def experiment_folder(name: str) -> Path:
@@ -74,48 +70,43 @@ def experiment_folder(name: str) -> Path:
     name = name.removeprefix(f"{RESULTS}/").rstrip("/")
     names = names_in(RESULTS)
     if name not in names:
-        raise SeqkdError(f"no experiment '{name}' in results/{nearest(name, names)}")
+        raise SeqkdError(f"no experiment '{name}' in {RESULTS}/{nearest(name, names)}")
     folder = RESULTS / name
     if folder.is_symlink() or RESULTS.is_symlink():
         raise SeqkdError(f"{folder} is a link to another folder; delete its target there")
     return folder
 
 
-def _selected(folder: Path, only: list[str] | None, keep_models: bool) -> list[Path]:
-    parts = sorted(folder.iterdir())
+def _selected(parts: list[Path], only: list[str] | None, keep_models: bool) -> list[Path]:
     names = [path.name for path in parts]
     for name in only or ():
         if name not in names:
-            raise SeqkdError(
-                f"--only: no '{name}' in {folder}{nearest(name, names)}; there are: "
-                f"{', '.join(names)}"
-            )
-    return [
-        path
-        for path in parts
-        if (not only or path.name in only) and not (keep_models and path.name in _KEPT)
-    ]
+            there = ", ".join(names)
+            raise SeqkdError(f"--only: no '{name}'{nearest(name, names)}; there are: {there}")
+    kept = _MODELS_AND_TABLES if keep_models else ()
+    return [path for path in parts if path.name in (only or names) and path.name not in kept]
 
 
-def _sizes(folder: Path, selected: list[Path]) -> Table:
+def _sizes(folder: Path, parts: list[Path], selected: list[Path]) -> Table:
     table = Table(title=str(folder), title_justify="left", show_footer=True)
-    sizes = {path: _size(path) for path in sorted(folder.iterdir())}
+    megabytes = {path: _bytes(path) / 1e6 for path in parts}
+    freed = sum(megabytes[path] for path in selected)
     table.add_column("part", footer="total")
-    total = sum(size for size, _ in sizes.values())
-    table.add_column("MB", justify="right", footer=f"{total / 1e6:,.1f}")
-    count = sum(count for _, count in sizes.values())
-    table.add_column("files", justify="right", footer=f"{count:,}")
-    freed = sum(sizes[path][0] for path in selected)
-    table.add_column("to delete", footer=f"{freed / 1e6:,.1f} MB")
-    for path, (size, count) in sorted(sizes.items(), key=lambda item: -item[1][0]):
-        mark = "yes" if path in selected else ""
-        table.add_row(path.name, f"{size / 1e6:,.1f}", f"{count:,}", mark)
+    table.add_column("MB", justify="right", footer=f"{sum(megabytes.values()):,.1f}")
+    table.add_column("to delete", footer=f"{freed:,.1f} MB")
+    for path, size in sorted(megabytes.items(), key=lambda item: -item[1]):
+        table.add_row(path.name, f"{size:,.1f}", "yes" if path in selected else "")
     return table
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Return bytes and number of files, of one or of all below a folder; links count as such."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size, 1
-    files = [file for file in path.rglob("*") if file.is_symlink() or file.is_file()]
-    return sum(file.lstat().st_size for file in files), len(files)
+def _bytes(path: Path) -> int:
+    """Return the size of a file, or of all files below a folder; links are not followed."""
+    inner = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    files = [file for file in (path, *inner) if file.is_symlink() or file.is_file()]
+    return sum(file.lstat().st_size for file in files)
+
+
+def _agreed(console: Console, question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise SeqkdError("nothing was deleted: there is no terminal to ask on; use --yes")
+    return console.input(question).strip().lower() in ("y", "yes")
