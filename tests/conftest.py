@@ -10,7 +10,14 @@ import pytest
 import yaml
 
 from seqkd.config.experiment import overlay
-from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
+from workflow_harness import (
+    REPOSITORY,
+    SMOKE,
+    RealRun,
+    Workspace,
+    make_workspace,
+    run_smoke_in_fp32,
+)
 
 # Under nohup or as a background job the tests are started deaf to these, and so would be all that
 # they start; steps respect that, and the tests of Ctrl-C could not be made.
@@ -24,6 +31,12 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = make_workspace(tmp_path_factory.mktemp("finished run"))  # a space, on purpose
     workspace.run()
     return workspace
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> RealRun:
+    """The smoke experiment, run to its end with the real steps, in fp32; not to be changed."""
+    return run_smoke_in_fp32(tmp_path_factory.mktemp("smoke"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
+from workflow_harness import REPOSITORY, SMOKE, RealRun, Workspace, make_workspace
 
 pytestmark = pytest.mark.workflow
 
@@ -213,10 +213,9 @@ def test_a_plan_may_have_two_thousand_jobs(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_smoke_end_to_end(tmp_path: Path):
+def test_smoke_end_to_end(smoke_run: RealRun):
     """Every step for real; then there is nothing left to do."""
-    workspace = make_workspace(tmp_path, SMOKE)
-    done = workspace.snakemake(real=True)
+    workspace, done = smoke_run.workspace, smoke_run.done
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
     results = workspace.folder / "results" / "smoke"
     table = (results / "tables" / "results.md").read_text(encoding="utf-8")
