@@ -71,6 +71,9 @@ def _closure(root: Path, name: str, unused: frozenset[str]) -> tuple[str, frozen
     code = ast.unparse(tree).encode()  # unlike ast.dump, the same for every Python
     if (c_code := path.with_suffix(".c")).exists():  # compiled by the module of this name
         code += _c_code(c_code)
+    if b"PackageLoader" in code:  # of jinja2: the templates of this package are part of the module
+        templates = sorted((path.parent / "templates").iterdir())
+        code += b"".join(template.read_bytes() for template in templates)
     return hashlib.sha256(code).hexdigest(), frozenset(names)
 
 

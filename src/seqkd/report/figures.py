@@ -51,7 +51,7 @@ _STYLE = mpl.RcParams(
         "grid.color": LIGHT["faint"],
         "grid.linewidth": 1,
         "legend.frameon": False,
-        "legend.borderpad": 0,
+        "legend.borderpad": 0.2,
         "legend.borderaxespad": 0,
         "legend.fontsize": 11,
         "legend.handlelength": 1.9,
@@ -95,12 +95,12 @@ def draw(chart: Chart, width: int) -> Figure:
     figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained", frameon=False)
     axes = figure.subplots()
     axes.patch.set_visible(False)
-    narrow = width <= NARROW
+    narrow, ticks = width <= NARROW, 8 if width > PAPER else 4
     if chart.rows:
         _name_rows(figure, axes, chart.categories, most=int(width * 0.54 / _CHARACTER))
-        _set_axis(axes, "x", chart.y, 4 if narrow else 8)
+        _set_axis(axes, "x", chart.y, ticks)
     else:
-        _set_axis(axes, "x", chart.x, 4 if narrow else 8, chart.categories, chart.log)
+        _set_axis(axes, "x", chart.x, ticks, chart.categories, chart.log)
         _set_axis(axes, "y", chart.y, 6)
     ends: list[Annotation] = []
     inner: list[Annotation] = []
