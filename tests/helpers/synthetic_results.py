@@ -15,7 +15,6 @@ import yaml
 import zstandard
 
 from seqkd import cli
-from seqkd.config.schema import to_dict
 from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSetManifest
@@ -84,13 +83,11 @@ def pruned_rows(seeds: tuple[int, ...]) -> list[TableRow]:
     """The teacher, the best student, and that student pruned and in int8."""
     teacher, best = rows(seeds)[0], rows(seeds)[7]
     pruned = [
-        TableRow(
-            **{**to_dict(best), "seeds": seeds, "model": f"{best.model}.pruned-{p}", "pruned": p}
-        )  # type: ignore[arg-type]
+        TableRow(**{**dict(best), "seeds": seeds, "model": f"{best.model}.pruned-{p}", "pruned": p})  # type: ignore[arg-type]
         for p in PRUNED
     ]
     int8 = TableRow(
-        **{**to_dict(best), "seeds": seeds, "model": f"{best.model}.int8", "format": "int8"}  # type: ignore[arg-type]
+        **{**dict(best), "seeds": seeds, "model": f"{best.model}.int8", "format": "int8"}  # type: ignore[arg-type]
     )
     return [teacher, best, *pruned, int8]
 
@@ -157,7 +154,7 @@ class Synthetic:
             rows=tuple(chosen),
         )
         path = self.root / "tables" / f"{name}.yaml"
-        self._text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
+        self._text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         return path
 
     def scores(self, chosen: list[TableRow] | None = None) -> list[Path]:

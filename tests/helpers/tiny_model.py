@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from seqkd.config.architecture import LstmConfig, TransformerConfig
-from seqkd.config.pruning import PruneConfig
+from seqkd.config.training import PruneConfig
 from seqkd.config.vocab import VocabConfig
 from seqkd.model_files.model_file import ModelInfo, save_model
 from seqkd.models.build import build
@@ -52,7 +52,7 @@ def write_model(path: Path, *, family: str = "lstm", pruned: int = 0, **info: ob
         apply_masks(model, prune_masks(model, PruneConfig(percentage=pruned)))
     fields = ModelInfo(
         model="lstm-2x16.nll", seed=1, source="de", target="en",
-        architecture=dataclasses.asdict(architecture), pruned=pruned / 100,
+        architecture=architecture.model_dump(), pruned=pruned / 100,
     )  # fmt: skip
     save_model(path, model, dataclasses.replace(fields, **info), words, words)
     return path

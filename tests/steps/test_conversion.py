@@ -87,7 +87,7 @@ def test_the_verb_quantize(tmp_path):
 
 def test_help_and_config_do_not_import_torch():
     code = (
-        "import sys, seqkd.config.pruning, seqkd.config.formats, seqkd.steps.quantize, "
+        "import sys, seqkd.config.training, seqkd.config.formats, seqkd.steps.quantize, "
         "seqkd.steps.translate; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

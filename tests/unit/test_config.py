@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from config_values import put
-from seqkd.config.corpus import CorpusConfig
+from seqkd.config.corpus import ParallelCorpus
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import parse_experiment
-from seqkd.config.model_entry import ModelEntry, load_entry
-from seqkd.config.schema import to_dict
+from seqkd.config.model_entry import ModelEntry
+from seqkd.config.schema import load, parse
 from seqkd.config.slices import slice_of, source_slice, table_of
 from seqkd.errors import SeqkdError
 
@@ -22,7 +22,7 @@ def test_numbers_may_be_written_as_everybody_writes_them(smoke: dict):
     put(smoke, "training.learning_rate", "4e-3")  # what PyYAML makes of 4e-3
     put(smoke, "seeds", ["1", "2"])  # what Snakemake's --config makes of [1, 2]
     config = parse_experiment(smoke)
-    assert config.training["learning_rate"] == 0.004
+    assert config.training.learning_rate == 0.004
     assert config.seeds == (1, 2)
 
 
@@ -106,8 +106,8 @@ def test_a_student_learns_from_the_first_seed_of_its_teacher(smoke: dict):
 def test_an_entry_survives_its_file(smoke: dict, tmp_path: Path):
     for entry in Experiment(parse_experiment(smoke)).models.values():
         path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(to_dict(entry)), encoding="utf-8")
-        loaded = load_entry(path)
+        path.write_text(yaml.safe_dump(entry.model_dump(mode="json")), encoding="utf-8")
+        loaded = load(ModelEntry, path)
         assert isinstance(loaded, ModelEntry)
         assert loaded == entry
 
@@ -122,14 +122,15 @@ def test_a_wheel_is_not_fetched_again_for_another_language():
     home = {"provider": "home-assistant"}
     slices = []
     for language in ("de", "es"):
-        corpus = CorpusConfig.from_dict(
-            {"source": language, "target": "en", "train": [home], "dev": {"held_out": 5}}
+        corpus = parse(
+            ParallelCorpus,
+            {"source": language, "target": "en", "train": [home], "dev": {"held_out": 5}},
         )
         slices.append(
             source_slice(corpus, "home-assistant/homeassistant-2026.11.0-py3-none-any.whl")
         )
     assert slices[0] == slices[1]
-    CorpusConfig.from_dict(slices[0])
+    parse(ParallelCorpus, slices[0])
 
 
 def test_tables_hold_the_rows_that_they_show(smoke: dict):

@@ -15,30 +15,36 @@ FILE = {"kind": "file", "translations": "theirs.en"}
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("sedes", [1], "sedes: unknown key (did you mean 'seeds'?)"),
+        ("sedes", [1], "unknown key 'sedes' (did you mean 'seeds'?)"),
         (
             "architectures.student.dropuot", 0.1,
-            "architectures.student.dropuot: unknown key (did you mean 'dropout'?)",
+            "architectures.student: unknown key 'dropuot' (did you mean 'dropout'?)",
         ),
         (
             "architectures.student.training", {"epoch": 3},
-            "architectures.student.training.epoch: unknown key (did you mean 'epochs'?)",
+            "architectures.student.training: unknown key 'epoch' (did you mean 'epochs'?)",
         ),
         (
             "methods.word-kd", [{"targets": "gold", "kd_wieght": 0.5}],
-            "methods.word-kd[0].kd_wieght: unknown key (did you mean 'kd_weight'?)",
+            "methods.word-kd[0]: unknown key 'kd_wieght' (did you mean 'kd_weight'?)",
         ),
-        ("training.epochs", "three", "training.epochs: expected a whole number, got 'three'"),
-        ("training.epochs", 2.5, "training.epochs: expected a whole number, got 2.5"),
-        ("vocab.joint", "maybe", "vocab.joint: expected true or false, got 'maybe'"),
-        ("target", False, "target: expected a text, got False; put it in quotes"),
+        ("training.epochs", "three", "training.epochs: should be an integer, got 'three'"),
+        ("training.epochs", 2.5, "training.epochs: should be an integer, got 2.5"),
+        ("training.epochs", True, "training.epochs: should be an integer, got True"),
+        ("training.dropout", 0.1, "training: unknown key 'dropout'; known keys: epochs, batch_"),
+        ("training.learning_rate", "nan", "training.learning_rate: should be a finite number"),
+        ("vocab.joint", "maybe", "vocab.joint: should be true or false, got 'maybe'"),
+        ("target", False, "target: should be a string, got False; put it in quotes"),
         ("target", "english", "'english' is not a language code such as de or pt-BR"),
-        ("vocab.kind", "unigrm", "'unigrm' is not one of unigram, bpe, word"),
+        (
+            "vocab.kind", "unigrm",
+            "should be 'unigram', 'bpe' or 'word', got 'unigrm' (did you mean 'unigram'?)",
+        ),
         ("architectures.student.family", "lstn", "(did you mean 'lstm'?)"),
         ("models.1.architecture", "studnet", "unknown 'studnet' (did you mean 'student'?)"),
         ("models.1.methods", ["word-dk"], "unknown 'word-dk' (did you mean 'word-kd'?)"),
         ("models.1.methods", ["baseline", "baseline"], "methods: baseline is listed twice"),
-        ("models.1.methods", [], "methods: expected at least one, got an empty list"),
+        ("models.1.methods", [], "models[1].methods: should have at least one item, got []"),
         (
             "methods.seq-kd", [{"targets": "seq-dk"}],
             "methods.seq-kd[0].targets: unknown 'seq-dk' (did you mean 'seq-kd'?)",
@@ -50,35 +56,53 @@ FILE = {"kind": "file", "translations": "theirs.en"}
         ("models.1.teacher_method", "seq-kd", "is not trained by 'seq-kd'"),
         ("models.1.teacher", "theirs", "models[1].teacher: unknown 'theirs' (did you mean 'teach"),
         ("teachers", {"Theirs": FILE}, "teachers.Theirs: 'Theirs' must be lower-case"),
-        ("teachers", {"student": FILE}, "teachers.student: an architecture has this name"),
-        ("teachers", {"x": {"kind": "flie"}}, "'flie' is not one of file, hugging-face"),
+        (
+            "teachers", {"student": FILE},
+            "teachers.student: this name is already used by an architecture",
+        ),
+        (
+            "teachers", {"x": {"kind": "flie"}},
+            "teachers.x.kind: should be one of 'file', 'hugging-face', got 'flie'",
+        ),
         ("teachers", {"x": {"kind": "file"}}, "teachers.x.translations: missing"),
-        ("methods.baseline", [], "methods.baseline: expected at least one stage"),
-        ("targets.seq-inter.beam", 0, "targets.seq-inter: beam must be at least 1, got 0"),
-        ("targets.seq-inter.share", 1.5, "share must be above 0 and at most 1, got 1.5"),
+        ("methods.baseline", [], "methods.baseline: should have at least one stage"),
+        (
+            "targets.seq-inter.beam", 0,
+            "targets.seq-inter.beam: should be greater than or equal to 1, got 0",
+        ),
+        ("targets.seq-inter.share", 1.5, "share: should be less than or equal to 1, got 1.5"),
         ("targets.gold", {"rule": "one-best"}, "targets.gold: this name means the training text"),
         ("corpus.decontaminate", ["tset"], "(did you mean 'test'?)"),
-        ("corpus.test_sets", {}, "corpus.test_sets: expected at least one test set"),
+        ("corpus.test_sets", {}, "corpus.test_sets: should have at least one test set"),
         ("corpus.train", [{"provider": "flies"}], "(did you mean 'files'?)"),
-        ("pruning.percentages", [80, 120], "percentages: 120 is out of range (1 to 99)"),
+        (
+            "pruning.percentages", [80, 120],
+            "percentages[1]: should be less than or equal to 99, got 120",
+        ),
         ("pruning.percentages", [80, 80], "percentages: 80 is listed twice"),
-        ("pruning.stages", [], "stages: expected at least one stage of retraining"),
+        ("pruning.stages", [], "pruning: 'of' needs at least one item in 'stages'"),
         ("pruning.of", [{"architecture": "student", "method": "mbr"}], "is not among `models`"),
-        ("seeds", [], "seeds: expected at least one, got an empty list"),
+        ("seeds", [], "seeds: should have at least one item, got []"),
         ("seeds", [1, 2, 1], "seeds: 1 is listed twice"),
-        ("seeds", [-1], "seeds: -1 is out of range (0 or more)"),
-        ("decoding.shards", 0, "decoding: shards must be at least 1, got 0"),
-        ("evaluation.beam", 1, "beam must be at least 2"),
+        ("seeds", [-1], "seeds[0]: should be greater than or equal to 0, got -1"),
+        ("decoding.shards", 0, "decoding.shards: should be greater than or equal to 1, got 0"),
+        ("evaluation.beam", 1, "beam: should be greater than or equal to 2, got 1"),
         ("experiment", "My Run", "'My Run' must be lower-case letters and digits joined by '-'"),
-        ("models", [], "models: expected at least one entry"),
-        ("architectures.student.width", 0, "layers and width must be at least 1"),
-        ("training.learning_rate", -1, "training.learning_rate: -1.0 is out of range"),
-        ("training.subword_sampling", 1.5, "training.subword_sampling: 1.5 is out of range"),
+        ("models", [], "models: should have at least one item, got []"),
+        (
+            "architectures.student.width", 0,
+            "student.width: should be greater than or equal to 1, got 0",
+        ),
+        ("training.learning_rate", -1, "training.learning_rate: should be greater than 0, got -1"),
+        (
+            "training.subword_sampling", 1.5,
+            "training.subword_sampling: should be less than or equal to 1",
+        ),
         ("training.subword_sampling", 0.1, "with Word-KD it needs soft_targets: alongside"),
-        ("training", [1], "training: expected keys and values, got [1]"),
+        ("training", [1], "training: should be a mapping, got [1]"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_in_one_line(smoke: dict, path: str, value: object, message: str):
+def test_a_mistake_is_reported_in_one_line(smoke: dict, path: str, value: object, message: str):
     put(smoke, path, value)
     with pytest.raises(SeqkdError) as caught:
         Experiment(parse_experiment(smoke))
@@ -92,8 +116,8 @@ def test_a_mistake_is_told_in_one_line(smoke: dict, path: str, value: object, me
         ("models.1.methods", ["word-kd"], "Word-KD needs the word distributions of a teacher that"),
         ("models.1.teacher_method", "seq-kd", "has no teacher_method and no teacher_seeds"),
         ("models.1.teacher_seeds", [1, 2], "has no teacher_method and no teacher_seeds"),
-        ("targets.seq-kd.sample", {"draws": 2}, "nothing can be drawn from it"),
-        ("targets.seq-kd.drop", 0.1, "has no scores to drop by; take drop_by: similarity"),
+        ("targets.seq-kd.sample", {"draws": 2}, "cannot be sampled"),
+        ("targets.seq-kd.drop", 0.1, "has no scores to drop by; use drop_by: similarity"),
     ],
 )
 def test_a_file_cannot_teach_everything(smoke: dict, path: str, value: object, message: str):
@@ -144,10 +168,13 @@ def test_one_model_for_two_rows_is_refused(smoke: dict):
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ({"divergence": "kl"}, "divergence: 'kl' is not one of forward-kl, reverse-kl, js"),
+        (
+            {"divergence": "kl"},
+            "divergence: should be 'forward-kl', 'reverse-kl' or 'js', got 'kl'",
+        ),
         ({"divergence": "reverse-kl"}, "reverse-kl needs soft_targets: alongside"),
-        ({"select": 0}, "select must be above 0"),
-        ({"top_1_weight": -1}, "top_1_weight must be 0 or more"),
+        ({"select": 0}, "select: should be greater than 0"),
+        ({"top_1_weight": -1}, "top_1_weight: should be greater than or equal to 0"),
     ],
 )
 def test_impossible_losses_are_refused(smoke: dict, stage: dict, message: str):

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqkd.config.header import check_word
 from seqkd.config.naming import (
     MODEL,
     TRAINED,
-    check_word,
     model_name,
-    nbest_name,
     pruned_name,
-    split_name,
+    share_name,
     stage_label,
 )
 from seqkd.errors import SeqkdError
@@ -58,7 +57,6 @@ def test_a_name_is_a_sentence(arguments: tuple, name: str):
 )
 def test_a_stage_is_called_after_its_targets_and_loss(targets: str, weight: float, label: str):
     assert stage_label(targets, weight) == label
-    assert stage_label(targets, weight, "mine") == "mine"
 
 
 def test_a_pruned_model_and_its_way():
@@ -80,13 +78,13 @@ def test_what_is_no_name(name: str):
 
 @pytest.mark.parametrize("word", ["", "Upper", "two words", "a_b", "a.b", "-a", "a--b", "../up"])
 def test_a_word_that_cannot_stand_in_a_path_is_refused(word: str):
-    with pytest.raises(SeqkdError, match="here"):
-        check_word(word, "here")
+    with pytest.raises(SeqkdError, match="must be lower-case"):
+        check_word(word)
 
 
 def test_shares_are_part_of_the_path_only_where_there_is_one():
-    assert (nbest_name(35, 1.0), split_name(1.0)) == ("beam-35", "train")
-    assert (nbest_name(35, 0.5), split_name(0.5)) == ("beam-35-share-50", "train-share-50")
+    assert share_name("beam-35", 1.0) == "beam-35"
+    assert share_name("beam-35", 0.5) == "beam-35-share-50"
 
 
 words = st.from_regex(r"[a-z0-9]{1,4}(-[a-z0-9]{1,4})?", fullmatch=True)

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from seqkd.config.architecture import LstmConfig
-from seqkd.config.pruning import PruneConfig, fraction_at
+from seqkd.config.training import PruneConfig
 from seqkd.models.lstm import Lstm
 from seqkd.training.losses import projected_loss
 from seqkd.training.pruning import (
     Pruner,
     apply_masks,
+    fraction_at,
     masks_of_zeros,
     prune_masks,
     squared_gradients,

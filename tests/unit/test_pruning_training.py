@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from digit_trainer import digit_run, weights
-from seqkd.config.pruning import PruneConfig
+from seqkd.config.training import PruneConfig
 from seqkd.training.saliency import fisher_information
 from seqkd.training.session import start_pruning
 

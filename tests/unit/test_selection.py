@@ -8,6 +8,7 @@ import pytest
 import sacrebleu
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from seqkd.config.naming import NBEST
 from seqkd.config.targets import SampleConfig, TargetConfig
@@ -17,7 +18,6 @@ from seqkd.distillation.selection import (
     select,
     worst,
 )
-from seqkd.errors import SeqkdError
 from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.translation.nbest import Candidate, Record
 
@@ -129,12 +129,12 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "one-best", "keep": 2}, "one-best has one"),
         ({"rule": "n-best", "keep": 6}, "keep must be in 1 to the 5"),
         ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "1 to the 2"),
-        ({"rule": "one-best", "drop": 1.0}, "below 1"),
+        ({"rule": "one-best", "drop": 1.0}, "less than 1"),
         ({"rule": "one-best", "gold": 0.125}, "whole hundredths"),
     ],
 )
 def test_impossible_targets_are_refused(settings, message):
-    with pytest.raises(SeqkdError, match=message):
+    with pytest.raises(ValidationError, match=message):
         TargetConfig(**settings)
 
 

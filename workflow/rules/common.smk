@@ -34,9 +34,10 @@ try:
     EXPERIMENT = Experiment(parse_experiment(overlay(load_yaml(DEFAULTS), config)))
     CONFIG = EXPERIMENT.config
     GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}
-    CORPUS_FILES = required_files(CONFIG.corpus, RESOURCES)
+    CORPUS = CONFIG.parallel_corpus
+    CORPUS_FILES = required_files(CORPUS, RESOURCES)
     TEST_SET_FILES = {
-        name: files_of_test_set(CONFIG.corpus, name, RESOURCES) for name in CONFIG.corpus.test_sets
+        name: files_of_test_set(CORPUS, name, RESOURCES) for name in CORPUS.test_sets
     }
 except SeqkdError as error:
     raise WorkflowError(str(error)) from None
@@ -55,8 +56,8 @@ RESULTS = Path("results", CONFIG.experiment)
 TIMED_TEST_SET = next(iter(CONFIG.corpus.test_sets))
 FETCHED = [
     name
-    for source in all_sources(CONFIG.corpus)
-    for name in fetched_names(source, CONFIG.corpus.languages)
+    for source in all_sources(CORPUS)
+    for name in fetched_names(source, CORPUS.languages)
 ]
 
 # False in the processes that Snakemake starts for jobs.

@@ -20,7 +20,7 @@ rule fetch:
     conda:
         "../../envs/seqkd.yaml"
     params:
-        source=lambda wildcards: as_yaml(source_slice(CONFIG.corpus, wildcards.name)),
+        source=lambda wildcards: as_yaml(source_slice(CORPUS, wildcards.name)),
         code=code("fetch"),
     shell:
         """

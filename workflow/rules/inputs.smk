@@ -20,7 +20,7 @@ def test_set_inputs(wildcards):
 def split_of(wildcards):
     """Return the training text that an n-best list translates, without its language."""
     share = wildcards.nbest.partition("-share-")[2]
-    return f"<run>/corpus/{naming.split_name(int(share or 100) / 100)}"
+    return f"<run>/corpus/{naming.share_name('train', int(share or 100) / 100)}"
 
 
 def text_of(targets, teacher, seed):
@@ -74,7 +74,7 @@ def adopted_inputs(wildcards):
 
 def selection_inputs(wildcards):
     """Return the n-best list of some targets and the parallel text that it translates."""
-    text = f"<run>/corpus/{naming.split_name(CONFIG.targets[wildcards.targets].share)}"
+    text = f"<run>/corpus/{naming.share_name('train', CONFIG.targets[wildcards.targets].share)}"
     return {
         "nbest": nbest_of(wildcards.targets, wildcards.teacher, wildcards.seed),
         "train_src": f"{text}.<src>",

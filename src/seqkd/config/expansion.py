@@ -1,32 +1,25 @@
 """From one experiment's config to its models: which are trained, from what, and for which row.
 
-A method is a list of stages; every prefix of it is a model of its own, so stages that two
-methods share are trained once. The workflow asks this module for nodes and names only.
+A method is a list of stages. Every prefix of it is a model of its own, so stages that two methods
+share are trained once.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
-from seqkd.config.experiment import ExperimentConfig, ModelsConfig, StageConfig
+from seqkd.config.experiment import ExperimentConfig, ModelsConfig, RowConfig, StageConfig
 from seqkd.config.model_entry import ModelEntry
-from seqkd.config.naming import (
-    BASELINE,
-    check_model,
-    model_name,
-    pruned_name,
-    stage_label,
-)
-from seqkd.config.pruning import PruneConfig
-from seqkd.config.sections import RowConfig
+from seqkd.config.naming import BASELINE, check_model, model_name, pruned_name, stage_label
 from seqkd.config.table_rows import TableRow
 from seqkd.config.teachers import SEED
+from seqkd.config.training import PruneConfig, PruningMethod
 from seqkd.errors import SeqkdError
 
-Key: TypeAlias = tuple[str, int]  # a model's name and seed
+Key: TypeAlias = tuple[str, int]
+"""A model's name and seed."""
 
 
 class _Teacher(NamedTuple):
@@ -40,31 +33,28 @@ class Experiment:
 
     Attributes:
         config: what it was expanded from.
-        models: each model and seed, parents and teachers before those who need them.
-        rows: of the results table, in the order of the config.
+        models: each model and seed; parents and teachers come before those who need them.
+        rows: rows of the results table, in the order of the config.
+        pruned_rows: the pruned models.
+        quantised_rows: the quantised models.
     """
 
     def __init__(self, config: ExperimentConfig) -> None:
         """Expand `config`.
 
         Raises:
-            SeqkdError: if two different models would share a name, or a teacher teaches itself
-                before it exists.
+            SeqkdError: if two different models would share a name, or a model would be its own
+                teacher.
         """
         self.config = config
         self.models: dict[Key, ModelEntry] = {}
-        self._busy: list[str] = []
+        self._busy: list[tuple[ModelsConfig, str]] = []
         self.rows = [row for entry in config.models for row in self._rows(entry)]
         self._check_rows()
-        plain = {row.architecture: row.model for row in self.rows if row.method == BASELINE}
-        self.rows = [
-            row if row.method == BASELINE else replace(row, baseline=plain.get(row.architecture))
-            for row in self.rows
-        ]
-        self._set_against()
+        self._compare_rows()
         self.pruned_rows = [row for ref in config.pruning.of for row in self._pruned(self.row(ref))]
         self.quantised_rows = [
-            replace(row, model=f"{row.model}.{form}", format=form)
+            row.model_copy(update={"model": f"{row.model}.{form}", "format": form})
             for row in map(self.row, config.quantisation.of)
             for form in config.quantisation.formats
         ]
@@ -92,7 +82,7 @@ class Experiment:
 
     @functools.cached_property
     def dependants(self) -> dict[Key, int]:
-        """How many models wait, directly or not, for each one: what should be trained first."""
+        """Number of models that depend, directly or not, on each one."""
         waiting: dict[Key, set[Key]] = {key: set() for key in self.models}
         for key, entry in reversed(self.models.items()):
             for source in self._sources(entry):
@@ -110,53 +100,51 @@ class Experiment:
                     f"{other.method}' are the same model, '{row.model}'; list it once"
                 )
 
-    def _set_against(self) -> None:
-        """Compare the rows of all that are taught with the row that is to be beaten."""
-        against = self.config.evaluation.against
-        if against is None:
-            return
-        model = self.row(against).model
+    def _compare_rows(self) -> None:
+        """Name the models that each row is compared with."""
+        baselines = {row.architecture: row.model for row in self.rows if row.method == BASELINE}
+        target = self.config.evaluation.against
+        against = None if target is None else self.row(target).model
         taught = {entry.architecture for entry in self.config.models if entry.teacher}
-        if not any(row.architecture in taught and row.model != model for row in self.rows):
+        for place, row in enumerate(self.rows):
+            update: dict[str, str | None] = {}
+            if row.method != BASELINE:
+                update["baseline"] = baselines.get(row.architecture)
+            if row.architecture in taught and row.model != against:
+                update["against"] = against
+            self.rows[place] = row.model_copy(update=update)
+        if against and not any(row.against for row in self.rows):
             raise SeqkdError(
                 "evaluation.against: no row is compared, since no entry of models with a teacher "
                 "has another row"
             )
-        self.rows = [
-            replace(row, against=model)
-            if row.architecture in taught and row.model != model
-            else row
-            for row in self.rows
-        ]
 
     def _rows(self, entry: ModelsConfig) -> Iterator[TableRow]:
         seeds = entry.seeds or self.config.seeds
-        architecture = self.config.architectures[entry.architecture].architecture
-        names = {method: self._train(entry, method, seeds) for method in entry.methods}
-        for method, model in names.items():
+        label = self.config.architectures[entry.architecture].label
+        # All models come before the first row, so that their order is that of the methods.
+        for method, model in [(method, self._train(entry, method)) for method in entry.methods]:
             yield TableRow(
                 architecture=entry.architecture,
-                label=architecture.label,
+                label=label,
                 method=method,
                 model=model,
                 teacher=self.models[model, seeds[0]].teacher,
                 seeds=seeds,
             )
 
-    def _train(self, entry: ModelsConfig, method: str, seeds: tuple[int, ...]) -> str:
+    def _train(self, entry: ModelsConfig, method: str) -> str:
         """Add the models of one method and return the name of the last."""
-        own = self.config.architectures[entry.architecture].architecture
+        label = self.config.architectures[entry.architecture].label
         parent, teacher = None, None
         labels = []
         for stage in self.config.methods[method]:
             if self.config.needs_teacher(stage):
                 teacher = self._teacher(entry)
-            weight = self.config.objective_of(stage).kd_weight
-            labels.append(stage_label(stage.targets, weight, stage.label))
-            name = model_name(
-                own.label, labels, *((teacher[0], len(teacher[1])) if teacher else ())
-            )
-            for seed in seeds:
+            labels.append(stage.label or stage_label(stage.targets, stage.kd_weight))
+            ensemble = (teacher.model, len(teacher.seeds)) if teacher else ()
+            name = model_name(label, labels, *ensemble)
+            for seed in entry.seeds or self.config.seeds:
                 self._add(self._entry(entry.architecture, stage, (name, seed), parent, teacher))
             parent = name
         assert parent is not None, "a method has at least one stage"
@@ -169,23 +157,25 @@ class Experiment:
         key: Key,
         parent: str | None,
         teacher: _Teacher | None,
+        prune: PruneConfig | None = None,
     ) -> ModelEntry:
-        """Return the resolved entry of one stage; only a stage that is taught has a teacher."""
-        taught = teacher if self.config.needs_teacher(stage) else None
+        """Return the entry of one stage."""
+        teacher = teacher if self.config.needs_teacher(stage) else None
         training = self.config.training_of(architecture, stage)
-        if parent is not None and "curriculum_epochs" not in stage.training:
-            training = replace(training, curriculum_epochs=0)
+        if parent is not None and "curriculum_epochs" not in stage.training.model_fields_set:
+            training = training.model_copy(update={"curriculum_epochs": 0})
         return ModelEntry(
             model=key[0],
             seed=key[1],
-            architecture=self.config.architectures[architecture].architecture,
+            architecture=self.config.architecture_of(architecture),
             training=training,
             targets=stage.targets,
             objective=self.config.objective_of(stage),
             parent=parent,
-            teacher=taught.model if taught else None,
-            teacher_seed=taught.seeds[0] if taught else None,
-            ensemble=taught.seeds[1:] if taught else (),
+            teacher=teacher.model if teacher else None,
+            teacher_seed=teacher.seeds[0] if teacher else None,
+            ensemble=teacher.seeds[1:] if teacher else (),
+            prune=prune,
         )
 
     def _add(self, entry: ModelEntry) -> None:
@@ -196,7 +186,7 @@ class Experiment:
             )
 
     def _teacher(self, entry: ModelsConfig) -> _Teacher:
-        """Return name and seeds of an entry's teacher, adding its models first."""
+        """Return the teacher of an entry, adding its models first."""
         method = entry.teacher_method
         if entry.teacher is None:
             raise SeqkdError(f"models: '{entry.architecture}' needs a teacher; add 'teacher: NAME'")
@@ -210,13 +200,12 @@ class Experiment:
                 f"models: the teacher '{entry.teacher}' of '{entry.architecture}' is not trained "
                 f"by '{method}'; add an entry with that architecture and method"
             )
-        mark = f"{other.architecture} {method}"
-        if mark in self._busy:
+        if (other, method) in self._busy:
             raise SeqkdError(f"models: '{other.architecture}' would need itself as its own teacher")
-        self._busy.append(mark)
-        seeds = other.seeds or self.config.seeds
-        name = self._train(other, method, seeds)
+        self._busy.append((other, method))
+        name = self._train(other, method)
         self._busy.pop()
+        seeds = other.seeds or self.config.seeds
         for seed in entry.teacher_seeds or ():
             if seed not in seeds:
                 raise SeqkdError(
@@ -227,39 +216,32 @@ class Experiment:
         return _Teacher(name, entry.teacher_seeds or seeds[:1])
 
     def _pruned(self, row: TableRow) -> Iterator[TableRow]:
-        """Add the pruned models of one row: each cut, then retrained stage by stage."""
-        pruning = self.config.pruning
-        for percentage in pruning.percentages:
-            prune = PruneConfig(
-                percentage=percentage,
-                scheme=pruning.scheme,
-                criterion=pruning.criterion,
-                cuts=pruning.cuts,
-                schedule=pruning.schedule,
-                cut_until=pruning.cut_until,
-            )
+        """Add the pruned models of one row: each pruned, then retrained stage by stage."""
+        for percentage in self.config.pruning.percentages:
             for seed in row.seeds:
-                self._prune(row, seed, prune)
-            yield replace(row, model=pruned_name(row.model, percentage), pruned=percentage)
+                self._prune(row, seed, percentage)
+            model = pruned_name(row.model, percentage)
+            yield row.model_copy(update={"model": model, "pruned": percentage})
 
-    def _prune(self, row: TableRow, seed: int, prune: PruneConfig) -> None:
+    def _prune(self, row: TableRow, seed: int, percentage: int) -> None:
         entry = next(
-            x
-            for x in self.config.models
-            if x.architecture == row.architecture and row.method in x.methods
+            entry
+            for entry in self.config.models
+            if entry.architecture == row.architecture and row.method in entry.methods
         )
-        stages = self.config.pruning.stages
+        pruning = self.config.pruning
+        settings = pruning.model_dump(include=set(PruningMethod.model_fields))
         parent = row.model
-        for number, stage in enumerate(stages, start=1):
-            unfinished = number if number < len(stages) else None
-            name = pruned_name(row.model, prune.percentage, unfinished)
+        for number, stage in enumerate(pruning.stages, start=1):
+            unfinished = number if number < len(pruning.stages) else None
+            name = pruned_name(row.model, percentage, unfinished)
             teacher = self._teacher(entry) if self.config.needs_teacher(stage) else None
-            base = self._entry(row.architecture, stage, (name, seed), parent, teacher)
-            self._add(replace(base, prune=replace(prune, held=number > 1)))
+            prune = PruneConfig(percentage=percentage, held=number > 1, **settings)
+            self._add(self._entry(row.architecture, stage, (name, seed), parent, teacher, prune))
             parent = name
 
     def _sources(self, entry: ModelEntry) -> Iterator[Key]:
-        """Yield the models that one is trained from: its parent and its teacher, if it is ours."""
+        """Yield the models that one is trained from: its parent, and its teacher unless given."""
         if entry.parent is not None:
             yield entry.parent, entry.seed
         if entry.teacher is not None and entry.teacher not in self.config.teachers:

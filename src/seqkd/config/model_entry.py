@@ -1,46 +1,41 @@
-"""The resolved entry of one model: all that `seqkd train` needs to know, in one small YAML file.
+"""The entry of one model: everything that `seqkd train` needs to know, in one small YAML file.
 
-Written by the workflow as `models/{model}/seed-{seed}/config.yaml`; changing another model's
-entry leaves this file, and so this model, untouched.
+The workflow writes it to `models/{model}/seed-{seed}/config.yaml`. Changes to other models leave
+the file, and so this model, untouched.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from seqkd.config.architecture import Architecture
-from seqkd.config.pruning import PruneConfig
-from seqkd.config.schema import from_dict, load_yaml
-from seqkd.config.training import ObjectiveConfig, TrainingConfig
+from seqkd.config.architecture import AnyArchitecture
+from seqkd.config.schema import Section
+from seqkd.config.training import ObjectiveConfig, PruneConfig, TrainingConfig
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelEntry:
+class ModelEntry(Section):
     """One model of the experiment: an architecture after one stage of training."""
 
     model: str
     """Name, as in results/{experiment}/models/{model}."""
     seed: int
-    """Start of every random generator of this model."""
-    architecture: Architecture
+    """Seed of all random numbers."""
+    architecture: AnyArchitecture
     training: TrainingConfig
     targets: str
-    """What stands on the target side: `gold` or the name of an entry of `targets`."""
+    """The target side: `gold` or the name of an entry of `targets`."""
     objective: ObjectiveConfig
     parent: str | None = None
-    """Model whose weights this stage starts from; none: fresh weights."""
+    """Model whose weights this stage starts from; none: random weights."""
     teacher: str | None = None
     """Model that made the targets or gives the soft targets."""
     teacher_seed: int | None = None
-    """Which seed of the teacher that was."""
+    """Seed of the teacher."""
     ensemble: tuple[int, ...] = ()
-    """Further seeds of the teacher, if several taught together."""
+    """Further seeds of the teacher, if it is an ensemble."""
     prune: PruneConfig | None = None
 
     @property
     def teacher_seeds(self) -> tuple[int, ...]:
-        """All seeds of the teacher; none without a teacher."""
+        """All seeds of the teacher; empty without a teacher."""
         return () if self.teacher_seed is None else (self.teacher_seed, *self.ensemble)
 
     @property
@@ -50,14 +45,5 @@ class ModelEntry:
 
     @property
     def wants_teacher(self) -> bool:
-        """Whether Word-KD runs the teacher beside the student."""
+        """Whether Word-KD runs the teacher during training."""
         return self.objective.kd_weight > 0 and not self.wants_top_k
-
-
-def load_entry(path: str | Path) -> ModelEntry:
-    """Read the entry of one model.
-
-    Raises:
-        SeqkdError: if the file is missing or wrong.
-    """
-    return from_dict(ModelEntry, load_yaml(path), str(path))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from seqkd.config.header import WORD
 from seqkd.errors import SeqkdError
 
 GOLD = "gold"
@@ -17,7 +18,6 @@ BASELINE = "baseline"
 FORMATS = ("int8", "bf16", "fp16", "sparse")
 
 SEEDS = r"[0-9]+(?:\+[0-9]+)*"
-WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 ARCH = rf"{WORD}(?:\+[0-9]+x[0-9]+)?(?:-{WORD})?"  # the second part: transformer-6+2x256
 STAGE = rf"{WORD}(?:\+word-kd)?"
 OBJECTIVE = rf"{STAGE}(?:_{STAGE})*"
@@ -27,40 +27,23 @@ TRAINED = (
 )
 MODEL = rf"{TRAINED}(?:\.(?:{'|'.join(FORMATS)}))?"
 
-_MODEL = re.compile(MODEL)
-_WORD = re.compile(WORD)
 
-
-def check_word(word: str, where: str) -> None:
-    """Refuse a name that could not stand in a path as one word.
-
-    Raises:
-        SeqkdError: if it is not lower-case letters and digits joined by `-`.
-    """
-    if not _WORD.fullmatch(word):
-        raise SeqkdError(f"{where}: '{word}' must be lower-case letters and digits joined by '-'")
-
-
-def stage_label(targets: str, kd_weight: float, label: str = "") -> str:
+def stage_label(targets: str, kd_weight: float) -> str:
     """Return the name of one stage: `nll`, `word-kd`, `seq-kd`, `seq-kd+word-kd`, ...
 
     Args:
         targets: `gold` or the name of an entry of `targets`.
         kd_weight: weight of Word-KD in the loss.
-        label: the user's own name, which replaces the computed one.
     """
-    if label:
-        return label
     if targets == GOLD:
         return "word-kd" if kd_weight else "nll"
     return f"{targets}+word-kd" if kd_weight else targets
 
 
 def teacher_label(teacher: str, members: int = 1) -> str:
-    """Return how a teacher is called in its students' names: its ARCH, and OBJECTIVE if not nll.
+    """Return a teacher's name within its students' names: its ARCH, and OBJECTIVE unless nll.
 
-    Several seeds of it that teach together add `-ensemble-N`. A teacher that was not trained here
-    has one word for a name, and that is it.
+    An ensemble adds `-ensemble-N`. The name of a teacher that was not trained here is one word.
     """
     arch, objective, *_ = [*teacher.split("."), "nll"]
     name = arch if objective == "nll" else f"{arch}-{objective}"
@@ -68,7 +51,7 @@ def teacher_label(teacher: str, members: int = 1) -> str:
 
 
 def seeds_label(seeds: Sequence[int]) -> str:
-    """Return the seeds of a teacher as they stand in paths: `1`, or `1+2` for an ensemble."""
+    """Return the seeds of a teacher as in paths: `1`, or `1+2` for an ensemble."""
     return "+".join(map(str, seeds))
 
 
@@ -80,8 +63,8 @@ def model_name(
     Args:
         arch: label of its architecture.
         stages: labels of its stages, in order.
-        teacher: full name of the model that taught it, if one did.
-        members: how many seeds of the teacher taught together.
+        teacher: full name of its teacher, if it has one.
+        members: seeds of the teacher in the ensemble.
 
     Raises:
         SeqkdError: if the name does not follow the grammar.
@@ -99,7 +82,7 @@ def check_model(name: str) -> None:
     Raises:
         SeqkdError: naming the characters that are allowed.
     """
-    if not _MODEL.fullmatch(name):
+    if not re.fullmatch(MODEL, name):
         raise SeqkdError(f"'{name}' is not a valid model name: use a-z, 0-9 and '-' in tags")
 
 
@@ -109,16 +92,6 @@ def pruned_name(parent: str, percentage: int, stage: int | None = None) -> str:
     return f"{name}-stage-{stage}" if stage else name
 
 
-def nbest_name(beam: int, share: float) -> str:
-    """Return the folder of an n-best list: `beam-35`, or `beam-35-share-50` over half the text."""
-    return f"beam-{beam}" if share == 1 else f"beam-{beam}-share-{round(100 * share)}"
-
-
-def sample_name(label: str, share: float) -> str:
-    """Return the folder of a list of draws: `sample-8-top-p-95-seed-1`."""
-    return nbest_name(0, share).replace("beam-0", f"sample-{label}")
-
-
-def split_name(share: float) -> str:
-    """Return the training text that an n-best list is made from: `train` or `train-share-50`."""
-    return "train" if share == 1 else f"train-share-{round(100 * share)}"
+def share_name(name: str, share: float) -> str:
+    """Return the name of a part of a text: `beam-35`, or `beam-35-share-50` for half of it."""
+    return name if share == 1 else f"{name}-share-{round(100 * share)}"

@@ -1,230 +1,191 @@
 """The reference of config keys, for people (config/README.md) and for editors (a JSON schema).
 
-Both come from the dataclasses and the texts under their fields, so that they cannot go stale:
-`python -m seqkd.config.reference` (or `make docs`) writes them, and a test compares.
+Both come from the classes of the sections and the strings under their fields.
+`python -m seqkd.config.reference` (or `make docs`) writes them, and a test compares them.
 """
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
 import json
-import textwrap
-import types
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias
 
-from seqkd.config import experiment, sections
-from seqkd.config.architecture import Architecture
-from seqkd.config.corpus import CleaningConfig, CorpusConfig, HeldOut
-from seqkd.config.sources import RemoteFile, Source
-from seqkd.config.targets import SampleConfig, TargetConfig
-from seqkd.config.teachers import GivenTeacher
-from seqkd.config.training import ObjectiveConfig, TrainingConfig
-from seqkd.config.vocab import VocabConfig
+from seqkd.config.experiment import ExperimentConfig
 from seqkd.files import atomic_text
+
+Node: TypeAlias = dict[str, Any]
+"""A part of a JSON schema."""
 
 ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "config" / "README.md"
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
 
-_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
-
 _INTRODUCTION = """\
 # The config
 
 One file in `experiments/` is one experiment: one folder in `results/`, one table. It is laid over
-`default.yaml`: mappings merge key by key, all else is replaced. Keys on the command line
+`default.yaml`: mappings merge key by key, everything else is replaced. Keys on the command line
 (`--config 'seeds=[1,2,3]'`) are laid over both. Relative paths start at the working directory.
 
-A wrong key, type or combination is told in one line, with the path of the key, before any job.
+A wrong key, type or combination is reported in one line, with the path of the key, before any job
+starts.
 
 | experiment | what it is |
 | --- | --- |
 | `home-assistant` | the default: real German-English text, a quarter of an hour on two CPU cores |
-| `beyond` | what came after the paper, against Seq-KD + Seq-Inter: same text, three seeds |
-| `multi30k` | the field's small benchmark, downloaded or from `MULTI30K_DIR` |
+| `beyond` | methods after the paper, compared with Seq-KD + Seq-Inter: same text, three seeds |
+| `multi30k` | a small, widely used benchmark, downloaded or from `MULTI30K_DIR` |
 | `headline` | Multi30k: a large teacher, a student a fourteenth of its size, pruned and in int8 |
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
-| `smoke` | every kind of step on a few sentences: what the tests run |
+| `smoke` | every kind of step on a few sentences, for the tests |
 
-This page is made from the code by `make docs`.
+`make docs` generates this page from the code.
+
+## The top of the file
+
+`methods` and `targets` have entries in `default.yaml`.
 """
-
-_FAMILIES: tuple[type, ...] = get_args(Architecture) or (Architecture,)
-_SOURCES: tuple[type, ...] = (*get_args(Source), HeldOut)
+_HEAD = "| key | type | default | meaning |\n| --- | --- | --- | --- |"
 
 
-def _tag(cls: type, name: str) -> str:
-    """Return the one value of the field that tells a class from its siblings."""
-    return str(get_args(get_type_hints(cls)[name])[0])
+def schema() -> Node:
+    """Return the JSON schema of an experiment file.
+
+    Nothing is required, because files are laid over each other. Sections stand in the place of
+    their keys, where readers of `properties` find them; what several keys share is in `$defs`.
+    """
+    full = _lenient(ExperimentConfig.model_json_schema())
+    definitions = full.pop("$defs")
+    full = _expanded(full, definitions)
+    shared: Node = {}
+    missing = _references(full)
+    while missing:
+        shared |= {name: definitions[name] for name in missing}
+        missing = _references(shared) - shared.keys()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "An experiment of seqkd",
+        **full,
+        "$defs": dict(sorted(shared.items())),
+    }
 
 
-_SECTIONS: tuple[tuple[str, type, str], ...] = (
-    ("The top of the file", experiment.ExperimentConfig, ""),
-    ("`corpus`", CorpusConfig, "`source` and `target` stand at the top of the file."),
-    ("`corpus.cleaning`", CleaningConfig, ""),
-    ("`vocab`", VocabConfig, ""),
-    *(
-        (f"`architectures.NAME`, family {_tag(cls, 'family')}", cls, "And `training`.")
-        for cls in _FAMILIES
-    ),
-    ("`training`", TrainingConfig, "Of all models; an architecture and a stage may override it."),
-    *((f"`teachers.NAME`, kind {_tag(cls, 'kind')}", cls, "") for cls in get_args(GivenTeacher)),
-    ("`targets.NAME`", TargetConfig, ""),
-    ("`targets.NAME.sample`", SampleConfig, ""),
-    ("`soft_targets`", sections.SoftTargetsConfig, ""),
-    ("`methods.NAME[]`: a stage", experiment.StageConfig, "Beside these, the keys of the loss:"),
-    ("`methods.NAME[]`: the loss of a stage", ObjectiveConfig, ""),
-    ("`models[]`", experiment.ModelsConfig, ""),
-    (
-        "`pruning`",
-        experiment.PruningConfig,
-        "`of` lists rows: `{architecture: NAME, method: NAME}`.",
-    ),
-    ("`quantisation`", sections.QuantisationConfig, ""),
-    ("`decoding`", sections.DecodingConfig, ""),
-    ("`evaluation`", sections.EvaluationConfig, ""),
-    ("`speed`", sections.SpeedConfig, ""),
-)
+def _references(node: Node) -> set[str]:
+    """Return the names of the definitions that a schema refers to."""
+    return set(re.findall(r"#/\$defs/(\w+)", json.dumps(node)))
 
 
-def field_docs(cls: type) -> dict[str, str]:
-    """Return the text that stands under each field of a dataclass."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    assert isinstance(tree.body[0], ast.ClassDef)
-    docs, name = {}, ""
-    for line in tree.body[0].body:
-        match line:
-            case ast.AnnAssign(target=ast.Name(id=name)):
-                pass
-            case ast.Expr(value=ast.Constant(value=str(text))) if name:
-                docs[name] = " ".join(text.split())
-            case _:
-                name = ""
-    return docs
+def _lenient(node: Any) -> Any:
+    """Return a schema without required keys, titles, and defaults of whole sections."""
+    if isinstance(node, list):
+        return [_lenient(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {"anyOf" if key == "oneOf" else key: _lenient(value) for key, value in node.items()}
+    for key in ("required", "title", "discriminator"):
+        plain.pop(key, None)
+    if isinstance(plain.get("default"), dict):
+        del plain["default"]
+    if "description" in plain:
+        plain["description"] = _first_paragraph(plain["description"])
+    return plain
+
+
+def _expanded(node: Node, definitions: Node) -> Node:
+    """Return a mapping with the sections that are its keys written out."""
+    if "$ref" in node:
+        target, description = _resolved(node, definitions), node.get("description")
+        node = target | ({"description": description} if description else {})
+    if "properties" in node:
+        expanded = {key: _expanded(value, definitions) for key, value in node["properties"].items()}
+        node = {**node, "properties": expanded}
+    return node
 
 
 def reference() -> str:
     """Return config/README.md."""
-    sources = [(f"A source, provider {_tag(cls, 'provider')}", cls, "") for cls in _SOURCES]
-    remote = ("A file of provider url", RemoteFile, "")
-    sections = [*_SECTIONS[:3], *sources, remote, *_SECTIONS[3:]]
-    return "\n".join([_INTRODUCTION, *(_section(*section) for section in sections)])
+    full = ExperimentConfig.model_json_schema()
+    definitions = full["$defs"]
+    places: dict[str, list[str]] = {}
+    for path, name in _places("", full, definitions):
+        if name in places and path.count(".") < places[name][0].count("."):
+            places[name] = [path, *places.pop(name)]  # the shortest path is the section's place
+        elif path not in places.setdefault(name, []):
+            places[name].append(path)
+    parts = [_INTRODUCTION, _table(full, definitions)]
+    for name, (path, *others) in places.items():
+        keys = definitions[name]["properties"].items()
+        tags = (f", {key} {node['const']}" for key, node in keys if "const" in node)
+        also = f" Also: {', '.join(f'`{other}`' for other in others)}." if others else ""
+        text = _first_paragraph(definitions[name]["description"]) + also
+        parts += [f"## `{path}`{''.join(tags)}\n\n{text}\n", _table(definitions[name], definitions)]
+    return "\n".join(parts)
 
 
-def schema() -> dict[str, object]:
-    """Return the JSON schema of an experiment file; nothing is required, because it is overlaid."""
-    definitions = {cls.__name__: _object(cls) for _, cls, _ in _SECTIONS}
-    further = (*_SOURCES, RemoteFile, sections.RowConfig)
-    definitions |= {cls.__name__: _object(cls) for cls in further}
-    training = {"$ref": "#/$defs/TrainingConfig"}
-    for name in (*(cls.__name__ for cls in _FAMILIES), "StageConfig"):
-        _properties(definitions[name])["training"] = training
-    stage, loss = _properties(definitions["StageConfig"]), definitions["ObjectiveConfig"]
-    del stage["objective"]
-    stage.update(_properties(loss))
-    corpus = _properties(definitions["CorpusConfig"])
-    del corpus["source"], corpus["target"]
-    _properties(definitions["HeldOut"]).pop("provider")
-    top = _properties(definitions["ExperimentConfig"])
-    top["training"] = training
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "An experiment of seqkd",
-        **definitions.pop("ExperimentConfig"),
-        "$defs": definitions,
-    }
+def _places(path: str, node: Node, definitions: Node) -> Iterator[tuple[str, str]]:
+    """Yield the path and the definition of each section below a key."""
+    if "$ref" in node:
+        yield path, _name(node)
+        node = _resolved(node, definitions)
+    for key, value in node.get("properties", {}).items():
+        yield from _places(f"{path}.{key}".removeprefix("."), value, definitions)
+    for option in [*node.get("oneOf", ()), *node.get("anyOf", ())]:
+        yield from _places(path, option, definitions)
+    if "items" in node:
+        yield from _places(f"{path}[]", node["items"], definitions)
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from _places(f"{path}.NAME", node["additionalProperties"], definitions)
 
 
-def _section(title: str, cls: type, remark: str) -> str:
-    docs, hints = field_docs(cls), get_type_hints(cls)
-    text = (inspect.getdoc(cls) or "").partition("\n")[0]
-    rows = [
-        f"| `{field.name}` | {_words(hints[field.name])} | {_default(field)} "
-        f"| {docs.get(field.name) or _doc_of(hints[field.name])} |"
-        for field in dataclasses.fields(cls)
-        if hints[field.name] != Mapping[str, object] or field.name == "training"
-    ]
-    head = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    return "\n".join([f"## {title}", "", f"{text} {remark}".strip(), "", *head, *rows, ""])
+def _table(section: Node, definitions: Node) -> str:
+    """Return the keys of a section as a table, required ones first."""
+    required: list[str] = []
+    others: list[str] = []
+    for key, node in section["properties"].items():
+        meaning = node.get("description") or _resolved(node, definitions)["description"]
+        default = _default(key, node, section)
+        cells = (f"`{key}`", _type(node), default, _first_paragraph(meaning).replace("|", r"\|"))
+        rows = required if default == "required" else others
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([_HEAD, *required, *others, ""])
 
 
-def _default(field: dataclasses.Field[object]) -> str:
-    if field.default is not dataclasses.MISSING:
-        value = field.default
-    elif field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    else:
-        return "required"
-    if dataclasses.is_dataclass(value) or isinstance(value, Mapping):
-        return "" if value else "none"
-    if value is None or value == "":
-        return "none"
-    return f"`{json.dumps(value)}`" if not isinstance(value, str) else f"`{value}`"
-
-
-def _words(hint: object) -> str:
+def _type(node: Node) -> str:
     """Return a type in words."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return ", ".join(f"`{option}`" for option in arguments)
-    if origin in (Union, types.UnionType):
-        known = [kind for kind in arguments if kind is not type(None)]
-        return _words(known[0]) if len(known) == 1 else "a source"
-    if origin is tuple:
-        return f"list: {_words(arguments[0])}"
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return "keys and values"
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return "keys and values"
-    names = {bool: "true or false", int: "whole number", float: "number", str: "text"}
-    return names.get(hint, "any")  # type: ignore[call-overload, no-any-return]
+    if "enum" in node or "const" in node:
+        return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
+    if "anyOf" in node:
+        return _type(node["anyOf"][0])
+    if node.get("type") == "array":
+        item = _type(node.get("items") or node["prefixItems"][0])
+        return f"list of {item if item.startswith('`') else f'{item}s'}"
+    return str(node["type"]) if node.get("type", "object") != "object" else "mapping"
 
 
-def _doc_of(hint: object) -> str:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return (inspect.getdoc(hint) or "").partition("\n")[0]
-    return "Tells this kind from the others." if get_origin(hint) is Literal else ""
+def _default(key: str, node: Node, section: Node) -> str:
+    # The tag of a union has a default in Python alone; only that of HeldOut can be left out.
+    is_tag = "const" in node and "implied" not in node["description"]
+    if is_tag or key in section.get("required", ()):
+        return "required"
+    value = node.get("default")
+    if isinstance(value, dict) or value in (None, ""):
+        return ""
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def _object(cls: type) -> dict[str, object]:
-    docs, hints = field_docs(cls), get_type_hints(cls)
-    properties = {}
-    for field in dataclasses.fields(cls):
-        entry = _json(hints[field.name])
-        if docs.get(field.name):
-            entry = {**entry, "description": docs[field.name]}
-        properties[field.name] = entry
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+def _name(node: Node) -> str:
+    return str(node["$ref"].rpartition("/")[2])
 
 
-def _json(hint: object) -> dict[str, object]:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    if origin in (Union, types.UnionType):
-        return {"anyOf": [_json(member) for member in arguments]}
-    if origin is tuple:
-        return {"type": "array", "items": _json(arguments[0])}
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        value = arguments[1]
-        return {"type": "object", "additionalProperties": {} if value is object else _json(value)}
-    if hint is type(None):
-        return {"type": "null"}
-    if hint is experiment.ArchitectureConfig:
-        return {"anyOf": [_json(family) for family in _FAMILIES]}
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return {"$ref": f"#/$defs/{hint.__name__}"}
-    return {"type": _TYPES[hint]}  # type: ignore[index]
+def _resolved(node: Node, definitions: Node) -> Node:
+    target: Node = definitions[_name(node)]
+    return target
 
 
-def _properties(definition: dict[str, object]) -> dict[str, object]:
-    properties = definition["properties"]
-    assert isinstance(properties, dict)
-    return properties
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def main() -> None:

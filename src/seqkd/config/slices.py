@@ -1,25 +1,25 @@
-"""The parts of an experiment that single steps depend on, each a small file of its own.
+"""The parts of an experiment that single steps depend on, each in a small file.
 
-A step reads its slice and never the whole config, so that a change elsewhere leaves it alone.
+A step reads its slice and never the whole config, so that changes elsewhere leave it alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
-from seqkd.config.corpus import CorpusConfig, all_sources
+from seqkd.config.corpus import ParallelCorpus, all_sources
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import ExperimentConfig
 from seqkd.config.naming import GOLD, seeds_label
-from seqkd.config.schema import to_dict
+from seqkd.config.schema import Section
 from seqkd.config.sources import fetched_names
 from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.errors import SeqkdError
 
 Table = Literal["results", "speed", "pruning"]
 
-# Only some providers look at the languages; the others must not be fetched again for new ones.
+# The languages in the slice of a file that is the same for all languages, so that another
+# experiment's languages do not fetch it again.
 _ANY_LANGUAGES = ("de", "en")
 
 
@@ -60,25 +60,29 @@ def slice_of(experiment: Experiment, part: str) -> dict[str, object]:
     Raises:
         SeqkdError: if no slice belongs there.
     """
+    return _slice_of(experiment, part).model_dump(mode="json")
+
+
+def _slice_of(experiment: Experiment, part: str) -> Section:
     config = experiment.config
     match part.split("/"):
         case ["corpus", "config"]:
-            return config.corpus.for_training().to_dict()
+            return config.parallel_corpus.for_training()
         case ["corpus", "tests", name]:
-            return config.corpus.for_test_set(name).to_dict()
+            return config.parallel_corpus.for_test_set(name)
         case ["vocab", "config"]:
-            return to_dict(config.vocab)
+            return config.vocab
         case ["models", model, seed, "config"]:
-            return to_dict(experiment.models[model, int(seed.removeprefix("seed-"))])
+            return experiment.models[model, int(seed.removeprefix("seed-"))]
         case ["distilled", _, _, targets, "config"]:
-            return to_dict(config.targets[targets])
+            return config.targets[targets]
         case ["tables", "results" | "speed" | "pruning" as table]:
-            return to_dict(table_of(experiment, table))
+            return table_of(experiment, table)
     raise SeqkdError(f"no part of the config belongs to {part}.yaml")
 
 
-def source_slice(corpus: CorpusConfig, name: str) -> dict[str, object]:
-    """Return the smallest corpus config that tells `seqkd fetch` how to get one file.
+def source_slice(corpus: ParallelCorpus, name: str) -> dict[str, object]:
+    """Return the smallest corpus config with which `seqkd fetch` gets one file.
 
     Args:
         corpus: the whole.
@@ -88,12 +92,13 @@ def source_slice(corpus: CorpusConfig, name: str) -> dict[str, object]:
         SeqkdError: if no source of the config is fetched to that name.
     """
     for source in all_sources(corpus):
-        if name not in fetched_names(source, corpus.languages):
-            continue
-        free = name in fetched_names(source, _ANY_LANGUAGES)
-        languages = _ANY_LANGUAGES if free else corpus.languages
-        alone = CorpusConfig(source=languages[0], target=languages[1], train=(source,), dev=source)
-        return {key: alone.to_dict()[key] for key in ("source", "target", "train", "dev")}
+        if name in fetched_names(source, corpus.languages):
+            any_language = name in fetched_names(source, _ANY_LANGUAGES)
+            languages = _ANY_LANGUAGES if any_language else corpus.languages
+            alone = ParallelCorpus(
+                source=languages[0], target=languages[1], train=(source,), dev=source
+            )
+            return alone.model_dump(mode="json", include={"source", "target", "train", "dev"})
     raise SeqkdError(f"no source of the config is fetched to {name}")
 
 
@@ -118,10 +123,10 @@ def _rows_of(experiment: Experiment, table: Table) -> list[TableRow]:
         case "speed":
             timed = [experiment.row(ref) for ref in config.speed.of]
             names = {row.model for row in timed}
-            forms = [
+            timed += [
                 row for row in experiment.quantised_rows if row.model.rpartition(".")[0] in names
             ]
-            return [replace(row, seeds=row.seeds[:1]) for row in (*timed, *forms)]
+            return [row.model_copy(update={"seeds": row.seeds[:1]}) for row in timed]
         case "pruning":
             whole = [experiment.row(ref) for ref in config.pruning.of]
             teachers = [row for row in experiment.rows if row.model in {x.teacher for x in whole}]

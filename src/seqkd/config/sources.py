@@ -1,80 +1,72 @@
-"""Where parallel text comes from, as data: one class a provider, and the files each one needs.
+"""Sources of parallel text, one class for each provider, and the files that each one needs.
 
-Cheap to import: the workflow asks it for file names. Reading is in `providers`, downloading in
-`fetching`.
+Reading is in `corpus.readers`, downloading in `corpus.fetching`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
+from pydantic import Field, model_validator
+
+from seqkd.config.schema import Boolean, Positive, Section
 from seqkd.errors import SeqkdError
 
 # The pinned default corpus: Apache-2.0, 67,607,712 bytes.
 HOME_ASSISTANT_VERSION = "2026.11.0"
 HOME_ASSISTANT_SHA256 = "7ca5fbde9dea879ac7723949fc84347aac5182e6309c357b2e4973fd391b00f7"
 
-_SHA256_RE = re.compile(r"[0-9a-f]{64}")
 _VARIABLE_RE = re.compile(r"\$\{(\w+)\}")
 
+Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HomeAssistantSource:
-    """Translations of Home Assistant's user interface, read out of its wheel."""
+
+class HomeAssistantSource(Section):
+    """Translations of Home Assistant's user interface, read from its wheel."""
 
     provider: Literal["home-assistant"] = "home-assistant"
+    """Type of the source."""
     version: str = HOME_ASSISTANT_VERSION
     """Release of the `homeassistant` package."""
-    sha256: str = HOME_ASSISTANT_SHA256
-    """Of the wheel; another version needs its own."""
+    sha256: Sha256 = HOME_ASSISTANT_SHA256
+    """SHA-256 of the wheel; set it together with `version`."""
     wheel: str | None = None
-    """Path of a local copy, so that nothing is downloaded; `${VARIABLE}` is expanded."""
-
-    def __post_init__(self) -> None:
-        """Refuse a sum that is none."""
-        _check_sha256(self.sha256, "sha256")
+    """Local copy of the wheel; nothing is downloaded. `${VARIABLE}` is expanded."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FilesSource:
-    """The user's own text: two parallel files, or two columns of one tab-separated file."""
+class FilesSource(Section):
+    """Your own text: two parallel files, or two columns of one tab-separated file."""
 
     provider: Literal["files"] = "files"
+    """Type of the source."""
     src: str | None = None
-    """Source side, one sentence a line; plain, .gz, .xz or .zst. `${VARIABLE}` is expanded."""
+    """Source side, one sentence per line; plain, .gz, .xz or .zst. `${VARIABLE}` is expanded."""
     tgt: str | None = None
-    """Target side, as many lines as `src`."""
+    """Target side, with as many lines as `src`."""
     tsv: str | None = None
-    """Instead of `src` and `tgt`: one file with a pair a line, separated by tabs."""
-    columns: tuple[int, ...] = (1, 2)
+    """In place of `src` and `tgt`: one file with a pair per line, separated by tabs."""
+    columns: tuple[Positive, Positive] = (1, 2)
     """Columns of source and target in `tsv`, counted from 1."""
 
-    def __post_init__(self) -> None:
-        """Refuse half a pair, or both forms at once."""
-        two, one = (self.src, self.tgt), self.tsv
-        if (one is None and None in two) or (one is not None and two != (None, None)):
+    @model_validator(mode="after")
+    def _check_sides(self) -> Self:
+        sides = (self.src, self.tgt)
+        if (self.tsv is None and None in sides) or (self.tsv and sides != (None, None)):
             raise SeqkdError("give either both 'src' and 'tgt', or 'tsv'")
-        if len(self.columns) != 2 or min(self.columns) < 1:
-            raise SeqkdError(f"columns: expected two numbers from 1, got {list(self.columns)}")
+        return self
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoteFile:
-    """A file on the web that must have this content."""
+class RemoteFile(Section):
+    """A file on the web with known content."""
 
     url: str
-    """http(s), ftp or file address; its name's ending says how it is compressed."""
-    sha256: str
-    """Of the file as it is downloaded, in hexadecimal."""
-
-    def __post_init__(self) -> None:
-        """Refuse a sum that is none."""
-        _check_sha256(self.sha256, "sha256")
+    """Address (http, https, ftp or file); the suffix decides how it is decompressed."""
+    sha256: Sha256
+    """SHA-256 of the downloaded file, in hexadecimal."""
 
     @property
     def name(self) -> str:
@@ -82,36 +74,38 @@ class RemoteFile:
         return Path(urlsplit(self.url).path).name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UrlSource:
-    """Two parallel files on the web, pinned by their sums."""
+class UrlSource(Section):
+    """Two parallel files on the web, with their checksums."""
 
     src: RemoteFile
+    """Source side."""
     tgt: RemoteFile
+    """Target side."""
     provider: Literal["url"] = "url"
+    """Type of the source."""
     mirror: str | None = None
-    """Folder with local copies under the same names; `${VARIABLE}` is expanded, and where that
-    variable is not set the files are downloaded. The sums are checked all the same."""
+    """Folder with local copies of the same names. `${VARIABLE}` is expanded; if the variable is not
+    set, the files are downloaded. Checksums are verified either way."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SacrebleuSource:
-    """A test set that sacrebleu knows."""
+class SacrebleuSource(Section):
+    """A test set that sacrebleu provides."""
 
     name: str
-    """As in `sacrebleu --list`, for example `wmt14/full`."""
+    """Name as in `sacrebleu --list`, such as `wmt14/full`."""
     provider: Literal["sacrebleu"] = "sacrebleu"
+    """Type of the source."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LibreOfficeSource:
+class LibreOfficeSource(Section):
     """LibreOffice's help and user interface, from the packages of a Debian system."""
 
     provider: Literal["libreoffice"] = "libreoffice"
-    help: bool = True
-    """Take the help pages."""
-    ui: bool = True
-    """Take the texts of the user interface."""
+    """Type of the source."""
+    help: Boolean = True
+    """Include the help pages."""
+    ui: Boolean = True
+    """Include the user interface."""
 
 
 Source: TypeAlias = (
@@ -199,8 +193,3 @@ def expand(path: str) -> Path:
 def _has_mirror(source: UrlSource) -> bool:
     variables = _VARIABLE_RE.findall(source.mirror or "")
     return source.mirror is not None and all(os.environ.get(name) for name in variables)
-
-
-def _check_sha256(value: str, what: str) -> None:
-    if not _SHA256_RE.fullmatch(value):
-        raise SeqkdError(f"{what}: expected 64 digits of lower-case hexadecimal, got '{value}'")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seqkd import files
-from seqkd.config.corpus import CorpusConfig, source_of
+from seqkd.config.corpus import ParallelCorpus, source_of
 from seqkd.config.sources import (
     HomeAssistantSource,
     LibreOfficeSource,
@@ -32,7 +32,7 @@ _TIMEOUT_S = 60
 _ATTEMPTS = 3
 
 
-def fetch(config: CorpusConfig, name: str, output: Path) -> None:
+def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
     """Download one file that the config needs.
 
     Args:

@@ -19,9 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save, save_file
 from torch import Tensor
 
+from seqkd.config.architecture import ARCHITECTURE
+from seqkd.config.schema import parse
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_path, open_bytes
-from seqkd.models.build import Model, architecture_from_dict, build
+from seqkd.models.build import Model, build
 from seqkd.vocabulary.vocabulary import Vocabulary, parse_vocabulary
 
 FORMAT = "seqkd-model-1"
@@ -212,8 +214,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     tgt = src if tgt_bytes is None else parse_vocabulary(tgt_bytes.numpy().tobytes())
     if (src.digest, tgt.digest) != (info.src_vocab, info.tgt_vocab):
         raise SeqkdError(f"{path}: vocabularies are not those the model was trained with")
+    architecture = parse(ARCHITECTURE, info.architecture, f"{path}: architecture")
     with torch.device("meta"):
-        model = build(architecture_from_dict(info.architecture), src.size, tgt.size)
+        model = build(architecture, src.size, tgt.size)
     try:
         model.load_state_dict(decode(tensors), strict=True, assign=True)
     except (RuntimeError, KeyError) as error:

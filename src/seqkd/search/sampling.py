@@ -9,14 +9,13 @@ Shapes: N rows (sentences times draws), V vocabulary, K best words, L steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from seqkd.errors import SeqkdError
+from seqkd.config.sampling import SamplingConfig
 from seqkd.models.protocol import Decoder
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.search.rollout import roll_out
@@ -24,28 +23,12 @@ from seqkd.search.rollout import roll_out
 _FEW_WORDS = 64  # looked at first for a nucleus
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sampling:
+class Sampling(SamplingConfig):
     """Drawing translations instead of searching for the most probable.
 
-    Attributes:
-        seed: first half of the key of the random numbers; the sentence's id is the second.
-        top_k: draw among this many most probable words; 0 for all.
-        top_p: draw among the fewest words that hold this mass (nucleus, Holtzman et al. 2020).
-        temperature: divides the logits before a word is drawn; scores stay the model's own.
+    The random numbers depend on `seed` and on the sentence's id. Scores do not depend on the
+    temperature: they are the model's own.
     """
-
-    seed: int = 1
-    top_k: int = 0
-    top_p: float = 1.0
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.top_k < 0 or not 0 < self.top_p <= 1 or self.temperature <= 0 or self.seed < 0:
-            raise SeqkdError(
-                "sampling: expected seed >= 0, top_k >= 0, 0 < top_p <= 1 and temperature > 0, "
-                f"got {self}"
-            )
 
     def search(
         self,

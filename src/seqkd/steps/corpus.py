@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from seqkd import files
-from seqkd.config.corpus import CorpusConfig, HeldOut, Split, read_corpus_config
+from seqkd.config.corpus import HeldOut, ParallelCorpus, Split
+from seqkd.config.schema import load
 from seqkd.corpus.decontamination import HeldOutIndex
 from seqkd.corpus.funnel import Stage, Tally
 from seqkd.corpus.readers import read_given, read_pairs, write_pairs
@@ -37,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Make the training and dev text."""
-    config = read_corpus_config(args.config)
+    config = load(ParallelCorpus, args.config)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     with files.temporary_path(args.output_dir / "pairs.tsv") as waiting:
         stages: list[Stage] = []
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     files.write_json(args.output_dir / "funnel.json", stages)
 
 
-def split_off(config: CorpusConfig, spool: Spool) -> dict[str, list[Pair]]:
+def split_off(config: ParallelCorpus, spool: Spool) -> dict[str, list[Pair]]:
     """Take the held-out sentences out of training; return them by `dev` or `test NAME`.
 
     Raises:
@@ -100,7 +101,7 @@ def _take(spool: Spool, chosen: Sequence[Indices]) -> list[list[Pair]]:
     return taken
 
 
-def given_splits(config: CorpusConfig, resources: Path) -> dict[str, list[Pair]]:
+def given_splits(config: ParallelCorpus, resources: Path) -> dict[str, list[Pair]]:
     """Return the pairs of dev and of the test sets that come from sources of their own."""
     splits: dict[str, Split] = {"dev": config.dev}
     splits |= {f"test {name}": config.test_sets[name] for name in config.decontaminate}
@@ -112,7 +113,7 @@ def given_splits(config: CorpusConfig, resources: Path) -> dict[str, list[Pair]]
 
 
 def decontaminate(
-    config: CorpusConfig, spool: Spool, blocked: list[Pair], stages: list[Stage]
+    config: ParallelCorpus, spool: Spool, blocked: list[Pair], stages: list[Stage]
 ) -> Mask:
     """Return which pairs of the spool are trained on, after decontamination and limit.
 

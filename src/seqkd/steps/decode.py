@@ -15,6 +15,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqkd.config.schema import parse
 from seqkd.errors import SeqkdError
 from seqkd.files import digest
 from seqkd.machine.code_hash import code_hash
@@ -74,6 +75,7 @@ def shard_task(
     signal.signal(signal.SIGUSR1, signal.getsignal(signal.SIGTERM))  # a warning of schedulers
     config = _search_config(args)
     search = {**dataclasses.asdict(config), **settings}
+    search["sampling"] = config.sampling and config.sampling.model_dump()
     del search["batch_tokens"]  # decides the speed alone
     header = ShardHeader(
         models=tuple(map(digest, models)),
@@ -89,9 +91,8 @@ def shard_task(
 
 
 def _search_config(args: argparse.Namespace) -> SearchConfig:
-    sampling = Sampling(
-        seed=args.seed, top_k=args.top_k, top_p=args.top_p, temperature=args.temperature
-    )
+    names = ("seed", "top_k", "top_p", "temperature")
+    sampling = parse(Sampling, {name: getattr(args, name) for name in names})
     return SearchConfig(
         beam=1 if args.sample else args.beam,
         n_best=args.n_best or (1 if args.sample else args.beam),

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from seqkd.alignment.word_alignment import Dictionary, align, complexity, faithfulness
-from seqkd.config.schema import from_dict, load_yaml
+from seqkd.config.schema import load
 from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.config.targets import TargetConfig
 from seqkd.corpus.test_sets import TestSet, load_test_set
@@ -202,7 +202,7 @@ def _list_behind(path: Path) -> Path:
     config = path.with_name("config.yaml")
     if not config.is_file():
         return path.parent.parent
-    return path.parent.parent / from_dict(TargetConfig, load_yaml(config), str(config)).list_name
+    return path.parent.parent / load(TargetConfig, config).list_name
 
 
 def _models(

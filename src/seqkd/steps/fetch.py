@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seqkd.config.corpus import read_corpus_config
+from seqkd.config.corpus import ParallelCorpus
+from seqkd.config.schema import load
 from seqkd.corpus.fetching import fetch
 
 
@@ -18,4 +19,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Download the file."""
-    fetch(read_corpus_config(args.config), args.file, args.output)
+    fetch(load(ParallelCorpus, args.config), args.file, args.output)

@@ -8,7 +8,6 @@ for the worst pairs to be dropped and for references beside; the manifest counts
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import time
 from array import array
@@ -16,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seqkd.config.schema import from_dict, load_yaml
+from seqkd.config.schema import load
 from seqkd.config.targets import TargetConfig
 from seqkd.corpus.subset import is_taken
 from seqkd.distillation.selection import Selected, SelectionStatistics, select, worst
@@ -46,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the pairs and the manifest."""
     started = time.time()
-    config = from_dict(TargetConfig, load_yaml(args.config), str(args.config))
+    config = load(TargetConfig, args.config)
     vocabulary = load_vocabulary(args.tgt_vocab)
     dropped = _worst(args, config, vocabulary)
     statistics = SelectionStatistics()
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         args.manifest,
         inputs={name: getattr(args, name) for name in inputs},
         facts={
-            **dataclasses.asdict(config),
+            **config.model_dump(),
             **statistics.facts(),
             "dropped_worst": len(dropped),
             "added_gold": gold,

@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from seqkd import files
-from seqkd.config.corpus import HeldOut, read_corpus_config
+from seqkd.config.corpus import HeldOut, ParallelCorpus
+from seqkd.config.schema import load
 from seqkd.corpus.decontamination import HeldOutIndex
 from seqkd.corpus.readers import read_given, read_parallel, write_pairs
 from seqkd.corpus.test_sets import TestSetManifest
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the test set and its flags."""
-    config = read_corpus_config(args.config)
+    config = load(ParallelCorpus, args.config)
     split = config.for_test_set(args.name).test_sets[args.name]
     if not isinstance(split, HeldOut):
         pairs = list(read_given(split, config.languages, args.resources))

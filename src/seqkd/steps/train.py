@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 
 from seqkd.artefacts import read_json
-from seqkd.config.model_entry import ModelEntry, load_entry
-from seqkd.config.schema import to_dict
+from seqkd.config.model_entry import ModelEntry
+from seqkd.config.schema import load
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, digest, write_json
 from seqkd.machine.code_hash import code_hash
@@ -70,10 +70,11 @@ def run(args: argparse.Namespace) -> None:
     """Train and write the model, its curve and its manifest."""
     if args.processes > 1 and distributed.world_size() == 1:
         distributed.launch(args.processes)
-    entry = load_entry(args.config)
+    entry = load(ModelEntry, args.config)
     names = (field.name for field in dataclasses.fields(TrainingFiles))
     files = TrainingFiles(**{name: getattr(args, name) for name in names})
-    work = fingerprint(to_dict(entry), files.by_role(), code_hash("seqkd.steps.train"))
+    settings = entry.model_dump(mode="json")
+    work = fingerprint(settings, files.by_role(), code_hash("seqkd.steps.train"))
     if distributed.rank() > 0:  # the first process holds the lock for all
         _train(args, entry, files, work)
         return

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seqkd import files
-from seqkd.config.schema import from_dict, load_yaml
+from seqkd.config.schema import load
 from seqkd.config.vocab import VocabConfig
 from seqkd.errors import SeqkdError
 from seqkd.machine.manifest import write_manifest
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train and write the vocabularies."""
     started = time.time()
-    config = from_dict(VocabConfig, load_yaml(args.config), "vocab")
+    config = load(VocabConfig, args.config)
     texts: dict[str, Path] = {"source": args.train_src, "target": args.train_tgt}
     if config.joint:
         both = itertools.chain.from_iterable(map(files.read_lines, texts.values()))

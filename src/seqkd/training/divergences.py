@@ -16,12 +16,12 @@ Sources: Wen et al. (2023), f-DISTILL (`reverse-kl`, `js`); Zhang et al. (2023),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from seqkd.config.training import ObjectiveConfig
 from seqkd.search.ensemble import mean_log_probs
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -52,18 +52,10 @@ class Together(NamedTuple):
 Soft = TopK | Alongside | Together
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Objective:
-    """What is minimised at each target position; see `losses`."""
+class Objective(ObjectiveConfig):
+    """The loss of a target position; see `losses`."""
 
-    kd_weight: float = 0.0
     label_smoothing: float = 0.0
-    temperature: float = 1.0
-    divergence: Literal["forward-kl", "reverse-kl", "js"] = "forward-kl"
-    select: float = 1.0
-    """Share of a batch's positions, the hardest, that have a soft part at all."""
-    top_1_weight: float = 0.0
-    """Of the ranking loss, added to the divergence."""
 
     @property
     def is_cross_entropy(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from seqkd.config.model_entry import ModelEntry
@@ -31,7 +30,7 @@ def model_info(
         seed=entry.seed,
         source=languages[0],
         target=languages[1],
-        architecture=dataclasses.asdict(entry.architecture),
+        architecture=entry.architecture.model_dump(),
         data=digest(files.train_src) + digest(files.train_tgt),
         parent=digest(files.init) if files.init else "",
         teacher="+".join(map(digest, files.teacher)),

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqkd.config.pruning import PruneConfig, fraction_at
+from seqkd.config.training import PruneConfig
 
 Masks: TypeAlias = dict[str, Tensor]
 """Parameter name -> bool of its shape, True on weights that are kept."""
@@ -103,6 +103,28 @@ def apply_masks(model: nn.Module, masks: Masks) -> None:
 def masks_of_zeros(model: nn.Module) -> Masks:
     """Return the masks of a model that is pruned already: its zeros stay zero."""
     return {name: parameter != 0 for name, parameter in model.named_parameters()}
+
+
+def fraction_at(config: PruneConfig, update: int, total_updates: int) -> float | None:
+    """Return the fraction of weights to be zero from `update` on, or None if it stays as it is.
+
+    Pruning steps are spread evenly from update 0 (before training) to `cut_until` of all updates.
+
+    Args:
+        config: steps and schedule.
+        update: updates done so far.
+        total_updates: of the whole run.
+
+    Source: Zhu & Gupta (2017), arXiv 1710.01878, eq. 1, with a start at 0.
+    """
+    last = max(1, round(config.cut_until * total_updates)) if config.cuts > 1 else 0
+    steps = max(1, config.cuts - 1)
+    places = {k * last // steps: k + 1 for k in range(config.cuts)}
+    if update not in places:
+        return None
+    remaining = 1.0 - places[update] / config.cuts
+    shape = remaining**3 if config.schedule == "cubic" else remaining
+    return config.percentage / 100 * (1.0 - shape)
 
 
 class Pruner:

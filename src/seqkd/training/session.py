@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from seqkd.config.model_entry import ModelEntry
-from seqkd.config.pruning import PruneConfig
+from seqkd.config.training import PruneConfig
 from seqkd.errors import SeqkdError
 from seqkd.machine.progress import Progress
 from seqkd.training.checkpoint import Checkpoint

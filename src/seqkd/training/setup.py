@@ -68,7 +68,7 @@ def make_task(
     Raises:
         SeqkdError: if a file is wrong, or no training pair is usable.
     """
-    config, objective = entry.training, entry.objective
+    config = entry.training
     pairs = read_pairs(files.train_src, files.train_tgt, vocabularies)
     if not len(pairs.usable(config.max_length)):
         raise SeqkdError(f"no pair of {files.train_src} has 1 to {config.max_length} tokens")
@@ -77,14 +77,7 @@ def make_task(
     dtype = compute_dtype(config.precision, device)
     return TrainingTask(
         config=config,
-        objective=Objective(
-            kd_weight=objective.kd_weight,
-            label_smoothing=config.label_smoothing,
-            temperature=objective.temperature,
-            divergence=objective.divergence,
-            select=objective.select,
-            top_1_weight=objective.top_1_weight,
-        ),
+        objective=Objective(**entry.objective.model_dump(), label_smoothing=config.label_smoothing),
         seed=entry.seed,
         device=device,
         pairs=_resampled(entry, files, vocabularies) or (lambda epoch: pairs),
