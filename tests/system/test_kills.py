@@ -153,5 +153,5 @@ def left_over(folder: Path) -> list[Path]:
     """Return what should be gone once a step is finished."""
     return [
         path for path in folder.rglob("*")
-        if path.suffix in (".part", ".blocks") or path.name in ("state", "lock")
+        if path.suffix in (".part", ".blocks", ".lock") or path.name == "state"
     ]  # fmt: skip

@@ -31,26 +31,19 @@ def wait_for(ready: Callable[[], bool]) -> None:
 def test_a_free_lock_leaves_nothing_behind(tmp_path: Path):
     with sole_worker(tmp_path / "state", "work") as waited:
         assert not waited
-        assert (tmp_path / "state" / "lock").exists()
+        assert (tmp_path / "state.lock").exists()
     assert not list(tmp_path.iterdir())
 
 
-def test_what_else_is_in_the_folder_stays(tmp_path: Path):
-    (tmp_path / "saved").touch()
-    with sole_worker(tmp_path, "work"):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
-
-
 def test_the_lock_of_a_dead_process_is_free(tmp_path: Path):
-    (tmp_path / "lock").write_text('{"work": "other", "pid": 1, "host": "x"}')
-    with sole_worker(tmp_path, "work") as waited:
+    (tmp_path / "state.lock").write_text('{"work": "other", "pid": 1, "host": "x"}')
+    with sole_worker(tmp_path / "state", "work") as waited:
         assert not waited
 
 
 def test_a_lock_file_that_was_taken_away_meanwhile_is_no_lock(tmp_path: Path, monkeypatch):
     """The last holder removes the file between our opening and our locking it."""
-    flock, path = fcntl.flock, tmp_path / "lock"
+    flock, path = fcntl.flock, tmp_path / "state.lock"
 
     def too_late(file: int, how: int) -> None:
         path.unlink()
@@ -58,15 +51,12 @@ def test_a_lock_file_that_was_taken_away_meanwhile_is_no_lock(tmp_path: Path, mo
         flock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", too_late)
-    with sole_worker(tmp_path, "work"), path.open() as other, pytest.raises(BlockingIOError):
+    with (
+        sole_worker(tmp_path / "state", "work"),
+        path.open() as other,
+        pytest.raises(BlockingIOError),
+    ):
         flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_a_lock_is_not_taken_from_the_next_holder(tmp_path: Path):
-    with sole_worker(tmp_path / "state", "work"):
-        (tmp_path / "state" / "lock").unlink()  # finished: the folder is cleared
-        (tmp_path / "state" / "lock").write_text("the next one's")
-    assert (tmp_path / "state" / "lock").read_text() == "the next one's"
 
 
 def test_without_locks_on_the_file_system_work_goes_on(tmp_path: Path, monkeypatch):
@@ -74,15 +64,17 @@ def test_without_locks_on_the_file_system_work_goes_on(tmp_path: Path, monkeypat
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    with sole_worker(tmp_path, "work") as waited:
+    with sole_worker(tmp_path / "state", "work") as waited:
         assert not waited
 
 
 def test_several_processes_together_do_not_wait(tmp_path: Path):
     with (
-        sole_worker(tmp_path, "work"),
-        pytest.raises(SeqkdError, match=f"process {os.getpid()} on .* still does this very work"),
-        sole_worker(tmp_path, "work", wait=False),
+        sole_worker(tmp_path / "state", "work"),
+        pytest.raises(
+            SeqkdError, match=f"process {os.getpid()} on .* is still doing this very work"
+        ),
+        sole_worker(tmp_path / "state", "work", wait=False),
     ):
         raise AssertionError
 
@@ -99,7 +91,7 @@ def training(folder: Path, pairs: int = 160, **options: object) -> tuple[BasePro
 def test_a_second_training_waits_and_takes_the_model_of_the_first(tmp_path: Path):
     first, folder = training(tmp_path, epochs=6)
     second = forked_steps.start(folder, *TrainingFolder(folder).command())
-    wait_for(lambda: "at this very work; waiting" in forked_steps.told(folder, second))
+    wait_for(lambda: "is doing this very work; waiting" in forked_steps.told(folder, second))
     assert f"kill {first.pid} there" in forked_steps.told(folder, second)
     assert forked_steps.ended(first) == 0
     made = (folder / "model.safetensors").stat()
@@ -136,7 +128,7 @@ def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_p
     assert forked_steps.ended(first) == 143
     told = forked_steps.told(folder, second)
     assert told.startswith(f"seqkd train: process {first.pid} on "), told
-    assert "by another config, input or code; stop it there" in told
+    assert "from another config, input or code; stop it there" in told
     assert len(told.splitlines()) == 1
 
 

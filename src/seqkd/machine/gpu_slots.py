@@ -1,17 +1,16 @@
-"""GPUs of one machine without a scheduler: two jobs never share one unless they are asked to.
+"""GPUs of one machine without a scheduler: two jobs share one only if they are asked to.
 
 Each GPU has as many slots as jobs may run on it, and a slot is a file that a job keeps locked
-while it lives; the kernel frees the lock of a job that dies, however it dies. A scheduler hands
-out GPUs itself and may call each job's own GPU 0, so under one nothing here happens.
+while it runs; the kernel frees the lock of a job that dies. A scheduler assigns GPUs itself and may
+call each job's own GPU 0, so nothing happens here under a scheduler.
 
 The user's list of GPUs is `CUDA_VISIBLE_DEVICES`, as everywhere; SEQKD_JOBS_PER_GPU is how many
-jobs may share a GPU (default 1; 0 switches the slots off). Jobs of other users are not seen.
+jobs may share a GPU (default 1; 0 disables the slots). Jobs of other users are not seen.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import sys
@@ -19,6 +18,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from seqkd.errors import SeqkdError
 
@@ -30,7 +31,7 @@ _SCHEDULERS = (
     "KUBERNETES_SERVICE_HOST",
 )  # fmt: skip
 _POLL_SECONDS = 0.5
-_held: list[int] = []  # open files: the locks of this process
+_held: list[FileLock] = []  # of this process; freed when it ends
 
 
 def claim_gpu(device: str, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -40,11 +41,11 @@ def claim_gpu(device: str, environment: Mapping[str, str] = os.environ) -> str |
 
     Args:
         device: what the user asked for; only `auto` and `cuda` leave the choice to us.
-        environment: variables to go by.
+        environment: environment variables.
 
     Returns:
-        None where slots do not apply: on a CPU, under a scheduler, under `torchrun`, with a GPU
-        chosen by number, or switched off.
+        None where slots do not apply: on a CPU, under a scheduler or `torchrun`, with a GPU
+        chosen by number, or if they are disabled.
 
     Raises:
         SeqkdError: if SEQKD_JOBS_PER_GPU is not a number of 0 or more.
@@ -69,7 +70,7 @@ def visible_gpus(
     """Return the ids of the user's list, or of all GPUs if there is no list.
 
     Args:
-        environment: variables to go by.
+        environment: environment variables.
         devices: folder in which the driver shows each GPU as `nvidia0`, `nvidia1`, ...
     """
     listed = environment.get(GPUS_VARIABLE)
@@ -96,32 +97,29 @@ def _jobs_per_gpu(environment: Mapping[str, str]) -> int:
 
 
 def _wait(ids: list[str], jobs: int) -> str:
-    told = False
+    announced = False
     while True:
         # All GPUs get their first job before any gets its second.
         for slot in range(jobs):
             for gpu in ids:
                 if _lock(gpu, slot):
                     return gpu
-        if not told:
-            told = True
+        if not announced:
+            announced = True
             where = f"GPUs {', '.join(ids)}" if len(ids) > 1 else f"GPU {ids[0]}"
             print(f"waiting for a free slot on {where}", file=sys.stderr, flush=True)
         time.sleep(_POLL_SECONDS)
 
 
 def _lock(gpu: str, slot: int) -> bool:
-    """Lock a slot if it is free; the lock lives as long as this process."""
+    """Lock a slot until this process ends, if it is free."""
     folder = slots_folder()
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise SeqkdError(f"{folder} belongs to another user; remove it, or set TMPDIR")
     name = re.sub(r"[^\w-]", "_", gpu)
-    # Closed on exec, as Python's files are: a child that outlives the job holds no slot.
-    file = os.open(folder / f"{name}.{slot}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _held.append(file)
-        return True
-    os.close(file)
-    return False
+    lock = FileLock(folder / f"{name}.{slot}", mode=0o600, fallback_to_soft=False)
+    with contextlib.suppress(Timeout):
+        lock.acquire(blocking=False)
+        _held.append(lock)
+    return lock.is_locked

@@ -1,103 +1,84 @@
-"""A piece of work is done by one process at a time, though its Snakemake was killed meanwhile.
+"""Ensures that only one process does a piece of work, even if its Snakemake was killed.
 
 A killed Snakemake leaves its jobs running, and the next one starts the same jobs again. So training
-and decoding hold a lock in the folder of their unfinished work, which the kernel frees when they
-die, however they die. Who finds it held waits if the holder does the same work, and then looks what
-is left to do; if the holder does other work, of a config, input or code that has changed since,
-its result is wanted no longer, and only the user can stop it: an error says how.
+and decoding hold a lock beside the folder of their unfinished work; the kernel frees it when they
+die. A second process that would do the same work waits, and then checks what is left to do. If the
+holder does other work, from an earlier config, input or code, only the user can stop it: an error
+says how.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from seqkd.errors import SeqkdError
 
-_FILE = "lock"
 _POLL_SECONDS = 0.5
-_OTHER_WORK = "what stood here before, by another config, input or code"
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+_OTHER_WORK = "what was here before, from another config, input or code"
 
 
 @contextlib.contextmanager
 def sole_worker(folder: Path, work: str, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock of a folder; yield whether another process held it, and so may be finished.
 
-    The folder is made, and removed at the end if nothing else is in it. Where the file system has
-    no locks, nothing is held.
+    On a file system without locks nothing is held.
 
     Args:
-        folder: of the unfinished work.
+        folder: of the unfinished work, which need not exist.
         work: what is done, such as a digest of config, inputs and code.
-        wait: for a process that does the same work; else it is an error too.
+        wait: for a process that does the same work; else that is an error too.
 
     Raises:
         SeqkdError: naming the process that holds the lock.
     """
-    path = folder / _FILE
+    path = folder.with_name(f"{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, poll_interval=_POLL_SECONDS, fallback_to_soft=False)
     waited = False
-    while (file := _lock(path)) is None:
+    while not _acquire(lock):
         holder = _holder(path)
         if holder and (holder["work"] != work or not wait):
             what = "this very work" if holder["work"] == work else _OTHER_WORK
             raise SeqkdError(
-                f"process {holder['pid']} on {holder['host']} still does {what}; stop it there "
-                f"(kill {holder['pid']}: what it has is saved), or wait for it, and start again"
+                f"process {holder['pid']} on {holder['host']} is still doing {what}; stop it there "
+                f"(kill {holder['pid']}: what it has is saved) or wait for it, then start again"
             )
         if holder and not waited:
             waited = True
             print(
-                f"process {holder['pid']} on {holder['host']} is at this very work; waiting for it "
-                f"(kill {holder['pid']} there, and this one goes on from what it saved)",
+                f"process {holder['pid']} on {holder['host']} is doing this very work; waiting for "
+                f"it (kill {holder['pid']} there, and this process resumes from what it saved)",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
-        time.sleep(_POLL_SECONDS)
     try:
-        note = json.dumps({"work": work, "pid": os.getpid(), "host": socket.gethostname()})
-        os.ftruncate(file, 0)
-        os.pwrite(file, note.encode(), 0)
+        note = {"work": work, "pid": os.getpid(), "host": socket.gethostname()}
+        path.write_text(json.dumps(note), encoding="utf-8")
         yield waited
     finally:
-        if _is_at(path, file):  # else the folder was cleared, and the next worker may be there
-            path.unlink()
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        os.close(file)
+        path.unlink(missing_ok=True)  # before the release: then it may be another's
+        lock.release()
 
 
-def _lock(path: Path) -> int | None:
-    """Return the open file of a lock that is ours now, or None if another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _acquire(lock: FileLock) -> bool:
+    """Try for a moment to get the lock; True also where the file system has none."""
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError:  # the holder is just removing the folder
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    except OSError:
-        return file  # no locks on this file system: as good as it gets
-    if _is_at(path, file):
-        return file
-    os.close(file)  # its last holder had just removed it: no lock that others would see
-    return None
-
-
-def _is_at(path: Path, file: int) -> bool:
-    """Say whether the open file is the one that stands at the path now."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file))
-    except FileNotFoundError:
+        lock.acquire(timeout=_POLL_SECONDS)
+    except Timeout:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
 
 
 def _holder(path: Path) -> dict[str, str]:
