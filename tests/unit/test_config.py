@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import parse_experiment
 from seqkd.config.model_entry import ModelEntry
 from seqkd.config.schema import load, parse
-from seqkd.config.slices import slice_of, source_slice, table_of
+from seqkd.config.slices import parts, slice_of, source_slice, table_of
 from seqkd.errors import SeqkdError
 
 
@@ -110,6 +111,17 @@ def test_an_entry_survives_its_file(smoke: dict, tmp_path: Path):
         loaded = load(ModelEntry, path)
         assert isinstance(loaded, ModelEntry)
         assert loaded == entry
+
+
+def test_parts_matches_the_paths_of_slices_alone(smoke: dict):
+    experiment = Experiment(parse_experiment(smoke))
+    model = "lstm-1x16.seq-kd.from-lstm-1x32"
+    paths = ["vocab/config", "corpus/tests/test", f"models/{model}/seed-1/config"]
+    for path in [*paths, "distilled/lstm-1x32.nll/seed-1/seq-kd/config", "tables/speed"]:
+        assert re.fullmatch(parts(experiment), path)
+        assert slice_of(experiment, path)
+    for path in ["models/lstm-9x9.nll/seed-1/config", "corpus/tests/other", "tables/config"]:
+        assert not re.fullmatch(parts(experiment), path)
 
 
 def test_the_slice_of_training_does_not_know_other_test_sets(smoke: dict):

@@ -13,7 +13,7 @@ rule settings:
     log:
         "<logs>/settings/{part}.log",
     wildcard_constraints:
-        part=any_of(parts(EXPERIMENT)),
+        part=parts(EXPERIMENT),
     priority: CORPUS_FIRST
     localrule: True
     conda:

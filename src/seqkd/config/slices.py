@@ -5,6 +5,8 @@ A step reads its slice and never the whole config, so that changes elsewhere lea
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Literal
 
 from seqkd.config.corpus import ParallelCorpus, all_sources
@@ -23,21 +25,26 @@ Table = Literal["results", "speed", "pruning"]
 _ANY_LANGUAGES = ("de", "en")
 
 
-def parts(experiment: Experiment) -> list[str]:
-    """Return the paths of all slices, as `slice_of` takes them."""
-    distilled = {
-        f"{entry.teacher}/seed-{seeds_label(entry.teacher_seeds)}/{entry.targets}": None
+def parts(experiment: Experiment) -> str:
+    """Return a regular expression for the paths that `slice_of` takes."""
+    distilled = (
+        f"{entry.teacher}/seed-{seeds_label(entry.teacher_seeds)}/{entry.targets}"
         for entry in experiment.models.values()
         if entry.targets != GOLD
-    }
-    return [
-        "corpus/config",
-        "vocab/config",
-        *(f"corpus/tests/{name}" for name in experiment.config.corpus.test_sets),
-        *(f"models/{model}/seed-{seed}/config" for model, seed in experiment.models),
-        *(f"distilled/{text}/config" for text in distilled),
-        *(f"tables/{table}" for table in tables(experiment.config)),
-    ]
+    )
+    return "|".join(
+        [
+            "(?:corpus|vocab)/config",
+            f"corpus/tests/{_any_of(experiment.config.corpus.test_sets)}",
+            f"models/{_any_of(model for model, _ in experiment.models)}/seed-[0-9]+/config",
+            f"distilled/{_any_of(distilled)}/config",
+            f"tables/{_any_of(tables(experiment.config))}",
+        ]
+    )
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return f"(?:{'|'.join(map(re.escape, dict.fromkeys(names)))})"
 
 
 def tables(config: ExperimentConfig) -> list[Table]:
