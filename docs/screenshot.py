@@ -1,9 +1,9 @@
-"""Write the picture of a report that the README shows; needs a Chromium.
+"""Write the screenshot of a report that the README shows; needs Chromium.
 
     make screenshot                            of results/home-assistant/report.html
-    make screenshot EXPERIMENT=multi30k        of another one
+    make screenshot EXPERIMENT=multi30k        of results/multi30k/report.html
 
-The browser has no network. Colours are reduced to 256, so that the file stays small.
+The browser has no network. 256 colours keep the file small.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ WIDTH, HEIGHT = 1200, 1280
 
 
 def main(report: str, picture: str) -> None:
-    """Photograph the top of a report.
+    """Take a screenshot of the top of a report.
 
     Args:
         report: the HTML file.
         picture: the PNG file that is written.
     """
     if CHROMIUM is None:
-        raise SystemExit("no Chromium found (Debian: apt-get install chromium)")
+        raise SystemExit("no Chromium (Debian: apt-get install chromium)")
     if not Path(report).is_file():
-        raise SystemExit(f"{report} is not there; make it first: make run")
+        raise SystemExit(f"{report} does not exist; run the experiment first: make run")
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "report.png"
         with Browser(Path(folder) / "profile") as browser:

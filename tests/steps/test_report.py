@@ -86,7 +86,7 @@ def test_every_part_is_there(page: str) -> None:
     ):
         assert f'id="{name}"' in page, name
     for text in (
-        *("Seq-KD", "trained on 20,000 pairs"),
+        *("Seq-KD", "trained on 20,000 pairs", "trained until 24 November 2026"),
         "2 seeds",
         "noise",
         "abc1234",

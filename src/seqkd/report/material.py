@@ -52,7 +52,6 @@ class RuleCost:
 class Material:
     """All of one experiment."""
 
-    root: Path
     config: TableConfig
     further: Mapping[str, TableConfig]
     """Rows of the tables of speed and of pruning."""
@@ -110,7 +109,6 @@ def gather(
     if len(rows) > len(config.rows):
         others = analyse(count_outputs(everything, evaluations, tests[0]), resamples=resamples)
     return Material(
-        root=root,
         config=config,
         further=further,
         analyses=analyses,

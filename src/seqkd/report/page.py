@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -97,9 +97,15 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         corpus=corpus_summary(material.funnel),
         version=__version__,
         commit=code_commit() or "unknown",
-        date=time.strftime("%d %B %Y", time.gmtime()),
+        finished=_finished(material),
         palette=PALETTE,
     )
+
+
+def _finished(material: Material) -> str:
+    """Return the day the last model was trained: the same report whenever it is written."""
+    days = [model.manifest.finished for model in material.trained.values()]
+    return f"{datetime.fromisoformat(max(days)):%d %B %Y}" if days else ""
 
 
 def _draw(chart: Chart) -> tuple[str, str]:
