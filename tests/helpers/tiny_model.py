@@ -13,7 +13,8 @@ from seqkd.config.vocab import VocabConfig
 from seqkd.model_files.model_file import ModelInfo, save_model
 from seqkd.models.build import build
 from seqkd.training.pruning import apply_masks, prune_masks
-from seqkd.vocabulary.vocabulary import Vocabulary, train_vocabulary
+from seqkd.vocabulary.learning import train_vocabulary
+from seqkd.vocabulary.vocabulary import Vocabulary
 
 WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]
 

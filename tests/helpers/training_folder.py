@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from seqkd.config.vocab import VocabConfig
-from seqkd.vocabulary.vocabulary import train_vocabulary
+from seqkd.vocabulary.learning import train_vocabulary
 
 SMOKE = Path(__file__).parents[1] / "data" / "smoke"
 

@@ -22,7 +22,8 @@ from seqkd.models.lstm import Lstm
 from seqkd.steps import decode
 from seqkd.translation import shards
 from seqkd.translation.nbest import read_nbest
-from seqkd.vocabulary.vocabulary import Vocabulary, train_vocabulary
+from seqkd.vocabulary.learning import train_vocabulary
+from seqkd.vocabulary.vocabulary import Vocabulary
 
 WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]
 BLOCK = 10

@@ -21,7 +21,7 @@ from seqkd.distillation.adoption import (
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.translation.nbest import Candidate, Record, read_nbest, source_digest, to_line
-from seqkd.vocabulary.vocabulary import train_vocabulary
+from seqkd.vocabulary.learning import train_vocabulary
 from workflow_harness import Workspace, make_workspace
 
 SOURCES = ["die Lampe", "das Licht", "im Flur"]

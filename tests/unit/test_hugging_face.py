@@ -19,7 +19,8 @@ from seqkd.search.config import SearchConfig
 from seqkd.search.sampling import Sampling
 from seqkd.steps import decode
 from seqkd.translation.nbest import read_nbest
-from seqkd.vocabulary.vocabulary import Vocabulary, train_vocabulary
+from seqkd.vocabulary.learning import train_vocabulary
+from seqkd.vocabulary.vocabulary import Vocabulary
 from workflow_harness import make_workspace
 
 WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]

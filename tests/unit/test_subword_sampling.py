@@ -20,8 +20,9 @@ from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.checkpoint import Checkpoint
+from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.subword_sampling import N_BEST, SubwordSampler, segmentation_distribution
-from seqkd.vocabulary.vocabulary import SubwordVocabulary, train_vocabulary
+from seqkd.vocabulary.vocabulary import SubwordVocabulary
 from training_folder import SMOKE, TrainingFolder
 
 LINES = list(read_lines(SMOKE / "smoke.de"))[:300]

@@ -14,14 +14,13 @@ from seqkd.config.vocab import VocabConfig
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.text import normalise
+from seqkd.vocabulary.learning import thin, train_vocabulary
 from seqkd.vocabulary.specials import BOS, EOS, PAD, UNK
 from seqkd.vocabulary.vocabulary import (
     SPECIALS,
     Vocabulary,
     load_vocabulary,
     parse_vocabulary,
-    thin,
-    train_vocabulary,
 )
 from seqkd.vocabulary.word_tokenizer import detokenise_words, tokenise_words
 

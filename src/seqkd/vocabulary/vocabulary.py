@@ -1,7 +1,8 @@
-"""Vocabularies: text to ids and back, and how each kind is made.
+"""Vocabularies: text to ids and back.
 
 Two kinds behind one protocol: subwords of sentencepiece (unigram or BPE), and the paper's list of
-the most frequent words with `<unk>` for the rest. A vocabulary is one file, told by its content.
+the most frequent words with `<unk>` for the rest. A vocabulary is one file; its content shows its
+kind.
 
 Source: Kim & Rush (2016), sec. 4.1 (50,000 words a side); Kudo (2018) and Sennrich et al. (2016).
 """
@@ -9,28 +10,17 @@ Source: Kim & Rush (2016), sec. 4.1 (50,000 words a side); Kudo (2018) and Sennr
 from __future__ import annotations
 
 import hashlib
-import io
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from seqkd import files
-from seqkd.config.vocab import VocabConfig
 from seqkd.errors import SeqkdError
 from seqkd.vocabulary.word_tokenizer import UNKNOWN, Tokenizer, detokenise_words, tokenise_words
 
 SPECIALS = ("<pad>", UNKNOWN, "<s>", "</s>")
 """Tokens 0 to 3 of every vocabulary."""
 _WORD_HEADER = "# seqkd word vocabulary, tokenizer "
-# Characters that subwords are learned from, at most: more change little, and sentencepiece takes 20
-# bytes for each.
-_TRAINING_CHARACTERS = 50_000_000
-_LONGEST_LINE_BYTES = 1 << 16
-# What an unknown subword is written as: one character that is itself unknown, so that text with it
-# is read back the same.
-_UNKNOWN_SURFACE = "\u2047"
 
 
 class Vocabulary(Protocol):
@@ -70,10 +60,10 @@ class SubwordVocabulary:
         """Load a model.
 
         Args:
-            proto: the bytes of a sentencepiece model file.
+            proto: content of a sentencepiece model file.
 
         Raises:
-            SeqkdError: if they are none, or its special tokens are not 0 to 3 as ours.
+            SeqkdError: if it is not one, or its special tokens are not 0 to 3.
         """
         from sentencepiece import SentencePieceProcessor
 
@@ -108,7 +98,7 @@ class SubwordVocabulary:
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         """Return the ids of each line."""
-        # One thread: the steps say how many threads they use, and this is no bottleneck.
+        # One thread: the number of threads is set by the steps, and this is no bottleneck.
         ids: list[list[int]] = self._model.encode(list(lines), num_threads=1)
         return ids
 
@@ -160,7 +150,7 @@ class WordVocabulary:
 
         Args:
             words: without the special ones, most frequent first.
-            tokenizer: how text is cut into words.
+            tokenizer: how text is split into words.
         """
         self._words = (*SPECIALS, *words)
         self._tokenizer = tokenizer
@@ -171,7 +161,7 @@ class WordVocabulary:
             if special != UNKNOWN:
                 del self._ids[special]
         if len(self._ids) != len(self._words) - 3:
-            raise SeqkdError("a word stands twice in the list")
+            raise SeqkdError("a word occurs twice in the list")
 
     @property
     def size(self) -> int:
@@ -210,7 +200,7 @@ def load_vocabulary(path: str | Path) -> Vocabulary:
     """Read a vocabulary file of either kind.
 
     Raises:
-        SeqkdError: if the file is missing or no vocabulary.
+        SeqkdError: if the file is missing or not a vocabulary.
     """
     with files.open_bytes(path) as file:
         content = file.read()
@@ -224,7 +214,7 @@ def parse_vocabulary(content: bytes) -> Vocabulary:
     """Build the vocabulary that `serialise` wrote.
 
     Raises:
-        SeqkdError: if the bytes are no vocabulary.
+        SeqkdError: if the bytes are not a vocabulary.
     """
     if not content.startswith(_WORD_HEADER.encode()):
         return SubwordVocabulary(content)
@@ -239,91 +229,3 @@ def parse_vocabulary(content: bytes) -> Vocabulary:
         case "simple" | "whitespace":
             return WordVocabulary(words[len(SPECIALS) :], tokenizer)
     raise SeqkdError(f"word list for an unknown tokenizer '{tokenizer}'")
-
-
-def train_vocabulary(lines: Iterable[str], config: VocabConfig) -> Vocabulary:
-    """Learn a vocabulary from text; the same text and config give the same bytes.
-
-    Args:
-        lines: training text of one side, or of both for a joint vocabulary.
-        config: kind and size.
-
-    Raises:
-        SeqkdError: if the text does not support the size.
-    """
-    if config.kind == "word":
-        return _train_words(lines, config)
-    return _train_subwords(lines, config)
-
-
-def _train_words(lines: Iterable[str], config: VocabConfig) -> WordVocabulary:
-    counts: Counter[str] = Counter()
-    for line in lines:
-        counts.update(tokenise_words(line, config.tokenizer))
-    for special in SPECIALS:
-        counts.pop(special, None)
-    if len(counts) < config.size:
-        raise SeqkdError(
-            f"vocab.size is {config.size}, but the training text has only {len(counts)} different "
-            f"words; set vocab.size to {len(counts)} or less"
-        )
-    # Equal counts in the order of their code points, whatever order the text has.
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return WordVocabulary([word for word, _ in ranked[: config.size]], config.tokenizer)
-
-
-def _train_subwords(lines: Iterable[str], config: VocabConfig) -> SubwordVocabulary:
-    from sentencepiece import SentencePieceTrainer
-
-    model = io.BytesIO()
-    try:
-        SentencePieceTrainer.train(
-            # An iterator and not a file: the model would carry the file's name.
-            sentence_iterator=iter(thin(lines, _TRAINING_CHARACTERS)),
-            model_writer=model,
-            model_type=config.kind,
-            vocab_size=config.size,
-            character_coverage=config.character_coverage,
-            normalization_rule_name="identity",  # `text.normalise` did it, for all kinds alike
-            max_sentence_length=_LONGEST_LINE_BYTES,
-            num_threads=1,  # sums in another order would give other scores
-            pad_id=0,
-            unk_id=1,
-            bos_id=2,
-            eos_id=3,
-            unk_surface=_UNKNOWN_SURFACE,
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        raise SeqkdError(_explain(str(error), config)) from None
-    return SubwordVocabulary(model.getvalue())
-
-
-def thin(lines: Iterable[str], most: int) -> list[str]:
-    """Return evenly spaced lines of at most `most` characters: all, every 2nd, every 4th..."""
-    kept: list[str] = []
-    step, size = 1, 0
-    for number, line in enumerate(lines):
-        if number % step == 0:
-            kept.append(line)
-            size += len(line)
-            while size > most and len(kept) > 1:
-                kept = kept[::2]
-                size = sum(map(len, kept))
-                step *= 2
-    return kept
-
-
-def _explain(error: str, config: VocabConfig) -> str:
-    """Return sentencepiece's reason as one readable line."""
-    if found := re.search(r"Please set it to a value <= (\d+)", error):
-        return (
-            f"vocab.size is {config.size}, but the training text supports at most {found[1]} "
-            f"subwords ({config.kind}); set vocab.size to {found[1]} or less"
-        )
-    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
-        return (
-            f"vocab.size is {config.size}, but the single characters of the text alone need "
-            f"{found[1]}; raise vocab.size, or lower vocab.character_coverage"
-        )
-    return f"sentencepiece could not learn a vocabulary: {' '.join(error.split())[:300]}"

@@ -1,0 +1,122 @@
+"""From merged n-best lists to the parallel text that students are trained on."""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from seqkd.config.targets import TargetConfig
+from seqkd.corpus.subset import is_taken
+from seqkd.distillation.selection import Selected, SelectionStatistics, select, worst
+from seqkd.errors import SeqkdError
+from seqkd.evaluation.sentence_scores import Segment
+from seqkd.files import read_lines
+from seqkd.translation.nbest import Record, read_nbest
+from seqkd.vocabulary.vocabulary import Vocabulary
+
+_LINES = 1000  # references encoded at a time
+
+
+class Line(NamedTuple):
+    """A source sentence, its reference, and the targets selected for it."""
+
+    source: str
+    reference: str
+    targets: list[Selected]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NBestText:
+    """A merged n-best list, the text that it translates, and the references.
+
+    Attributes:
+        vocabulary: encodes the references.
+    """
+
+    nbest: Path
+    src: Path
+    reference: Path
+    vocabulary: Vocabulary
+
+    def __iter__(self) -> Iterator[tuple[str, Record, Segment]]:
+        """Yield each source line with its list and its reference.
+
+        Raises:
+            SeqkdError: if the files do not belong together.
+        """
+        references = self._references()
+        number = 0
+        for number, (source, record) in enumerate(read_nbest(self.nbest, read_lines(self.src)), 1):
+            reference = next(references, None)
+            if reference is None:
+                raise SeqkdError(
+                    f"{self.reference}: ends after line {number - 1}, but {self.src} has more"
+                )
+            yield source, record, reference
+        if next(references, None) is not None:
+            raise SeqkdError(f"{self.reference}: more lines than the {number} of {self.src}")
+
+    def _references(self) -> Iterator[Segment]:
+        lines = read_lines(self.reference)
+        while block := list(itertools.islice(lines, _LINES)):
+            yield from map(Segment, block, self.vocabulary.encode(block))
+
+    def select(self, config: TargetConfig, statistics: SelectionStatistics) -> Iterator[Line]:
+        """Yield each line with the targets that a rule selects."""
+        lines, lists = itertools.tee(self)
+        targets = select(
+            config, ((record, reference) for _, record, reference in lists), statistics
+        )
+        for (source, _, reference), selected in zip(lines, targets, strict=True):
+            yield Line(source, reference.text, selected)
+
+
+@dataclass(slots=True)
+class PairCounts:
+    """How the pairs of a text came about, beyond the selection itself."""
+
+    dropped_worst: int = 0
+    added_gold: int = 0
+    pairs_written: int = 0
+
+
+def training_pairs(
+    text: NBestText, config: TargetConfig, statistics: SelectionStatistics, counts: PairCounts
+) -> Iterator[tuple[str, str]]:
+    """Yield source and target of each training pair: selected targets, then references.
+
+    Args:
+        text: read twice if the worst pairs are dropped.
+        config: rule, and the shares of pairs to drop and of references to add.
+        statistics: filled in on the way.
+        counts: filled in on the way.
+    """
+    dropped = _worst_pairs(text, config)
+    counts.dropped_worst = len(dropped)
+    for number, line in enumerate(text.select(config, statistics)):
+        first = statistics.pairs - len(line.targets)
+        numbered = enumerate(line.targets, start=first)
+        targets = [selected.target for place, selected in numbered if place not in dropped]
+        if line.reference.strip() and is_taken(number, round(100 * config.gold)):
+            targets.append(line.reference)
+            counts.added_gold += 1
+        counts.pairs_written += len(targets)
+        for target in targets:
+            yield line.source, target
+
+
+def _worst_pairs(text: NBestText, config: TargetConfig) -> frozenset[int]:
+    """Return the numbers of the pairs to drop; they are known only after a pass over the text."""
+    if not config.drop:
+        return frozenset()
+    scores = array("d")
+    for line in text.select(config, SelectionStatistics()):
+        scores.extend(
+            selected.similarity if config.drop_by == "similarity" else selected.token_log_prob
+            for selected in line.targets
+        )
+    return worst(scores, config.drop)
