@@ -144,8 +144,8 @@ class Experiment:
             labels.append(stage.label or stage_label(stage.targets, stage.kd_weight))
             ensemble = (teacher.model, len(teacher.seeds)) if teacher else ()
             name = model_name(label, labels, *ensemble)
-            for seed in entry.seeds or self.config.seeds:
-                self._add(self._entry(entry.architecture, stage, (name, seed), parent, teacher))
+            seeds = entry.seeds or self.config.seeds
+            self._add(self._entry(entry.architecture, stage, name, parent, teacher), seeds)
             parent = name
         assert parent is not None, "a method has at least one stage"
         return parent
@@ -154,19 +154,19 @@ class Experiment:
         self,
         architecture: str,
         stage: StageConfig,
-        key: Key,
+        name: str,
         parent: str | None,
         teacher: _Teacher | None,
         prune: PruneConfig | None = None,
     ) -> ModelEntry:
-        """Return the entry of one stage."""
+        """Return the entry of one stage, with any seed."""
         teacher = teacher if self.config.needs_teacher(stage) else None
         training = self.config.training_of(architecture, stage)
         if parent is not None and "curriculum_epochs" not in stage.training.model_fields_set:
             training = training.model_copy(update={"curriculum_epochs": 0})
         return ModelEntry(
-            model=key[0],
-            seed=key[1],
+            model=name,
+            seed=0,
             architecture=self.config.architecture_of(architecture),
             training=training,
             targets=stage.targets,
@@ -178,12 +178,14 @@ class Experiment:
             prune=prune,
         )
 
-    def _add(self, entry: ModelEntry) -> None:
-        if self.models.setdefault((entry.model, entry.seed), entry) != entry:
-            raise SeqkdError(
-                f"two different models would be called '{entry.model}' (seed {entry.seed}); give "
-                "one of the architectures a 'tag', or one of the stages a 'label'"
-            )
+    def _add(self, entry: ModelEntry, seeds: tuple[int, ...]) -> None:
+        for seed in seeds:
+            seeded = entry.model_copy(update={"seed": seed})
+            if self.models.setdefault((entry.model, seed), seeded) != seeded:
+                raise SeqkdError(
+                    f"two different models would be called '{entry.model}' (seed {seed}); give one "
+                    "of the architectures a 'tag', or one of the stages a 'label'"
+                )
 
     def _teacher(self, entry: ModelsConfig) -> _Teacher:
         """Return the teacher of an entry, adding its models first."""
@@ -218,12 +220,11 @@ class Experiment:
     def _pruned(self, row: TableRow) -> Iterator[TableRow]:
         """Add the pruned models of one row: each pruned, then retrained stage by stage."""
         for percentage in self.config.pruning.percentages:
-            for seed in row.seeds:
-                self._prune(row, seed, percentage)
+            self._prune(row, percentage)
             model = pruned_name(row.model, percentage)
             yield row.model_copy(update={"model": model, "pruned": percentage})
 
-    def _prune(self, row: TableRow, seed: int, percentage: int) -> None:
+    def _prune(self, row: TableRow, percentage: int) -> None:
         entry = next(
             entry
             for entry in self.config.models
@@ -237,7 +238,8 @@ class Experiment:
             name = pruned_name(row.model, percentage, unfinished)
             teacher = self._teacher(entry) if self.config.needs_teacher(stage) else None
             prune = PruneConfig(percentage=percentage, held=number > 1, **settings)
-            self._add(self._entry(row.architecture, stage, (name, seed), parent, teacher, prune))
+            retrained = self._entry(row.architecture, stage, name, parent, teacher, prune)
+            self._add(retrained, row.seeds)
             parent = name
 
     def _sources(self, entry: ModelEntry) -> Iterator[Key]:

@@ -101,7 +101,7 @@ class SoftTargetsConfig(Section):
 class PruningConfig(PruningMethod):
     """Weight pruning and retraining (Table 3)."""
 
-    of: tuple[RowConfig, ...] = ()
+    of: Distinct[RowConfig] = ()
     """Rows whose models are pruned."""
     percentages: Distinct[Percentage] = ()
     """Percentages of all parameters to prune."""
@@ -119,9 +119,9 @@ class PruningConfig(PruningMethod):
 class QuantisationConfig(Section):
     """Smaller number formats of finished models."""
 
-    of: tuple[RowConfig, ...] = ()
+    of: Distinct[RowConfig] = ()
     """Rows whose models are quantised."""
-    formats: tuple[Literal["int8", "bf16", "fp16"], ...] = ()
+    formats: Distinct[Literal["int8", "bf16", "fp16"]] = ()
     """Number formats; each is evaluated and timed as a model of its own."""
 
 
@@ -144,7 +144,7 @@ class EvaluationConfig(Section):
 class SpeedConfig(Section):
     """Measurement of decoding speed (Table 2)."""
 
-    of: tuple[RowConfig, ...] = ()
+    of: Distinct[RowConfig] = ()
     """Rows whose first seed is timed, together with its quantised models."""
 
 

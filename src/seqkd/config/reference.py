@@ -7,7 +7,6 @@ Both come from the classes of the sections and the strings under their fields.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -53,28 +52,15 @@ _HEAD = "| key | type | default | meaning |\n| --- | --- | --- | --- |"
 def schema() -> Node:
     """Return the JSON schema of an experiment file.
 
-    Nothing is required, because files are laid over each other. Sections stand in the place of
-    their keys, where readers of `properties` find them; what several keys share is in `$defs`.
+    Nothing is required, because files are laid over each other. Sections are written out below
+    `properties`, for readers that follow no reference, such as Snakemake's workflow catalog.
     """
     full = _lenient(ExperimentConfig.model_json_schema())
-    definitions = full.pop("$defs")
-    full = _expanded(full, definitions)
-    shared: Node = {}
-    missing = _references(full)
-    while missing:
-        shared |= {name: definitions[name] for name in missing}
-        missing = _references(shared) - shared.keys()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "An experiment of seqkd",
-        **full,
-        "$defs": dict(sorted(shared.items())),
+        **_expanded(full, full["$defs"]),
     }
-
-
-def _references(node: Node) -> set[str]:
-    """Return the names of the definitions that a schema refers to."""
-    return set(re.findall(r"#/\$defs/(\w+)", json.dumps(node)))
 
 
 def _lenient(node: Any) -> Any:

@@ -65,7 +65,7 @@ def _number(value: object) -> object:
 def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
     for place, item in enumerate(items):
         if item in items[:place]:
-            raise SeqkdError(f"{item} is listed twice")
+            raise SeqkdError(f"{item!s} is listed twice")
     return items
 
 

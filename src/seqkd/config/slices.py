@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from seqkd.config.corpus import ParallelCorpus, all_sources
+from seqkd.config.corpus import ParallelCorpus, source_of
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import ExperimentConfig
 from seqkd.config.naming import GOLD, seeds_label
@@ -98,15 +98,11 @@ def source_slice(corpus: ParallelCorpus, name: str) -> dict[str, object]:
     Raises:
         SeqkdError: if no source of the config is fetched to that name.
     """
-    for source in all_sources(corpus):
-        if name in fetched_names(source, corpus.languages):
-            any_language = name in fetched_names(source, _ANY_LANGUAGES)
-            languages = _ANY_LANGUAGES if any_language else corpus.languages
-            alone = ParallelCorpus(
-                source=languages[0], target=languages[1], train=(source,), dev=source
-            )
-            return alone.model_dump(mode="json", include={"source", "target", "train", "dev"})
-    raise SeqkdError(f"no source of the config is fetched to {name}")
+    text, _ = source_of(corpus, name)
+    any_language = name in fetched_names(text, _ANY_LANGUAGES)
+    source, target = _ANY_LANGUAGES if any_language else corpus.languages
+    alone = ParallelCorpus(source=source, target=target, train=(text,), dev=text)
+    return alone.model_dump(mode="json", include={"source", "target", "train", "dev"})
 
 
 def table_of(experiment: Experiment, table: Table) -> TableConfig:
