@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import lzma
-import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from seqkd.config.sources import (
     fetched_names,
     source_files,
 )
-from seqkd.corpus import fetching, libreoffice
+from seqkd.corpus import fetching
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.home_assistant import strip_markup
 from seqkd.corpus.readers import read_pairs
@@ -259,45 +258,6 @@ def test_sacrebleu_test_sets_that_are_not(tmp_path: Path) -> None:
         fetching.fetch_sacrebleu("wmt14/ful", DE_EN, 0)
     with pytest.raises(SeqkdError, match="'wmt14/full' has no de-xx; it has "):
         fetching.fetch_sacrebleu("wmt14/full", ("de", "xx"), 0)
-
-
-def write_mo(path: Path, messages: Mapping[str, str]) -> None:
-    """A message catalogue in the binary format of GNU gettext."""
-    items = sorted((k.encode(), v.encode()) for k, v in messages.items())
-    start = 28 + 16 * len(items)
-    tables: list[list[bytes]] = [[], []]
-    body = b""
-    for side in (0, 1):
-        for item in items:
-            tables[side].append(struct.pack("<II", len(item[side]), start + len(body)))
-            body += item[side] + b"\0"
-    head = struct.pack("<7I", 0x950412DE, 0, len(items), 28, 28 + 8 * len(items), 0, 0)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(head + b"".join(tables[0] + tables[1]) + body)
-
-
-def test_libreoffice_joins_help_by_id_and_messages_by_english(tmp_path: Path) -> None:
-    pages = {
-        "en-US": '<h1 id="hd_id1">The <b>cell</b></h1><p id="par_id2">Only here</p>',
-        "de": '<h1 id="hd_id1">Die Zelle&#33;</h1><p class="x">Ohne Nummer</p>',
-    }
-    for language, page in pages.items():
-        folder = tmp_path / "usr/share/libreoffice/help" / language / "text/swriter"
-        folder.mkdir(parents=True)
-        (folder / "a.html").write_text(page)
-    folder = tmp_path / "usr/lib/libreoffice/program/resource/de/LC_MESSAGES"
-    messages = {
-        "": "Content-Type: text/plain; charset=UTF-8\n",
-        "menu\x04~Open File": "Datei ~öffnen",
-        "Page %1": "Seite %1",
-    }
-    write_mo(folder / "sw.mo", messages)
-    assert list(libreoffice.extract(tmp_path, "de")) == [
-        ("The cell", "Die Zelle!"),
-        ("Open File", "Datei öffnen"),
-    ]
-    with pytest.raises(SeqkdError, match="no text in English and 'fr'"):
-        list(libreoffice.extract(tmp_path, "fr"))
 
 
 @pytest.mark.parametrize(

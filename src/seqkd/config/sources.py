@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from seqkd.config.schema import Boolean, Positive, Section
+from seqkd.config.schema import Positive, Section
 from seqkd.errors import SeqkdError
 
 # The pinned default corpus: Apache-2.0, 67,607,712 bytes.
@@ -97,20 +97,7 @@ class SacrebleuSource(Section):
     """Type of the source."""
 
 
-class LibreOfficeSource(Section):
-    """LibreOffice's help and user interface, from the packages of a Debian system."""
-
-    provider: Literal["libreoffice"] = "libreoffice"
-    """Type of the source."""
-    help: Boolean = True
-    """Include the help pages."""
-    ui: Boolean = True
-    """Include the user interface."""
-
-
-Source: TypeAlias = (
-    HomeAssistantSource | FilesSource | UrlSource | SacrebleuSource | LibreOfficeSource
-)
+Source: TypeAlias = HomeAssistantSource | FilesSource | UrlSource | SacrebleuSource
 
 
 def source_files(source: Source, languages: tuple[str, str], resources: Path) -> list[Path]:
@@ -155,24 +142,7 @@ def fetched_names(source: Source, languages: tuple[str, str]) -> list[str]:
         case SacrebleuSource(name=name):
             stem = f"sacrebleu/{name.replace('/', '-')}.{languages[0]}-{languages[1]}"
             return [f"{stem}.{language}" for language in languages]
-        case LibreOfficeSource():
-            foreign = foreign_language(languages, "libreoffice")
-            return [f"libreoffice/en-{foreign}.tsv.gz"]
     return []
-
-
-def foreign_language(languages: tuple[str, str], provider: str) -> str:
-    """Return the language that is not English.
-
-    Raises:
-        SeqkdError: if not exactly one of the two is English.
-    """
-    if (languages[0] == "en") == (languages[1] == "en"):
-        raise SeqkdError(
-            f"provider {provider}: one of the two languages must be en, "
-            f"got {languages[0]} and {languages[1]}"
-        )
-    return languages[0] if languages[1] == "en" else languages[1]
 
 
 def expand(path: str) -> Path:

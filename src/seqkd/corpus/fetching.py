@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import sys
@@ -11,20 +10,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from seqkd import files
 from seqkd.config.corpus import ParallelCorpus, source_of
 from seqkd.config.sources import (
     HomeAssistantSource,
-    LibreOfficeSource,
     RemoteFile,
     SacrebleuSource,
     UrlSource,
-    foreign_language,
 )
-from seqkd.corpus.libreoffice import extract, packages
 from seqkd.corpus.readers import check_sha256
 from seqkd.errors import SeqkdError, nearest
 
@@ -54,8 +50,6 @@ def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
                 found = fetch_url(remote, folder / remote.name)
             case SacrebleuSource(name=test_set):
                 found = fetch_sacrebleu(test_set, config.languages, part)
-            case LibreOfficeSource():
-                found = fetch_libreoffice(source, config.languages, folder)
             case _:
                 raise AssertionError(source)
         with files.atomic_path(output) as temporary:
@@ -74,7 +68,12 @@ def fetch_wheel(package: str, version: str, sha256: str, folder: Path) -> Path:
     # The wheel asks for a newer Python than ours; it is only read as an archive.
     command += ["--only-binary", ":all:", "--ignore-requires-python", "--require-hashes"]
     command += ["--disable-pip-version-check", "-d", str(folder), "-r", str(requirement)]
-    _run(command, f"pip could not download {package}=={version}")
+    pip = subprocess.run(command, capture_output=True, text=True, check=False)
+    if pip.returncode:
+        lines = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines
+        reason = errors[-1] if errors else f"exit {pip.returncode}"
+        raise SeqkdError(f"pip could not download {package}=={version}: {reason}")
     return next(folder.glob("*.whl"))
 
 
@@ -126,47 +125,6 @@ def fetch_sacrebleu(test_set: str, languages: tuple[str, str], part: int) -> Pat
     # sacrebleu ends the process when a download fails.
     except (OSError, SystemExit, ValueError) as error:
         raise SeqkdError(f"sacrebleu could not download '{test_set}': {error}") from None
-
-
-def fetch_libreoffice(source: LibreOfficeSource, languages: tuple[str, str], folder: Path) -> Path:
-    """Download Debian's LibreOffice packages, unpack them and write their pairs as one table.
-
-    Works without root: package lists and archives are kept in `folder`.
-
-    Raises:
-        SeqkdError: if this is no Debian system, or it has no package for the language.
-    """
-    foreign = foreign_language(languages, source.provider)
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise SeqkdError("provider libreoffice: needs apt-get and dpkg-deb (a Debian system)")
-    names = packages(foreign, help_pages=source.help, ui=source.ui)
-    downloads, root = folder / "packages", folder / "root"
-    for needed in (downloads, folder / "lists/partial", folder / "cache/archives/partial"):
-        needed.mkdir(parents=True)
-    apt = ["apt-get", "-qq", "-o", f"Dir::State::lists={folder / 'lists'}"]
-    apt += ["-o", f"Dir::Cache={folder / 'cache'}", "-o", "Debug::NoLocking=1"]
-    apt += ["-o", "APT::Sandbox::User="]
-    _run([*apt, "update"], "apt-get could not read the package lists")
-    _run([*apt, "download", *names], f"apt-get could not download {' '.join(names)}", downloads)
-    for package in sorted(downloads.glob("*.deb")):
-        _run(["dpkg-deb", "-x", str(package), str(root)], f"dpkg-deb could not unpack {package}")
-    table = folder / "pairs.tsv.gz"
-    with files.atomic_text(table) as file:
-        for english, other in extract(root, foreign):
-            file.write(f"{english}\t{other}\n")
-    return table
-
-
-def _run(command: Sequence[str], failure: str, folder: Path | None = None) -> None:
-    """Run a command; its last error line becomes the reason if it fails."""
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        lines = [x.strip() for x in done.stderr.splitlines() if x.strip()]
-        errors = [x for x in lines if x.upper().startswith(("ERROR", "E:"))] or lines
-        raise SeqkdError(f"{failure}: {errors[-1] if errors else f'exit {done.returncode}'}")
 
 
 @contextlib.contextmanager

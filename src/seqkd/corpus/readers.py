@@ -10,10 +10,8 @@ from seqkd import files
 from seqkd.config.sources import (
     FilesSource,
     HomeAssistantSource,
-    LibreOfficeSource,
     Source,
     UrlSource,
-    foreign_language,
     source_files,
 )
 from seqkd.corpus.funnel import Stage
@@ -63,7 +61,11 @@ def _pairs(
 ) -> Iterator[Pair]:
     match source:
         case HomeAssistantSource(sha256=sha256):
-            foreign_language(languages, source.provider)
+            if "en" not in languages:
+                raise SeqkdError(
+                    f"provider {source.provider}: one of the two languages must be en, "
+                    f"got {languages[0]} and {languages[1]}"
+                )
             check_sha256(paths[0], sha256)
             pairs, cut = read_wheel(paths[0], languages)
             stages += cut
@@ -73,8 +75,6 @@ def _pairs(
         case UrlSource(src=src_file, tgt=tgt_file):
             check_sha256(paths[0], src_file.sha256)
             check_sha256(paths[1], tgt_file.sha256)
-        case LibreOfficeSource():
-            return read_columns(paths[0], (1, 2) if languages[0] == "en" else (2, 1))
     return read_parallel(paths[0], paths[1])
 
 
