@@ -73,8 +73,8 @@ def test_an_encoder_layer_is_that_of_pytorch(norm):
         (theirs.linear1.bias, ours.feed_forward.inner.bias),
         (theirs.linear2.weight, ours.feed_forward.outer.weight),
         (theirs.linear2.bias, ours.feed_forward.outer.bias),
-        (theirs.norm1.weight, ours.first.gain),
-        (theirs.norm2.weight, ours.last.gain),
+        (theirs.norm1.weight, ours.first.weight),
+        (theirs.norm2.weight, ours.last.weight),
     ]
     with torch.no_grad():
         for target, value in pairs:

@@ -1,19 +1,20 @@
-"""The Transformer, with pre- or post-norm, and decoders of three kinds of depth and state.
+"""The Transformer (Vaswani et al. 2017), pre- or post-norm (Xiong et al. 2020).
 
-Any teacher may teach any student; this file offers the same four calls as `lstm`. A deep encoder
-with a shallow decoder (Kasai et al. 2021) is a matter of the config; `decoder: ssru` replaces the
+It offers the same calls as `lstm`, so any teacher may teach any student. A deep encoder with a
+shallow decoder (Kasai et al. 2021) is a matter of the config; `decoder: ssru` replaces the
 decoder's self-attention by a simple recurrent unit whose state does not grow (Kim et al. 2019).
+
+Weights and norms are fp32; autocast runs matrix products in `compute_dtype`.
 
 Shapes: B batch, S source length, T target length, D width, H heads, K width of a head, V
 vocabulary, L decoder layers, N hypotheses.
-
-Source: Vaswani et al. (2017); pre-norm: Xiong et al. (2020).
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from seqkd.config.architecture import TransformerConfig
 from seqkd.models.dropout import DropoutNoise
 from seqkd.models.kernels.products import PackedLinear
+from seqkd.models.precision import autocast
 from seqkd.models.protocol import State
 
 _MAX_PERIOD = 10_000.0  # of the sinusoidal positions, Vaswani et al. (2017), sec. 3.5
@@ -35,31 +37,12 @@ def sinusoids(start: int, steps: int, width: int, device: torch.device) -> Tenso
     return torch.cat([torch.sin(position * rate), torch.cos(position * rate)], 1)[:, :width]
 
 
-class _Linear(nn.Module):
-    """A linear layer with fp32 weights whose product runs in the dtype of its input."""
+class _Linear(nn.Linear):
+    """`nn.Linear` with Xavier weights and a bias of 0 at first."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        if not self.weight.is_meta:
-            nn.init.xavier_uniform_(self.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
-
-
-class _Norm(nn.Module):
-    """Layer normalisation in fp32 whatever the input's dtype."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        width = (x.shape[-1],)
-        return F.layer_norm(x.float(), width, self.gain, self.bias).to(x.dtype)
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
 
 
 def _split(x_BTD: Tensor, heads: int) -> Tensor:
@@ -73,6 +56,11 @@ def _join(x_BHTK: Tensor) -> Tensor:
     return x_BHTK.transpose(1, 2).flatten(2)
 
 
+def _in_fp32(norm: nn.Module | None, x: Tensor) -> Tensor:
+    """Normalise in fp32 whatever the dtype of x, for the precision of its gradients."""
+    return x if norm is None else norm(x.float()).to(x.dtype)
+
+
 class _SelfAttention(nn.Module):
     """Multi-head attention of a sequence to itself."""
 
@@ -82,19 +70,19 @@ class _SelfAttention(nn.Module):
         self.qkv = _Linear(width, 3 * width)
         self.out = _Linear(width, width)
 
-    def forward(self, x_BTD: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, mask: Tensor | None, x_BTD: Tensor) -> Tensor:
         q, k, v = (_split(part, self.heads) for part in self.qkv(x_BTD).chunk(3, -1))
         mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
         joined: Tensor = self.out(_join(mixed))
         return joined
 
-    def step(self, x_ND: Tensor, cache_NTD2: Tensor) -> tuple[Tensor, Tensor]:
-        """Attend from one new position to it and all before; return output and longer cache."""
+    def step(self, cache_NTD2: Tensor, caches: list[Tensor], x_ND: Tensor) -> Tensor:
+        """Attend from one new position to it and all before; add the longer cache to `caches`."""
         q, k, v = self.qkv(x_ND).chunk(3, -1)
-        cache = torch.cat([cache_NTD2, torch.cat([k, v], -1).unsqueeze(1)], 1)
-        keys, values = (_split(part, self.heads) for part in cache.chunk(2, -1))
+        caches.append(torch.cat([cache_NTD2, torch.cat([k, v], -1).unsqueeze(1)], 1))
+        keys, values = (_split(part, self.heads) for part in caches[-1].chunk(2, -1))
         mixed = F.scaled_dot_product_attention(_split(q.unsqueeze(1), self.heads), keys, values)
-        return self.out(_join(mixed)).squeeze(1), cache
+        return self.out(_join(mixed)).squeeze(1)  # type: ignore[no-any-return]
 
 
 class _Ssru(nn.Module):
@@ -107,7 +95,7 @@ class _Ssru(nn.Module):
         super().__init__()
         self.input = _Linear(width, 2 * width)
 
-    def forward(self, x_BTD: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, mask: Tensor | None, x_BTD: Tensor) -> Tensor:
         value, forget = self._gates(x_BTD)
         cell = torch.zeros_like(value[:, 0])
         cells = []
@@ -120,11 +108,12 @@ class _Ssru(nn.Module):
         value, forget = self.input(x).float().chunk(2, -1)
         return value, torch.sigmoid(forget)
 
-    def step(self, x_ND: Tensor, cell_N1D: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, cell_N1D: Tensor, caches: list[Tensor], x_ND: Tensor) -> Tensor:
         """Advance by one position; the cache is the cell state (N, 1, D)."""
         value, forget = self._gates(x_ND)
         cell = forget * cell_N1D.squeeze(1) + (1 - forget) * value
-        return torch.relu(cell).to(x_ND.dtype), cell.unsqueeze(1)
+        caches.append(cell.unsqueeze(1))
+        return torch.relu(cell).to(x_ND.dtype)
 
 
 class _CrossAttention(nn.Module):
@@ -137,12 +126,12 @@ class _CrossAttention(nn.Module):
         self.memory = _Linear(width, 2 * width)
         self.out = _Linear(width, width)
 
-    def forward(self, x_BTD: Tensor, memory_BSD2: Tensor, mask_BS: Tensor) -> Tensor:
+    def forward(self, memory_BSD2: Tensor, mask_BS: Tensor, x: Tensor) -> Tensor:
+        """Attend from (B, T, D), or from (N, D): the hypotheses of a sentence share its memory."""
         keys, values = (_split(part, self.heads) for part in memory_BSD2.chunk(2, -1))
-        query = _split(self.query(x_BTD), self.heads)
+        query = _split(self.query(x.view(len(memory_BSD2), -1, x.shape[-1])), self.heads)
         mixed = F.scaled_dot_product_attention(query, keys, values, mask_BS[:, None, None])
-        joined: Tensor = self.out(_join(mixed))
-        return joined
+        return self.out(_join(mixed)).view(x.shape)  # type: ignore[no-any-return]
 
 
 class _FeedForward(nn.Module):
@@ -163,7 +152,7 @@ class _EncoderLayer(nn.Module):
         super().__init__()
         self.mix = _SelfAttention(config.width, config.heads)
         self.feed_forward = _FeedForward(config.width, config.feedforward_size)
-        self.first, self.last = _Norm(config.width), _Norm(config.width)
+        self.first, self.last = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
 
 
 class _DecoderLayer(nn.Module):
@@ -176,7 +165,11 @@ class _DecoderLayer(nn.Module):
         self.mix = _Ssru(width) if recurrent else _SelfAttention(width, config.heads)
         self.cross = _CrossAttention(width, config.heads)
         self.feed_forward = _FeedForward(width, config.feedforward_size)
-        self.first, self.middle, self.last = _Norm(width), _Norm(width), _Norm(width)
+        self.first, self.middle, self.last = (
+            nn.LayerNorm(width),
+            nn.LayerNorm(width),
+            nn.LayerNorm(width),
+        )
 
 
 class Transformer(nn.Module):
@@ -204,8 +197,8 @@ class Transformer(nn.Module):
         self.decoder_layers = nn.ModuleList(
             _DecoderLayer(config) for _ in range(config.depth_of_decoder)
         )
-        self.encoder_norm = _Norm(width) if config.norm == "pre" else None
-        self.decoder_norm = _Norm(width) if config.norm == "pre" else None
+        self.encoder_norm = nn.LayerNorm(width) if config.norm == "pre" else None
+        self.decoder_norm = nn.LayerNorm(width) if config.norm == "pre" else None
         self.output_weight_VD = _normal(tgt_vocab_size, width, std)
         self.output_bias_V = nn.Parameter(torch.zeros(tgt_vocab_size))
 
@@ -234,39 +227,35 @@ class Transformer(nn.Module):
         x = x + sinusoids(start, token_BT.shape[1], width, token_BT.device)
         return self._drop(x.to(self.compute_dtype))
 
-    def residual(self, x: Tensor, norm: nn.Module, mixed: Tensor) -> Tensor:
-        """Add a sublayer's output to its input; post-norm normalises the sum."""
-        total: Tensor = x + self._drop(mixed)
-        return total if self.config.norm == "pre" else norm(total)
-
-    def entrance(self, x: Tensor, norm: nn.Module) -> Tensor:
-        """Return what a sublayer reads: pre-norm normalises it."""
-        return norm(x) if self.config.norm == "pre" else x
+    def sublayer(self, x: Tensor, norm: nn.Module, f: Callable[[Tensor], Tensor]) -> Tensor:
+        """Add what `f` makes of x to x; pre-norm normalises the input of `f`, post-norm the sum."""
+        if self.config.norm == "pre":
+            return x + self._drop(f(_in_fp32(norm, x)))
+        return _in_fp32(norm, x + self._drop(f(x)))
 
     def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return memory (B, S, D) and the mask of real words (B, S)."""
         mask_BS = torch.arange(src_BS.shape[1], device=src_BS.device)[None] < length_B[:, None]
         x = self.embed(src_BS, self.src_embedding_VD)
         for layer in cast(Iterable[_EncoderLayer], self.encoder_layers):
-            first, last = layer.first, layer.last
-            x = self.residual(x, first, layer.mix(self.entrance(x, first), mask_BS[:, None, None]))
-            x = self.residual(x, last, layer.feed_forward(self.entrance(x, last)))
-        return x if self.encoder_norm is None else self.encoder_norm(x), mask_BS
+            mix = functools.partial(layer.mix, mask_BS[:, None, None])
+            x = self.sublayer(x, layer.first, mix)
+            x = self.sublayer(x, layer.last, layer.feed_forward)
+        return _in_fp32(self.encoder_norm, x), mask_BS
 
     # ------------------------------------------------------------------ teacher forcing
 
     def hidden(self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
         """Return states before the output projection (B, T, D) for prefixes that start with bos."""
-        memory_BSD, mask_BS = self.encode(src_BS, length_B)
-        x = self.embed(tgt_in_BT, self.target_embedding_VD)
-        for layer in self.stack:
-            first, middle, last = layer.first, layer.middle, layer.last
-            x = self.residual(x, first, layer.mix(self.entrance(x, first), None))
-            memory = layer.cross.memory(memory_BSD)
-            x = self.residual(x, middle, layer.cross(self.entrance(x, middle), memory, mask_BS))
-            x = self.residual(x, last, layer.feed_forward(self.entrance(x, last)))
-        x = x if self.decoder_norm is None else self.decoder_norm(x)
-        return self._drop(x)
+        with autocast(src_BS.device, self.compute_dtype):
+            memory_BSD, mask_BS = self.encode(src_BS, length_B)
+            x = self.embed(tgt_in_BT, self.target_embedding_VD)
+            for layer in self.stack:
+                cross = functools.partial(layer.cross, layer.cross.memory(memory_BSD), mask_BS)
+                x = self.sublayer(x, layer.first, functools.partial(layer.mix, None))
+                x = self.sublayer(x, layer.middle, cross)
+                x = self.sublayer(x, layer.last, layer.feed_forward)
+        return self._drop(_in_fp32(self.decoder_norm, x))
 
     def decoder(self) -> TransformerDecoder:
         """Return the model made ready for search."""
@@ -293,48 +282,38 @@ class TransformerDecoder:
         self._dtype = model.compute_dtype
         self.vocab_size = model.output_weight_VD.shape[0]
         self._output = PackedLinear(model.output_weight_VD.t(), model.output_bias_V, self._dtype)
-        self._recurrent = model.config.decoder == "ssru"
 
     @torch.inference_mode()
     def start(self, src_BS: Tensor, length_B: Tensor) -> State:
         """Encode the sources; see `protocol.Decoder`."""
         model = self._model
-        memory_BSD, mask_BS = model.encode(src_BS, length_B)
-        crossed = torch.stack([y.cross.memory(memory_BSD) for y in model.stack], 1)
+        with autocast(src_BS.device, self._dtype):
+            memory_BSD, mask_BS = model.encode(src_BS, length_B)
+            memories = torch.stack([layer.cross.memory(memory_BSD) for layer in model.stack], 1)
         batch, layers, width = len(src_BS), len(model.decoder_layers), model.config.width
-        if self._recurrent:
+        if model.config.decoder == "ssru":
             cache = torch.zeros(batch, layers, 1, width, device=src_BS.device)
         else:
-            cache = crossed.new_empty(batch, layers, 0, 2 * width)
+            cache = memories.new_empty(batch, layers, 0, 2 * width)
         position = torch.zeros(batch, dtype=torch.long, device=src_BS.device)
-        return State((crossed, mask_BS), (cache, position))
+        return State((memories, mask_BS), (cache, position))
 
     @torch.inference_mode()
     def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance each hypothesis by one word; see `protocol.Decoder`."""
         model = self._model
-        crossed_BLSD2, mask_BS = state.sentence
+        memories_BLSD2, mask_BS = state.sentence
         cache_NLTD2, position_N = state.hypothesis
-        batch = len(crossed_BLSD2)
-        x = self._embed(token_N, position_N)
-        caches = []
-        for number, layer in enumerate(model.stack):
-            first, middle, last = layer.first, layer.middle, layer.last
-            mixed, cache = layer.mix.step(model.entrance(x, first), cache_NLTD2[:, number])
-            caches.append(cache)
-            x = model.residual(x, first, mixed)
-            # The hypotheses of a sentence attend together: its memory is never copied.
-            query_BKD = model.entrance(x, middle).view(batch, -1, x.shape[-1])
-            attended = layer.cross(query_BKD, crossed_BLSD2[:, number], mask_BS)
-            x = model.residual(x, middle, attended.reshape(x.shape))
-            x = model.residual(x, last, layer.feed_forward(model.entrance(x, last)))
-        x = x if model.decoder_norm is None else model.decoder_norm(x)
-        return self._output(x), State(state.sentence, (torch.stack(caches, 1), position_N + 1))
-
-    def _embed(self, token_N: Tensor, position_N: Tensor) -> Tensor:
         # Hypotheses of one search are all at the same position.
-        start = int(position_N[0]) if len(position_N) else 0
-        embedded: Tensor = self._model.embed(
-            token_N[:, None], self._model.target_embedding_VD, start
-        ).squeeze(1)
-        return embedded
+        position = int(position_N[0]) if len(position_N) else 0
+        caches: list[Tensor] = []
+        with autocast(token_N.device, self._dtype):
+            x = model.embed(token_N[:, None], model.target_embedding_VD, position).squeeze(1)
+            for k, layer in enumerate(model.stack):
+                mix = functools.partial(layer.mix.step, cache_NLTD2[:, k], caches)
+                cross = functools.partial(layer.cross, memories_BLSD2[:, k], mask_BS)
+                x = model.sublayer(x, layer.first, mix)
+                x = model.sublayer(x, layer.middle, cross)
+                x = model.sublayer(x, layer.last, layer.feed_forward)
+        logits_NV = self._output(_in_fp32(model.decoder_norm, x))
+        return logits_NV, State(state.sentence, (torch.stack(caches, 1), position_N + 1))
