@@ -19,7 +19,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
-	@snakemake --cores $(CORES) --logger seqkd $(ARGS) --configfile $(CONFIG)
+	@snakemake --logger seqkd --cores $(CORES) $(ARGS) --configfile $(CONFIG)
 
 check: $(VENV)/.ready
 	@ruff format --check . && ruff check . && mypy && snakefmt --check .
