@@ -18,7 +18,9 @@ from seqkd.model_files.model_file import load_model
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import SearchConfig
 from seqkd.translation import api
-from seqkd.translation.api import Note, chunks, clean_line, load
+from seqkd.translation import lines as source_lines
+from seqkd.translation.api import Note, clean_line, load
+from seqkd.translation.lines import chunked
 from tiny_model import sentences, write_model
 
 
@@ -121,14 +123,14 @@ def test_translations_are_in_order_whatever_the_chunks(model, monkeypatch):
     lines[3] = lines[11] = ""
     loaded = load(model, device="cpu", precision="fp32")  # bf16 rounds by the size of a batch
     whole = loaded.translate(lines, beam=2)
-    monkeypatch.setattr(api, "CHUNK_LINES", 4)
+    monkeypatch.setattr(source_lines, "CHUNK_LINES", 4)
     assert [found[0].text for found in loaded.stream(lines, beam=2)] == whole
     assert whole[3] == whole[11] == ""
     assert loaded.translate([]) == []
 
 
 def test_streaming_reads_no_more_than_a_chunk_ahead(model, monkeypatch):
-    monkeypatch.setattr(api, "CHUNK_LINES", 4)
+    monkeypatch.setattr(source_lines, "CHUNK_LINES", 4)
     read = []
 
     def endless():
@@ -161,7 +163,7 @@ def test_notes_name_the_line(model):
 
 
 def test_characters_are_bounded_in_a_chunk():
-    assert [len(c) for c in chunks(["x" * 600_000] * 5)] == [2, 2, 1]
+    assert [len(c) for c in chunked(["x" * 600_000] * 5)] == [2, 2, 1]
 
 
 @pytest.mark.parametrize(

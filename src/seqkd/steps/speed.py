@@ -22,7 +22,7 @@ from seqkd.files import read_lines, write_json
 from seqkd.machine.manifest import versions
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import hardware, set_up
-from seqkd.translation.api import CHUNK_LINES
+from seqkd.translation.lines import CHUNK_LINES
 from seqkd.translation.speed import Stopwatch, sample
 
 

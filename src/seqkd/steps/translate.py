@@ -1,9 +1,9 @@
 """Translate lines from files or standard input, in order, one line out for each line in.
 
 MODEL is a folder that `seqkd export` wrote, or a model file. A line is one sentence, in UTF-8. An
-empty line gives an empty line. A line that is not UTF-8, holds control characters or is too long is
-translated as far as it can be, and standard error says which it was. Typed lines are answered at
-once; large input is translated in batches.
+empty line gives an empty line. A line that is not UTF-8, has control characters or is too long is
+translated as far as possible and reported on standard error. Typed lines are answered at once,
+large input is translated in batches.
 
 Output, one line for each input line:
   (default)     TRANSLATION
@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from seqkd.errors import SeqkdError
+from seqkd.files import atomic_text
+from seqkd.translation.lines import read_chunks
 
 if TYPE_CHECKING:
     from seqkd.translation.api import Note, Translation
@@ -65,61 +65,36 @@ def run(args: argparse.Namespace) -> None:
     )
     done = 0
     with _output(args.output) as write:
-        for name, chunk, first in _chunks(args.files or [Path("-")]):
-            found = translator.translate_chunk(chunk, config, first, _teller(name))
-            lines = (_lines(args, done + i, best) for i, best in enumerate(found))
-            write("".join(lines))
-            done += len(chunk)
+        for name, first, lines in read_chunks(args.files or [Path("-")]):
+            n_best = translator.translate_chunk(lines, config, first, _notifier(name))
+            write("".join(_text(args, done + i, best) for i, best in enumerate(n_best)))
+            done += len(lines)
 
 
-def _lines(args: argparse.Namespace, number: int, found: Sequence[Translation]) -> str:
+def _text(args: argparse.Namespace, number: int, translations: Sequence[Translation]) -> str:
     """Return what is written for one source."""
     if args.n_best is not None:
-        rows = found[: args.n_best]
-        return "".join(f"{number} ||| {each.text} ||| {each.log_prob:.6f}\n" for each in rows)
-    best = found[0]
+        rows = translations[: args.n_best]
+        return "".join(f"{number} ||| {row.text} ||| {row.log_prob:.6f}\n" for row in rows)
+    best = translations[0]
     return f"{best.log_prob:.6f}\t{best.text}\n" if args.scores else f"{best.text}\n"
 
 
-def _chunks(files: Sequence[Path]) -> Iterator[tuple[str, Sequence[bytes], int]]:
-    """Yield the name of the source, lines that are translated together, and the first's number."""
-    from seqkd.files import open_bytes
-    from seqkd.translation.api import CHUNK_LINES, chunks
-    from seqkd.translation.lines import byte_lines, prompt_chunks
+def _notifier(name: str) -> Callable[[Note], None]:
+    """Return a function that reports a line that was replaced or cut."""
 
-    for path in files:
-        first = 1
-        waiting = str(path) == "-" and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
-        with contextlib.ExitStack() as stack:
-            file: IO[bytes] = sys.stdin.buffer
-            if str(path) != "-":
-                file = stack.enter_context(open_bytes(path))
-            # Groups of a regular file do not depend on timing, so neither does rounding.
-            groups: Iterator[Sequence[bytes]] = (
-                prompt_chunks(file, CHUNK_LINES) if waiting else chunks(byte_lines(file))
-            )
-            for chunk in groups:
-                yield "standard input" if str(path) == "-" else str(path), chunk, first
-                first += len(chunk)
-
-
-def _teller(name: str) -> Callable[[Note], None]:
-    """Return what tells the user of a line that was replaced or cut."""
-
-    def tell(note: Note) -> None:
+    def notify(note: Note) -> None:
         print(f"seqkd translate: {name}, line {note.line}: {note.text}", file=sys.stderr)
 
-    return tell
+    return notify
 
 
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[Callable[[str], None]]:
-    """Yield what writes text: to a file that appears whole, or to standard output at once."""
+def _output(path: Path | None) -> Iterator[Callable[[str], object]]:
+    """Yield a function that writes text: to an atomic file, or to standard output at once."""
     if path is not None:
-        from seqkd.files import atomic_text
-
         with atomic_text(path) as file:
-            yield lambda text: print(text, end="", file=file)
+            yield file.write
         return
 
     def write(text: str) -> None:

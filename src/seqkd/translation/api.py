@@ -13,7 +13,7 @@ import codecs
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from seqkd.errors import SeqkdError
 from seqkd.machine.runtime import set_up
@@ -21,18 +21,14 @@ from seqkd.model_files.model_file import ModelInfo
 from seqkd.search.config import SearchConfig
 from seqkd.text import has_removed_characters, normalise
 from seqkd.translation.engine import MAX_SOURCE, load_engine
+from seqkd.translation.lines import chunked
 from seqkd.vocabulary.tokens import source_rows
 
 MODEL_NAMES = ("model.safetensors", "model.safetensors.zst")
-"""What a model file is called in an exported folder."""
-CHUNK_LINES = 2000  # held, sorted by length and translated together: bounds memory and delay
-_CHUNK_CHARACTERS = 1 << 20
-# Characters or bytes of a line that are looked at: far more than the model takes, and few enough
-# that a file without line feeds does no harm.
+"""Names of a model file in an exported folder."""
+# Characters or bytes of a line that are read: far more than the model takes, and few enough that a
+# file without line feeds does no harm.
 _LONGEST_LINE = 400 * MAX_SOURCE
-
-
-Line = TypeVar("Line", bound=str | bytes)
 
 
 class Translation(NamedTuple):
@@ -62,7 +58,7 @@ class Translator:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model file says of itself."""
+        """Header of the model file."""
         return self._engine.models[0].info
 
     @property
@@ -80,8 +76,8 @@ class Translator:
             beam: width of the beam search; 1 is greedy.
             length_penalty: strength of length normalisation (Wu et al. 2016); 0 for none.
         """
-        found = self.stream(lines, beam=beam, length_penalty=length_penalty)
-        return [translations[0].text for translations in found]
+        n_best = self.stream(lines, beam=beam, length_penalty=length_penalty)
+        return [translations[0].text for translations in n_best]
 
     def n_best(
         self,
@@ -110,14 +106,14 @@ class Translator:
             beam: width of the beam search; 1 is greedy.
             n_best: translations of each line, at most `beam`; a line may have fewer.
             length_penalty: strength of length normalisation.
-            notify: told of each line that was replaced or cut.
+            notify: called for each line that was replaced or cut.
 
         Raises:
-            SeqkdError: if the search is asked for what cannot be.
+            SeqkdError: if the settings of the search are impossible.
         """
         config = SearchConfig(beam=beam, n_best=n_best, length_penalty=length_penalty)
         first = 1
-        for chunk in chunks(lines):
+        for chunk in chunked(lines):
             yield from self.translate_chunk(chunk, config, first, notify)
             first += len(chunk)
 
@@ -130,11 +126,11 @@ class Translator:
     ) -> list[list[Translation]]:
         """Translate lines together; the first of them is line number `first`."""
         sources = self._encode(chunk, first, notify)
-        found = self._engine.translate(sources, config)
-        flat = [hypothesis for hypotheses in found for hypothesis in hypotheses]
+        n_best = self._engine.translate(sources, config)
+        flat = [hypothesis for hypotheses in n_best for hypothesis in hypotheses]
         # A line feed in a translation would shift all lines after it.
         texts = iter([" ".join(text.splitlines()) for text in self._engine.text(flat)])
-        return [[Translation(next(texts), h.log_prob) for h in hypotheses] for hypotheses in found]
+        return [[Translation(next(texts), h.log_prob) for h in hypotheses] for hypotheses in n_best]
 
     def _encode(
         self, chunk: Sequence[str | bytes], first: int, notify: Callable[[Note], None] | None
@@ -142,9 +138,9 @@ class Translator:
         """Return the ids of each line as the model reads them; empty for an empty line."""
         cleaned, notes = [], []
         for number, line in enumerate(chunk, first):
-            text, found = clean_line(line)
+            text, changes = clean_line(line)
             cleaned.append(text)
-            notes += [Note(number, note) for note in found]
+            notes += [Note(number, change) for change in changes]
         ids = self._engine.src_vocab.encode(cleaned)
         for number, tokens in enumerate(ids, first):
             if len(tokens) > MAX_SOURCE:
@@ -162,9 +158,9 @@ class Translator:
 
 
 def clean_line(line: str | bytes) -> tuple[str, list[str]]:
-    """Return a line in normal form, and what was done to it that its author should know.
+    """Return a line in normal form, and the changes that its author should know.
 
-    White space and Unicode's normal form are no news; bytes and characters that go are.
+    Those are bytes and characters that were removed, not white space and Unicode's normal form.
     """
     notes = []
     whole = len(line) <= _LONGEST_LINE
@@ -189,22 +185,8 @@ def _decoded(line: bytes, whole: bool) -> tuple[str, str]:
     try:
         return decoder().decode(line, whole), ""
     except UnicodeDecodeError as error:
-        found = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
-        return decoder("replace").decode(line, whole), f"replaced: not UTF-8 ({found})"
-
-
-def chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Yield lines in groups that are translated together, bounded in lines and characters."""
-    chunk: list[Line] = []
-    size = 0
-    for line in lines:
-        chunk.append(line)
-        size += len(line)
-        if len(chunk) == CHUNK_LINES or size >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+        where = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
+        return decoder("replace").decode(line, whole), f"replaced: not UTF-8 ({where})"
 
 
 def load(

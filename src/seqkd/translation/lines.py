@@ -1,23 +1,76 @@
-"""Lines as bytes from files and standard input, of bounded length, promptly where someone waits."""
+"""Source lines in chunks: of bounded length and number, promptly where someone waits for them."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
+import stat
+import sys
 import threading
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, TypeVar
+
+from seqkd.files import open_bytes
 
 MAX_BYTES = 1 << 20
-"""Bytes of one line that are kept; what follows up to the line feed is dropped."""
+"""Bytes of one line that are read; the rest of the line is dropped."""
+CHUNK_LINES = 2000
+"""Lines that are held, sorted by length and translated together: bounds memory and delay."""
 
+_CHUNK_CHARACTERS = 1 << 20
 _QUEUE_LINES = 4000
 _PATIENCE_S = 0.02  # a sender that pauses this long waits for its answer
 
+Line = TypeVar("Line", bound=str | bytes)
+
+
+class Chunk(NamedTuple):
+    """Lines of one file that are translated together."""
+
+    name: str
+    """Of the file, for messages."""
+    first: int
+    """Number of the first line in its file, from 1."""
+    lines: Sequence[bytes]
+
+
+def read_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:
+    """Yield the lines of files in order; `-` is standard input."""
+    for path in paths:
+        is_stdin = str(path) == "-"
+        with contextlib.ExitStack() as stack:
+            file: IO[bytes] = (
+                sys.stdin.buffer if is_stdin else stack.enter_context(open_bytes(path))
+            )
+            # Chunks of a regular file do not depend on timing, so neither does rounding.
+            regular = not is_stdin or stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            chunks = chunked(byte_lines(file)) if regular else prompt_chunks(file, CHUNK_LINES)
+            first = 1
+            for lines in chunks:
+                yield Chunk("standard input" if is_stdin else str(path), first, lines)
+                first += len(lines)
+
+
+def chunked(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Yield lines in chunks, bounded in lines and characters."""
+    chunk: list[Line] = []
+    size = 0
+    for line in lines:
+        chunk.append(line)
+        size += len(line)
+        if len(chunk) == CHUNK_LINES or size >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
 
 def byte_lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield lines without their line feeds; only LF ends a line, and a CR before it goes with it.
+    """Yield lines without their line feeds; only LF ends a line, and a CR before it is dropped.
 
-    A line longer than `MAX_BYTES` comes as one byte more than that, so that it can be told.
+    A line longer than `MAX_BYTES` comes as one byte more than that, so that it can be reported.
     """
     while line := file.readline(MAX_BYTES + 1):
         if not line.endswith(b"\n") and len(line) > MAX_BYTES:
@@ -27,14 +80,14 @@ def byte_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def prompt_chunks(file: IO[bytes], largest: int) -> Iterator[list[bytes]]:
-    """Yield lines in groups: what has come by now, without waiting for what has not.
+    """Yield the lines that have arrived, without waiting for more.
 
-    A person who types a line, or a program that waits for an answer, gets it at once; from a
-    sender that keeps sending, groups are as large as they may be.
+    A person who types a line, or a program that waits for an answer, gets it at once; a sender that
+    keeps sending gets chunks as large as they may be.
 
     Args:
         file: read in a thread of its own.
-        largest: lines of a group at most.
+        largest: lines of a chunk at most.
     """
     arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_LINES)
 
@@ -47,19 +100,19 @@ def prompt_chunks(file: IO[bytes], largest: int) -> Iterator[list[bytes]]:
             arrived.put(error)
 
     threading.Thread(target=read, daemon=True).start()
-    open_ = True
-    while open_:
-        group: list[bytes] = []
-        while len(group) < largest:
+    is_open = True
+    while is_open:
+        chunk: list[bytes] = []
+        while len(chunk) < largest:
             try:
-                item = arrived.get(timeout=_PATIENCE_S if group else None)
+                item = arrived.get(timeout=_PATIENCE_S if chunk else None)
             except queue.Empty:
                 break
             if isinstance(item, BaseException):
                 raise item
             if item is None:
-                open_ = False
+                is_open = False
                 break
-            group.append(item)
-        if group:
-            yield group
+            chunk.append(item)
+        if chunk:
+            yield chunk
