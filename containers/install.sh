@@ -1,8 +1,8 @@
 #!/bin/sh
-# Puts Python and everything of requirements.lock into /opt/seqkd, inside an image made from
-# Debian 12. Both the Dockerfile and seqkd.def run it, so that both images hold the same.
+# Installs Python and everything in requirements.lock into /opt/seqkd, inside an image based on
+# Debian 12. The Dockerfile and seqkd.def both run it, so that their images are the same.
 #
-#   install.sh SOURCES [WORDS FOR PIP ...]     such as --extra-index-url of CPU builds of PyTorch
+#   install.sh SOURCES [OPTIONS FOR PIP ...]   such as --extra-index-url of CPU builds of PyTorch
 set -eu
 sources=$1
 shift

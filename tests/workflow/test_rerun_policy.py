@@ -191,7 +191,7 @@ def test_a_comment_triggers_nothing(finished: Workspace):
 
 
 def test_a_changed_constant_reruns_that_step_and_what_follows(finished: Workspace):
-    step = finished.sources / "seqkd" / "steps" / "select.py"
+    step = finished.sources / "seqkd" / "steps" / "select_targets.py"
     step.write_text(step.read_text(encoding="utf-8") + "\nTRIED = 1\n", encoding="utf-8")
     plan = finished.plan()
     assert {"select", "train", "evaluate"} <= rules(plan)

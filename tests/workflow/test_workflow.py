@@ -103,6 +103,28 @@ def test_every_path_of_a_model_follows_the_grammar(finished_once: Workspace):
     assert all(re.fullmatch(MODEL, folder.name) for folder in folders)
 
 
+def test_the_workflow_is_parsed_with_what_snakemake_installs():
+    """Under `--sdm conda` only the jobs have the package's dependencies."""
+    text = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    imports = re.findall(r"^from seqkd.*$", text, re.MULTILINE)
+    program = "\n".join(
+        [*imports, "import sys; print(*{name.split('.')[0] for name in sys.modules})"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    modules = set(done.stdout.split())
+    assert not modules & {
+        "filelock",
+        "numpy",
+        "pandas",
+        "rich",
+        "safetensors",
+        "torch",
+        "zstandard",
+    }
+
+
 def test_lint_finds_nothing_without_arguments():
     command = [sys.executable, "-m", "snakemake", "--lint"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
