@@ -88,7 +88,7 @@ def test_a_mistake_in_the_config_is_one_line(tmp_path: Path):
     config = tmp_path / "mine.yaml"
     config.write_text(SMOKE.read_text().replace("evaluation:", "evaluatoin:"))
     shown = seqkd("plan", config, folder=tmp_path)
-    assert shown.stderr == "seqkd plan: evaluatoin: unknown key (did you mean 'evaluation'?)\n"
+    assert shown.stderr == "seqkd plan: unknown key 'evaluatoin' (did you mean 'evaluation'?)\n"
 
 
 def train(seed: int) -> Job:

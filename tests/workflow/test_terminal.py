@@ -201,7 +201,8 @@ def test_a_mistake_in_the_config_is_shown_on_a_terminal(tmp_path: Path):
     status, shown = on_a_terminal(workspace)
     assert status == 1
     words = [line for line in shown.splitlines() if "dropuot" in line]
-    assert words == ["error: architectures.student.dropuot: unknown key (did you mean 'dropout'?)"]
+    message = "architectures.student: unknown key 'dropuot' (did you mean 'dropout'?)"
+    assert words == [f"error: {message}"]
 
 
 @pytest.mark.workflow

@@ -54,7 +54,7 @@ def test_a_mistake_in_the_config_is_told_in_one_line(tmp_path: Path):
     workspace.edit_config(architectures__student__dropuot=0.1)
     done = workspace.snakemake("--dry-run")
     assert done.returncode == 1
-    message = "architectures.student.dropuot: unknown key (did you mean 'dropout'?)"
+    message = "architectures.student: unknown key 'dropuot' (did you mean 'dropout'?)"
     told = done.stdout + done.stderr
     assert message in told.splitlines()
     assert "Traceback" not in told
