@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqkd.models.protocol import State
 from seqkd.search.config import Hypothesis, SearchConfig, length_penalty
-from seqkd.vocabulary.specials import BOS, EOS, PAD, UNK
+from seqkd.vocabulary.specials import BOS, EOS, PAD
 
 
 class ToyDecoder:
@@ -75,13 +75,12 @@ def slow_beam(decoder: ToyDecoder, src: Tensor, config: SearchConfig) -> list[Hy
         return logits.float().double().log_softmax(1)[0].tolist()
 
     live, ended = [Hypothesis((), 0.0)], []
-    banned = {PAD, BOS} | ({UNK} if config.ban_unk else set())
     for step in range(limit):
         found = [
             (hypothesis.log_prob + score, hypothesis.tokens, word)
             for hypothesis in live
             for word, score in enumerate(scores(hypothesis.tokens))
-            if word not in banned and (step + 1 < limit or word == EOS)
+            if word not in (PAD, BOS) and (step + 1 < limit or word == EOS)
         ]
         found.sort(key=lambda candidate: -candidate[0])  # stable: ties by rank, then word
         ended += [Hypothesis(t, s) for s, t, word in found[: config.beam] if word == EOS]
@@ -89,11 +88,7 @@ def slow_beam(decoder: ToyDecoder, src: Tensor, config: SearchConfig) -> list[Hy
         live = [Hypothesis((*t, word), s) for s, t, word in found if word != EOS][: config.beam]
         if not live:
             break
-        if config.stop == "paper" and found[0][2] == EOS:
-            break
         worst = rank(ended[config.n_best - 1]) if len(ended) >= config.n_best else -math.inf
-        if config.stop == "count" and worst > -math.inf:
-            break
         bound = live[0].log_prob / float(length_penalty(torch.tensor(limit), config.length_penalty))
         if worst >= bound:
             break

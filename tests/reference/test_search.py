@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from search_twins import (
 from seqkd.errors import SeqkdError
 from seqkd.search.batches import translate_ids
 from seqkd.search.beam import beam_search
-from seqkd.search.config import Hypothesis, SearchConfig, length_penalty
+from seqkd.search.config import Hypothesis, SearchConfig, batch_budget, length_penalty
 from seqkd.search.ensemble import Ensemble
 from seqkd.search.logits import (
     best_words,
@@ -57,12 +58,11 @@ def test_wide_beam_equals_exhaustive_search(seed):
 
 
 @pytest.mark.parametrize("beam", [1, 2, 5, 35])
-@pytest.mark.parametrize("stop", ["exact", "count", "paper"])
 @pytest.mark.parametrize("vocab_size", [6, 67, 200])
-def test_beam_search_equals_slow_twin(beam, stop, vocab_size):
+def test_beam_search_equals_slow_twin(beam, vocab_size):
     decoder = ToyDecoder(vocab_size, seed=beam)
     src, length = source(1, 4, 2, 3, 6, seed=vocab_size)
-    config = SearchConfig(beam=beam, n_best=min(beam, 4), stop=stop, length_extra=3)
+    config = SearchConfig(beam=beam, n_best=min(beam, 4), length_extra=3)
     found = beam_search(decoder, src, length, config)
     for row in range(len(src)):
         assert_same(found[row], slow_beam(decoder, src[row, : length[row]], config))
@@ -111,8 +111,8 @@ def test_beam_of_one_equals_greedy():
     config = SearchConfig(beam=1)
     beam = beam_search(decoder, src, length, config)
     greedy = greedy_search(decoder, src, length, config)
-    for found, expected in zip(beam, greedy, strict=True):
-        assert_same(found, [expected])
+    for ours, expected in zip(beam, greedy, strict=True):
+        assert_same(ours, expected)
 
 
 def test_greedy_without_log_probs_finds_the_same_words():
@@ -120,30 +120,31 @@ def test_greedy_without_log_probs_finds_the_same_words():
     src, length = source(3, 8)
     with_scores = greedy_search(decoder, src, length, SearchConfig(beam=1))
     without = greedy_search(decoder, src, length, SearchConfig(beam=1, log_probs=False))
-    assert [h.tokens for h in with_scores] == [h.tokens for h in without]
-    assert all(math.isnan(h.log_prob) for h in without)
+    assert [h.tokens for (h,) in with_scores] == [h.tokens for (h,) in without]
+    assert all(math.isnan(h.log_prob) for (h,) in without)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 9), min_size=1, max_size=12),
     beam=st.integers(1, 6),
-    batch_tokens=st.sampled_from([1, 60, 8192]),
+    budget=st.sampled_from([1, 60, 8192]),
     seed=st.integers(0, 5),
 )
-def test_batching_padding_and_order_change_nothing(lengths, beam, batch_tokens, seed):
+def test_batching_padding_and_order_change_nothing(lengths, beam, budget, seed):
     decoder = ToyDecoder(50, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     sources = [torch.randint(4, 64, (n,), generator=generator).tolist() for n in lengths]
-    config = SearchConfig(beam=beam, n_best=beam, stop="count", batch_tokens=batch_tokens)
-    found = translate_ids(decoder, sources, config)
+    config = SearchConfig(beam=beam, n_best=beam)
+    with mock.patch("seqkd.search.config._CPU_BUDGET", budget):
+        found = translate_ids(decoder, sources, config)
+        backwards = translate_ids(decoder, sources[::-1], config)[::-1]
     for line, hypotheses in zip(sources, found, strict=True):
         if line:
             (alone,) = translate_ids(decoder, [line], config)
             assert_same(hypotheses, alone)
         else:
             assert hypotheses == [Hypothesis((), 0.0)]
-    backwards = translate_ids(decoder, sources[::-1], config)[::-1]
     for one, other in zip(found, backwards, strict=True):
         assert_same(one, other)
 
@@ -198,20 +199,19 @@ def test_ties_go_to_the_lower_word_and_the_higher_rank():
     table |= {word: {EOS: 0.5, 4: 0.5} for word in range(70, 200)} | {4: {EOS: 1.0}}
     decoder = ChainDecoder(table, 200)
     src, length = source(3, 3)
-    found = beam_search(decoder, src, length, SearchConfig(beam=5, n_best=5, stop="count"))
+    found = beam_search(decoder, src, length, SearchConfig(beam=5, n_best=5))
     # Among the 5 best of the second step are 3 ends; then 2 of the longer ones end.
     assert [h.tokens for h in found[0]] == [(70,), (71,), (72,), (70, 4), (71, 4)]
     assert found[1] == found[0]
     greedy = greedy_search(decoder, src, length, SearchConfig(beam=1))
-    assert greedy[0].tokens == (70,)  # `eos` is 3, lower than 4
+    assert greedy[0][0].tokens == (70,)  # `eos` is 3, lower than 4
 
 
-def test_unk_is_allowed_unless_banned():
+def test_unk_is_allowed_as_in_the_paper():
     decoder = ChainDecoder({BOS: {UNK: 0.9, 5: 0.1}, UNK: {EOS: 1.0}, 5: {EOS: 1.0}}, 8)
     for beam in (1, 3):
-        for banned, words in ((False, (UNK,)), (True, (5,))):
-            config = SearchConfig(beam=beam, ban_unk=banned)
-            assert translate_ids(decoder, [[4, 5]], config)[0][0].tokens == words
+        config = SearchConfig(beam=beam)
+        assert translate_ids(decoder, [[4, 5]], config)[0][0].tokens == (UNK,)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -282,9 +282,7 @@ def test_half_precision_logits_give_float32_scores():
         {"beam": 0},
         {"beam": 2, "n_best": 3},
         {"length_penalty": -1.0},
-        {"stop": "soon"},
         {"length_cap": 0},
-        {"batch_tokens": -1},
     ],
 )
 def test_wrong_settings_are_refused(wrong):
@@ -302,9 +300,8 @@ def test_logits_that_are_not_numbers_are_told():
             translate_ids(decoder, [[4]], SearchConfig(**way))
 
 
-def test_a_gpu_has_a_larger_budget_unless_one_is_asked_for():
-    assert SearchConfig().budget("cpu") < SearchConfig().budget("cuda")
-    assert SearchConfig(batch_tokens=7).budget("cuda") == 7
+def test_a_gpu_has_a_larger_budget():
+    assert batch_budget("cpu") < batch_budget(torch.device("cuda", 0))
 
 
 def test_progress_counts_every_source():
@@ -350,9 +347,8 @@ def test_sentences_that_wait_for_the_next_look_change_nothing(beam, monkeypatch)
     config = SearchConfig(beam=beam, n_best=beam)
 
     def found() -> list[list[Hypothesis]]:
-        if beam == 1:
-            return [[h] for h in greedy_search(decoder, src, length, config)]
-        return beam_search(decoder, src, length, config)
+        search = greedy_search if beam == 1 else beam_search
+        return search(decoder, src, length, config)
 
     expected = found()
 

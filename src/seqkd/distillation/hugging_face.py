@@ -22,7 +22,7 @@ from seqkd.config.sources import expand
 from seqkd.config.teachers import HuggingFaceTeacher
 from seqkd.errors import SeqkdError
 from seqkd.models.precision import has_bf16
-from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
 from seqkd.text import normalise
 from seqkd.translation.nbest import Candidate
 from seqkd.vocabulary.vocabulary import Vocabulary
@@ -106,7 +106,7 @@ class HuggingFaceTranslator:
             first, with their log-probabilities.
         """
         found: list[list[Hypothesis]] = [[Hypothesis((), 0.0)] for _ in sources]
-        for places in _batches(sources, config.rows, config.budget(self._device.type)):
+        for places in _batches(sources, config.rows, batch_budget(self._device)):
             if config.sampling is not None:
                 seeds = np.random.SeedSequence([config.sampling.seed, first_id, places[0]])
                 torch.manual_seed(int(seeds.generate_state(1)[0]))

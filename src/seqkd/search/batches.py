@@ -12,9 +12,9 @@ probabilities, `eos` included, always in float32, without length normalisation u
   sentence with its true probability and none has to be dropped.
 - **Ties** go to the hypothesis of higher rank, then to the lower word id; between ended
   hypotheses to the one that ended first. They are common where logits are bfloat16.
-- **Memory.** A batch holds at most `SearchConfig.budget` source positions times live hypotheses,
-  and the model's logits of one step, at most an eighth of that in rows of V; nothing of a sentence
-  is tiled over its beam, and the float32 copy of logits is a few rows on a CPU.
+- **Memory.** A batch holds at most `batch_budget` source positions times live hypotheses, and the
+  model's logits of one step, at most an eighth of that in rows of V; nothing of a sentence is tiled
+  over its beam, and the float32 copy of logits is a few rows on a CPU.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import torch
 
 from seqkd.models.protocol import Decoder
 from seqkd.search.beam import beam_search
-from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
 from seqkd.search.logits import even_size, not_finite
 from seqkd.search.rollout import greedy_search
-from seqkd.vocabulary.specials import PAD
+from seqkd.vocabulary.tokens import pad_rows
 
 # Source positions that a sentence counts at least in a batch: bounds the rows of short ones.
 _MIN_POSITIONS = 8
@@ -50,7 +50,7 @@ def translate_ids(
         decoder: the model made ready for search.
         sources: word ids of each source, as the model was trained to see them. An empty source
             has the empty translation, with log-probability 0, and never reaches the model.
-        config: how to search; its `budget` bounds each batch.
+        config: how to search.
         device: where the model lives.
         on_progress: called with the number of sources just translated.
         first_id: id of the first source; matters to sampling only.
@@ -62,21 +62,16 @@ def translate_ids(
         SeqkdError: if the model's logits are not numbers.
     """
     results = [[Hypothesis((), 0.0)] for _ in sources]
-    budget = config.budget(torch.device(device).type)
-    for batch in _batches([len(source) for source in sources], config.rows, budget):
-        length_B = torch.tensor([len(sources[i]) for i in batch])
-        src_BS = torch.full((len(batch), int(length_B[0])), PAD)
-        for row, i in enumerate(batch):
-            src_BS[row, : len(sources[i])] = torch.tensor(sources[i])
-        src_BS, length_B = src_BS.to(device), length_B.to(device)
+    budget = batch_budget(device) // config.rows
+    for batch in _batches([len(source) for source in sources], budget):
+        src_BS, length_B = (x.to(device) for x in pad_rows([list(sources[i]) for i in batch]))
         if config.sampling:
             ids = [first_id + i for i in batch]
-            found = config.sampling.search(decoder, src_BS, length_B, config, ids)
-        elif config.beam == 1:
-            found = [[best] for best in greedy_search(decoder, src_BS, length_B, config)]
+            lists = config.sampling.search(decoder, src_BS, length_B, config, ids)
         else:
-            found = beam_search(decoder, src_BS, length_B, config)
-        for i, hypotheses in zip(batch, found, strict=True):
+            search = greedy_search if config.beam == 1 else beam_search
+            lists = search(decoder, src_BS, length_B, config)
+        for i, hypotheses in zip(batch, lists, strict=True):
             if not hypotheses or (config.log_probs and math.isnan(hypotheses[0].log_prob)):
                 raise not_finite()
             results[i] = hypotheses
@@ -87,11 +82,11 @@ def translate_ids(
     return results
 
 
-def _batches(lengths: Sequence[int], rows: int, budget: int) -> Iterator[list[int]]:
-    """Yield indices of non-empty sources, longest first, in batches within the budget."""
+def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Yield indices of non-empty sources, longest first, in batches of `budget` positions."""
     order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
     while order:
         positions = max(lengths[order[0]], _MIN_POSITIONS)
-        size = even_size(max(1, budget // (positions * rows)))
+        size = even_size(max(1, budget // positions))
         yield order[:size]
         order = order[size:]

@@ -64,7 +64,7 @@ def beam_search(
         decoder: the model made ready for search.
         src_BS: padded word ids.
         length_B: words of each source, at least 1.
-        config: beam, n-best, stopping and length limits.
+        config: beam, n-best, length penalty and length limits.
 
     Returns:
         For each sentence up to `config.n_best` hypotheses, best first, without duplicates.
@@ -79,16 +79,18 @@ def beam_search(
     choices: list[_Choice] = []
     for step in range(longest):
         logits_NV, state = decoder.step(live.token_BK.view(-1), live.state)
-        found, closed = _expand(logits_NV, live.score_BK, config, tie)
+        candidates, closed = _expand(logits_NV, live.score_BK, config, tie)
         del logits_NV  # the next step's can then take its place, which is in the cache
         if step + 1 >= shortest:
-            found = _close(found, closed, live.limit_B <= step + 1)
-        ended_score_BK, going = _split(found, config.beam)
-        choices.append(_spread(live, found, ended_score_BK, going, len(src_BS)))
+            candidates = _close(candidates, closed, live.limit_B <= step + 1)
+        ended_score_BK, going = _split(candidates, config.beam)
+        choices.append(_spread(live, candidates, ended_score_BK, going, len(src_BS)))
         rank_BK = ended_score_BK / divisor_T[step]
         ended_BE = torch.cat([live.ended_BE, rank_BK], 1).topk(config.n_best, 1).values
+        # Scores only fall, and the divisor is largest at the length limit: what is still live can
+        # reach this bound at most (-inf where nothing is).
         bound_B = going.score_BC[:, 0] / divisor_T[live.limit_B - 1]
-        done_B = _is_done(ended_BE, bound_B, rank_BK, config)
+        done_B = ended_BE[:, -1] >= bound_B
         keep_B = rows_to_keep(done_B, step)
         if keep_B is not None and not len(keep_B):
             break
@@ -135,7 +137,7 @@ def _expand(
     logits_NMW = in_blocks(logits_NV)
     max_NM, lse_N = normalise(logits_NMW)
     blocks, words = logits_NMW.shape[1:]
-    ban(logits_NMW, max_NM, config.ban_unk)
+    ban(logits_NMW, max_NM)
     base_BK = score_BK - lse_N.view(batch, k)
 
     max_BY = (max_NM.view(batch, k, blocks) + base_BK[:, :, None]).view(batch, k * blocks)
@@ -154,70 +156,54 @@ def _expand(
     # A place in its sentence's K * M * W words, and that less the words of those ranked higher.
     place_BC = block_BX.gather(1, slot_BC) * words + best.indices - slot_BC * words
     token_BC = place_BC - parent_BC * (blocks * words)
-    found = _Candidates(
+    candidates = _Candidates(
         best.values.float(),
         parent_BC,
         token_BC.clamp(max=vocab_size - 1),  # words past the end have score -inf
     )
-    return _fill(found, wanted), logits_NMW[:, 0, EOS].float().view(batch, k) + base_BK
+    return _fill(candidates, wanted), logits_NMW[:, 0, EOS].float().view(batch, k) + base_BK
 
 
-def _fill(found: _Candidates, wanted: int) -> _Candidates:
+def _fill(candidates: _Candidates, wanted: int) -> _Candidates:
     """Fill up lists that a tiny vocabulary left short."""
-    missing = (0, wanted - found.score_BC.shape[1])
+    missing = (0, wanted - candidates.score_BC.shape[1])
     if not missing[1]:
-        return found
-    score_BC = pad(found.score_BC, missing, value=-torch.inf)
-    return _Candidates(score_BC, pad(found.parent_BC, missing), pad(found.token_BC, missing))
+        return candidates
+    score_BC, *others = candidates
+    return _Candidates(pad(score_BC, missing, value=-torch.inf), *(pad(x, missing) for x in others))
 
 
-def _close(found: _Candidates, closed_BK: Tensor, last_B: Tensor) -> _Candidates:
+def _close(candidates: _Candidates, closed_BK: Tensor, last_B: Tensor) -> _Candidates:
     """Let sentences at their length limit only end: their candidates become `eos`."""
     score_BK, parent_BK = closed_BK.sort(dim=1, descending=True, stable=True)
     closed = _Candidates(score_BK, parent_BK, torch.full_like(parent_BK, EOS))
-    closed = _fill(closed, found.score_BC.shape[1])
+    closed = _fill(closed, candidates.score_BC.shape[1])
     return _Candidates(
-        *(torch.where(last_B[:, None], x, y) for x, y in zip(closed, found, strict=True))
+        *(torch.where(last_B[:, None], x, y) for x, y in zip(closed, candidates, strict=True))
     )
 
 
-def _split(found: _Candidates, beam: int) -> tuple[Tensor, _Candidates]:
-    """Part the candidates into those that end and those that go on.
+def _split(candidates: _Candidates, beam: int) -> tuple[Tensor, _Candidates]:
+    """Split the candidates into those that end and those that continue.
 
     Returns:
         Scores (B, K) of the `beam` best candidates that are `eos`, -inf for the others; and the
         `beam` best candidates that are not `eos`, best first.
     """
-    eos_BC = found.token_BC == EOS
-    ended_score_BK = found.score_BC.masked_fill(~eos_BC, -torch.inf)[:, :beam]
+    eos_BC = candidates.token_BC == EOS
+    ended_score_BK = candidates.score_BC.masked_fill(~eos_BC, -torch.inf)[:, :beam]
     order_BK = eos_BC.to(torch.uint8).sort(dim=1, stable=True).indices[:, :beam]
-    score_BC = found.score_BC.masked_fill(eos_BC, -torch.inf)
-    going = (x.gather(1, order_BK) for x in (score_BC, found.parent_BC, found.token_BC))
+    score_BC = candidates.score_BC.masked_fill(eos_BC, -torch.inf)
+    going = (x.gather(1, order_BK) for x in (score_BC, candidates.parent_BC, candidates.token_BC))
     return ended_score_BK, _Candidates(*going)
 
 
-def _is_done(ended_BE: Tensor, bound_B: Tensor, rank_BK: Tensor, config: SearchConfig) -> Tensor:
-    """Return which sentences need no further step under the stop rule, (B,) bool.
-
-    `bound_B` bounds all that may still come: scores only fall, and the divisor is largest at the
-    length limit. It is -inf when nothing is alive, so every rule ends there.
-    """
-    done_B = ended_BE[:, -1] >= bound_B
-    match config.stop:
-        case "exact":
-            return done_B
-        case "count":
-            return done_B | (ended_BE[:, -1] > -torch.inf)
-        case "paper":
-            return done_B | (rank_BK[:, 0] > -torch.inf)
-
-
 def _spread(
-    live: _Live, found: _Candidates, ended_score_BK: Tensor, going: _Candidates, batch: int
+    live: _Live, candidates: _Candidates, ended_score_BK: Tensor, going: _Candidates, batch: int
 ) -> _Choice:
     """Record a step for all sentences of the batch; those that have left get dead places."""
     beam = ended_score_BK.shape[1]
-    parts = (going.token_BC, going.parent_BC, ended_score_BK, found.parent_BC[:, :beam])
+    parts = (going.token_BC, going.parent_BC, ended_score_BK, candidates.parent_BC[:, :beam])
     if len(live.sentence_B) == batch:
         return _Choice(*parts)
     fills = (PAD, 0, -torch.inf, 0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor
 
 from seqkd.errors import SeqkdError
@@ -12,8 +13,9 @@ from seqkd.errors import SeqkdError
 if TYPE_CHECKING:  # at run time a search imports what it uses
     from seqkd.search.sampling import Sampling
 
-# Measured on a CPU, where more is no faster. A GPU takes a thousand sentences at a time.
-_CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 8192, 1 << 20
+# Source positions times live hypotheses of a batch. Measured on a CPU, where more is no faster; a
+# GPU takes a thousand sentences at a time.
+_CPU_BUDGET, _GPU_BUDGET = 8192, 1 << 20
 
 
 class Hypothesis(NamedTuple):
@@ -33,32 +35,23 @@ class SearchConfig:
     """How to search. The defaults are the paper's beam of 5 without length normalisation.
 
     Attributes:
-        beam: live hypotheses a sentence; 1 is greedy. Without meaning when `sampling`.
+        beam: live hypotheses a sentence; 1 is greedy. Ignored with `sampling`.
         n_best: hypotheses returned a sentence, at most `beam`; or the number of draws.
         length_penalty: strength of Wu et al. 2016's length normalisation; 0 for none.
-        stop: `exact` ends a sentence when no live hypothesis can still enter its n-best list;
-            `count` as soon as `n_best` have ended; `paper` when the best candidate ends, as the
-            paper's own `beam.lua` does (which can leave fewer than `n_best`).
         length_factor: words a translation may have for each source word ...
         length_extra: ... and in addition ...
         length_cap: ... and at most, `eos` included (250 in the paper's code).
-        ban_unk: never choose UNK. The paper allows it.
         log_probs: False lets greedy search skip the normalisation; `log_prob` is then NaN.
-        batch_tokens: padded source positions times live hypotheses that a batch holds at most; 0
-            for what suits the device.
         sampling: draw translations instead.
     """
 
     beam: int = 5
     n_best: int = 1
     length_penalty: float = 0.0
-    stop: Literal["exact", "count", "paper"] = "exact"
     length_factor: float = 2.0
     length_extra: int = 10
     length_cap: int = 250
-    ban_unk: bool = False
     log_probs: bool = True
-    batch_tokens: int = 0
     sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
@@ -70,24 +63,21 @@ class SearchConfig:
             raise SeqkdError(f"length_penalty must be 0 or more, got {self.length_penalty}")
         if min(self.length_extra, self.length_cap) < 1 or self.length_factor < 0:
             raise SeqkdError("length limits must be positive")
-        if self.batch_tokens < 0:
-            raise SeqkdError(f"batch_tokens must be 0 or more, got {self.batch_tokens}")
-        if self.stop not in ("exact", "count", "paper"):
-            raise SeqkdError(f"stop '{self.stop}': expected exact, count or paper")
 
     @property
     def rows(self) -> int:
         """Hypotheses that a sentence keeps alive."""
         return self.n_best if self.sampling else self.beam
 
-    def budget(self, device: str) -> int:
-        """Return how much a batch holds at most on `cpu` or `cuda`; see `batch_tokens`."""
-        return self.batch_tokens or (_CPU_BATCH_TOKENS if device == "cpu" else _GPU_BATCH_TOKENS)
-
     def limit(self, length_B: Tensor) -> Tensor:
         """Return the most words, `eos` included, of a translation of sources this long."""
         limit_B = (length_B * self.length_factor).long() + self.length_extra
         return limit_B.clamp(max=self.length_cap)
+
+
+def batch_budget(device: torch.device | str) -> int:
+    """Return how many padded source positions times live hypotheses a batch holds at most."""
+    return _CPU_BUDGET if torch.device(device).type == "cpu" else _GPU_BUDGET
 
 
 def length_penalty(length_B: Tensor, strength: float) -> Tensor:

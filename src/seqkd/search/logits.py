@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from seqkd.errors import SeqkdError
 from seqkd.models.kernels.compiled import library
 from seqkd.models.protocol import State
-from seqkd.vocabulary.specials import BOS, PAD, UNK
+from seqkd.vocabulary.specials import BOS, PAD
 
 # Words that a block of the two-stage search for the best holds, about; measured.
 _BLOCK_WORDS = 64
@@ -97,14 +97,14 @@ def _in_float32(logits_NMW: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def not_finite() -> SeqkdError:
-    """Return what is told of logits that are not numbers."""
+    """Return the error of logits that are not numbers."""
     return SeqkdError("the model's logits are not finite: its training has diverged")
 
 
-def ban(logits_NMW: Tensor, max_NM: Tensor, ban_unk: bool) -> None:
-    """Make words that must not be chosen impossible, in place: the logits are search's by now."""
-    first_NW = logits_NMW[:, 0]  # all of them are in the first block
-    for token in (PAD, BOS, UNK) if ban_unk else (PAD, BOS):
+def ban(logits_NMW: Tensor, max_NM: Tensor) -> None:
+    """Make PAD and BOS impossible, in place: the logits are search's by now."""
+    first_NW = logits_NMW[:, 0]  # both are in the first block
+    for token in (PAD, BOS):
         first_NW[:, token] = -torch.inf
     max_NM[:, 0] = first_NW.float().amax(1)
 

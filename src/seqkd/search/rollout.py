@@ -30,7 +30,7 @@ Choose = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 def greedy_search(
     decoder: Decoder, src_BS: Tensor, length_B: Tensor, config: SearchConfig
-) -> list[Hypothesis]:
+) -> list[list[Hypothesis]]:
     """Translate one batch by always taking the most probable word.
 
     Equal to `beam_search` with a beam of 1, without its bookkeeping.
@@ -45,7 +45,7 @@ def greedy_search(
     def choose(logits_NMW: Tensor, max_NM: Tensor, row_N: Tensor, step: int) -> Tensor:
         return best_words(logits_NMW, max_NM)
 
-    return [found for (found,) in roll_out(decoder, src_BS, length_B, config, choose, 1)]
+    return roll_out(decoder, src_BS, length_B, config, choose, 1)
 
 
 @torch.inference_mode()
@@ -71,9 +71,9 @@ def roll_out(
         logits_NMW = in_blocks(logits_NV)
         max_NM, lse_N = normalise(logits_NMW, sums=config.log_probs)
         if step == 0 and not config.log_probs and not max_NM.amax(1).isfinite().all():
-            raise not_finite()  # else told by the log-probability
+            raise not_finite()  # else the log-probability shows it
         ended_N = token_N == EOS
-        ban(logits_NMW, max_NM, config.ban_unk)
+        ban(logits_NMW, max_NM)
         token_N = choose(logits_NMW, max_NM, row_N, step)
         if step + 1 >= shortest:  # the last permitted word is `eos`
             token_N = token_N.masked_fill(limit_N <= step + 1, EOS)
@@ -86,9 +86,9 @@ def roll_out(
         if keep_B is not None:
             if not len(keep_B):
                 break
-            kept_N = (keep_B[:, None] * draws + torch.arange(draws, device=device)).view(-1)
-            state = select_rows(state, keep_B, kept_N)
-            row_N, token_N, limit_N = row_N[kept_N], token_N[kept_N], limit_N[kept_N]
+            keep_N = (keep_B[:, None] * draws + torch.arange(draws, device=device)).view(-1)
+            state = select_rows(state, keep_B, keep_N)
+            row_N, token_N, limit_N = row_N[keep_N], token_N[keep_N], limit_N[keep_N]
     return _hypotheses(words_LR, log_prob_R, draws)
 
 

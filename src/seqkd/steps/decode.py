@@ -76,7 +76,6 @@ def shard_task(
     config = _search_config(args)
     search = {**dataclasses.asdict(config), **settings}
     search["sampling"] = config.sampling and config.sampling.model_dump()
-    del search["batch_tokens"]  # decides the speed alone
     header = ShardHeader(
         models=tuple(map(digest, models)),
         source=digest(args.src),
