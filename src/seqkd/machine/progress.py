@@ -1,14 +1,12 @@
-"""Progress of long work: a live bar on a terminal, a quiet line now and then in a log."""
+"""Progress of long work: a live bar on a terminal, an occasional line in a log."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
+from rich import progress as rich
+from rich.console import Console
 
 LOG_SECONDS = 20.0  # between two lines in a log
 STOPPED = "stopped by a signal"
@@ -16,7 +14,7 @@ STOPPED = "stopped by a signal"
 
 
 class Progress:
-    """Shows how far, how fast and how long still. Use as a context manager.
+    """Shows how much is done, how fast it is, and the time left. Use as a context manager.
 
     Args:
         title: what is being done, such as `train lstm-2x64`.
@@ -30,72 +28,48 @@ class Progress:
         self._done, self._first = done, done
         self._count = 0
         self._start = self._last = time.monotonic()
-        self._bar: Bar | None = None
+        self._bar = rich.Progress(
+            rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(),
+            rich.TimeElapsedColumn(), rich.TimeRemainingColumn(),
+            rich.TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True), disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+        self._task = self._bar.add_task(title, total=total, completed=done, note="")
 
     def __enter__(self) -> Progress:
         """Start the bar if standard error is a terminal."""
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                TextColumn,
-                TimeElapsedColumn,
-                TimeRemainingColumn,
-            )
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-            )  # fmt: skip
-            self._bar.start()
-            self._task = self._bar.add_task(
-                self._title, total=self._total, completed=self._done, note=""
-            )
+        self._bar.start()
         return self
 
     def advance(self, steps: int, count: int, note: str = "") -> None:
         """Report `steps` more units of work, which held `count` of what the rate counts."""
         self._done += steps
         self._count += count
+        text = f"{self._rate()} {note}".rstrip()
+        self._bar.update(self._task, completed=self._done, note=text)
         now = time.monotonic()
-        rate = self._count / max(now - self._start, 1e-9)
-        text = f"{rate:,.0f} {self._unit}/s {note}".rstrip()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, note=text)
-        elif now - self._last >= LOG_SECONDS:
+        if self._bar.disable and now - self._last >= LOG_SECONDS:
             self._last = now
-            self._line(f"{text}, {duration(self._remaining(now))} left")
+            pace = (now - self._start) / max(self._done - self._first, 1)
+            self._line(f"{text}, {duration((self._total - self._done) * pace)} left")
 
-    def _remaining(self, now: float) -> float:
-        done = self._done - self._first
-        return (self._total - self._done) * (now - self._start) / max(done, 1)
+    def _rate(self) -> str:
+        rate = self._count / max(time.monotonic() - self._start, 1e-9)
+        return f"{rate:,.0f} {self._unit}/s"
 
     def _line(self, text: str) -> None:
-        print(f"{self._title}: {self._done:,}/{self._total:,}, {text}", file=sys.stderr, flush=True)
+        self.say(f"{self._title}: {self._done:,}/{self._total:,}, {text}")
 
     def say(self, text: str) -> None:
         """Print one line without disturbing the bar."""
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        self._bar.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop the bar; say how long it took."""
-        if self._bar is not None:
-            self._bar.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Stop the bar; print how long it took."""
+        self._bar.stop()
         if kind is None:
-            seconds = time.monotonic() - self._start
-            rate = self._count / max(seconds, 1e-9)
-            self._line(f"{rate:,.0f} {self._unit}/s, done in {duration(seconds)}")
+            took = duration(time.monotonic() - self._start)
+            self._line(f"{self._rate()}, done in {took}")
 
 
 def duration(seconds: float) -> str:

@@ -23,14 +23,14 @@ _HEAP_BYTES = 1 << 30  # more than training takes at the paper's student sizes
 def set_up(threads: int, device: str = "auto") -> torch.device:
     """Pin the number of threads, keep freed memory in the process, and choose the device.
 
-    On a machine with GPUs and no scheduler this waits for a free one (see `gpu_slots`).
+    On a machine with GPUs and no scheduler this waits for a free GPU (see `gpu_slots`).
 
     Args:
-        threads: of PyTorch's own pool; one process a core is faster than one process for all.
-        device: `cpu`, `cuda`, `cuda:1`, or `auto` for a GPU where there is one.
+        threads: of PyTorch's pool; one process per core is faster than one process for all.
+        device: `cpu`, `cuda`, `cuda:1`, or `auto` for a GPU if there is one.
 
     Raises:
-        SeqkdError: if a GPU is asked for and there is none.
+        SeqkdError: if a GPU is requested and there is none.
     """
     if threads < 1:
         raise SeqkdError(f"--threads must be at least 1, got {threads}")
@@ -49,23 +49,23 @@ def set_up(threads: int, device: str = "auto") -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Stop glibc from handing large buffers back to the kernel after each use (1.15x in training).
+    """Stop glibc from returning large buffers to the kernel after each use (1.15x in training).
 
-    Elsewhere (musl, macOS) there is no mallopt, and nothing needs doing.
+    Other C libraries (musl, macOS) have no mallopt and are left as they are.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         if not libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES):
             libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES_BEFORE_GLIBC_2_35)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
-        _ask_for_huge_pages(libc)
+        _request_huge_pages(libc)
 
 
-def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
-    """Let the heap to come have pages of 2 MiB where Linux gives them to who asks.
+def _request_huge_pages(libc: ctypes.CDLL) -> None:
+    """Request 2 MiB pages for future heap memory, where Linux grants them on request.
 
-    Fewer addresses are looked up (1.03x to 1.05x in training). The heap is taken once and freed,
-    which costs addresses, not memory.
+    They save address lookups (1.03x to 1.05x in training). The heap is allocated once and freed,
+    which takes addresses, not memory.
     """
     libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -77,11 +77,11 @@ def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
 
 
 def give_back_memory() -> None:
-    """Hand what is free at the moment back to the kernel: batches of many shapes leave holes."""
+    """Return free memory to the kernel: batches of many shapes leave holes in the heap."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.malloc_trim(0)
-        _ask_for_huge_pages(libc)  # the end of the heap is gone, and what was asked with it
+        _request_huge_pages(libc)  # trimming has undone the request at the end of the heap
 
 
 def hardware(device: torch.device | None = None) -> Hardware:

@@ -8,11 +8,10 @@ block by block and read batch by batch, so it may be larger than memory.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -128,50 +127,30 @@ def store(
     """
     starts = data.tgt.offsets + np.arange(len(data.tgt.offsets))  # one `eos` a sentence
     non_empty = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
-    ensemble = TeacherAlongside(*teachers)
-    mass_sum, count = 0.0, 0
+    blocks = np.split(non_empty, range(_BLOCK, len(non_empty), _BLOCK))
+    ends = [int(starts[block[-1] + 1]) for block in blocks[:-1]] + [data.tgt_positions]
+    dtype, ensemble = record_type(k), TeacherAlongside(*teachers)
+    written, mass_sum, count = 0, 0.0, 0
     with (
-        _record_writer(path, record_type(k), int(starts[-1])) as write,
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,  # not mapped: that would be a bus error on a full disk
         Progress("soft targets", len(non_empty), "tokens") as progress,
     ):
-        for block in np.split(non_empty, range(_BLOCK, len(non_empty), _BLOCK)):
-            if not len(block):
-                continue
-            first, end = int(starts[block[0]]), int(starts[block[-1] + 1])
-            records = np.zeros(end - first, record_type(k))
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "shape": (data.tgt_positions,)}
+        np.lib.format.write_array_header_1_0(file, {**header, "fortran_order": False})
+        for block, end in zip(blocks, ends, strict=True):
+            records = np.zeros(end - written, dtype)
             for batch, top, mass in _along(ensemble, data, block, k, device):
-                where = batch.soft_N.numpy() - first
+                where = batch.soft_N.numpy() - written
                 records["ids"][where] = top.ids_NK.int().cpu().numpy()
                 records["probs"][where] = top.probs_NK.half().cpu().numpy()
                 mass_sum += float(mass.double().sum())
                 count += len(mass)
                 progress.advance(len(batch.length_B), len(mass))
-            write(first, records)
+            file.write(records.tobytes())
+            written = end
             give_back_memory()
     return mass_sum / max(count, 1)
-
-
-@contextlib.contextmanager
-def _record_writer(
-    path: Path, dtype: np.dtype[np.void], count: int
-) -> Iterator[Callable[[int, Records], None]]:
-    """Yield a function that writes records from a position on; the others are zero.
-
-    Unlike a mapped file this raises OSError if the disk is full.
-    """
-    header: dict[str, Any] = {
-        "descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,),
-    }  # fmt: skip
-    with atomic_path(path) as temporary, temporary.open("r+b") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        start = file.tell()
-        file.truncate(start + count * dtype.itemsize)
-
-        def write(first: int, records: Records) -> None:
-            file.seek(start + first * dtype.itemsize)
-            file.write(records.tobytes())
-
-        yield write
 
 
 @torch.no_grad()

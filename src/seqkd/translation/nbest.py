@@ -1,12 +1,12 @@
 """N-best lists on disk: one JSON record a line, ids ascending, and shards of them.
 
 A record is `{"id": 17, "src": "1c291ca3", "nbest": [[log_prob, text, [ids]], ...]}`, best first;
-`src` is the CRC-32 of the source line, so that a list is never laid beside another text. It may be
-left out in lists that come from elsewhere.
+`src` is the CRC-32 of the source line, so that a list is never paired with another text. Lists from
+elsewhere may omit it.
 
 A text is decoded in fixed blocks of lines; shard i of n (from 1) takes every n-th block. A shard's
-first line is its header: which model, source and settings it is of. Merging reads all shards side
-by side, one record at a time, and refuses whatever is not exactly sentence 0, 1, 2, ...
+first line is its header: its model, source and settings. Merging reads all shards in parallel, one
+record at a time, and refuses whatever is not exactly sentence 0, 1, 2, ...
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from seqkd.files import atomic_text, read_lines
 
 # Lines decoded as one unit. Batches never cross it, so results do not depend on the shards.
 BLOCK = 1000
+
+
+_AGAIN = "; delete it and decode it again"
 
 
 class Candidate(NamedTuple):
@@ -76,11 +79,6 @@ class ShardHeader:
         except (ValueError, TypeError, KeyError):
             return None
 
-    def whole(self) -> dict[str, object]:
-        """Return what all shards of one n-best list have in common."""
-        fields = dataclasses.asdict(self)
-        return {key: fields[key] for key in ("models", "source", "search", "block", "shards")}
-
 
 def source_digest(line: str) -> str:
     """Return the CRC-32 of a source line, in hexadecimal."""
@@ -131,14 +129,12 @@ def read_nbest(path: str | Path, sources: Iterable[str]) -> Iterator[tuple[str, 
     lines = read_lines(path)
     expected = -1
     for expected, source in enumerate(sources):
-        line = next(lines, None)
+        line, where = next(lines, None), f"{path}, line {expected + 1}"
         if line is None:
             raise SeqkdError(f"{path}: ends after {expected} records, but the source goes on")
-        record = from_line(line, f"{path}, line {expected + 1}")
+        record = from_line(line, where)
         if record.id != expected:
-            raise SeqkdError(
-                f"{path}, line {expected + 1}: expected id {expected}, got {record.id}"
-            )
+            raise SeqkdError(f"{where}: expected id {expected}, got {record.id}")
         if record.source and record.source != source_digest(source):
             raise SeqkdError(
                 f"{path}: record {expected} is of another source line than {source[:60]!r}; give "
@@ -158,12 +154,12 @@ def write_shard(path: str | Path, header: ShardHeader, lines: Iterable[str]) -> 
 
 
 def read_block(path: Path, header: ShardHeader, ids: range, sources: Sequence[str]) -> list[str]:
-    """Return the lines of a block that an earlier run left behind, or nothing if it is not ours.
+    """Return the lines of a block that an earlier run left, or nothing if it is not ours.
 
     Args:
         path: the block's file, which need not exist.
-        header: what it must be a part of.
-        ids: what it must hold.
+        header: of the shard that it must be a part of.
+        ids: of the sentences that it must hold.
         sources: the source lines of these ids.
     """
     if not path.is_file():
@@ -173,16 +169,17 @@ def read_block(path: Path, header: ShardHeader, ids: range, sources: Sequence[st
         records = [from_line(line, str(path)) for line in lines]
     except (SeqkdError, ValueError):
         return []
-    found = [(record.id, record.source) for record in records]
-    wanted = list(zip(ids, map(source_digest, sources), strict=True))
-    return lines if first == header.to_line() and found == wanted else []
+    actual = [(record.id, record.source) for record in records]
+    expected = list(zip(ids, map(source_digest, sources), strict=True))
+    return lines if first == header.to_line() and actual == expected else []
 
 
 class _Shard:
     """One shard being merged."""
 
     def __init__(self, path: Path, number: int, count: int) -> None:
-        self.path, self.number, self.count = path, number, count
+        self.path, self.number = path, number
+        self._name = f"shard {number} of {count} ({path})"
         self._lines = read_lines(path)
         header = ShardHeader.from_line(next(self._lines, ""))
         if header is None:
@@ -190,19 +187,21 @@ class _Shard:
         self.header = header
 
     def __str__(self) -> str:
-        return f"shard {self.number} of {self.count} ({self.path})"
+        return self._name
 
     def line(self, sentence: int, source: str) -> str:
         """Return the line of a sentence, which must be the next."""
         line = next(self._lines, None)
         if line is None:
             raise SeqkdError(f"{self} is truncated: it ends before sentence {sentence}{_AGAIN}")
-        record = from_line(line, str(self))
-        if record.id != sentence:
-            what = "lacks" if record.id > sentence else "repeats or misplaces"
-            named = sentence if record.id > sentence else record.id
+        record = from_line(line, self._name)
+        if record.id > sentence:
             raise SeqkdError(
-                f"{self} {what} sentence {named}: expected {sentence}, got {record.id}{_AGAIN}"
+                f"{self} lacks sentence {sentence}: expected {sentence}, got {record.id}{_AGAIN}"
+            )
+        if record.id < sentence:
+            raise SeqkdError(
+                f"{self} repeats or misplaces sentence {record.id}: expected {sentence}{_AGAIN}"
             )
         if record.source != source_digest(source):
             raise SeqkdError(f"{self}: sentence {sentence} is of another source line{_AGAIN}")
@@ -210,15 +209,11 @@ class _Shard:
 
     def finish(self, sentences: int) -> None:
         """Check that nothing is left."""
-        line = next(self._lines, None)
-        if line is not None:
-            record = from_line(line, str(self))
+        for line in self._lines:
+            extra = from_line(line, self._name).id
             raise SeqkdError(
-                f"{self} goes on with sentence {record.id} after the last of {sentences}{_AGAIN}"
+                f"{self} goes on with sentence {extra} after the last of {sentences}{_AGAIN}"
             )
-
-
-_AGAIN = "; delete it and decode it again"
 
 
 def merge(paths: Sequence[str | Path], sources: Iterable[str], source_sha256: str) -> Iterator[str]:
@@ -238,8 +233,7 @@ def merge(paths: Sequence[str | Path], sources: Iterable[str], source_sha256: st
     block = shards[0].header.block
     sentence = -1
     for sentence, source in enumerate(sources):
-        shard = shards[sentence // block % len(shards)]
-        yield shard.line(sentence, source)
+        yield shards[sentence // block % len(shards)].line(sentence, source)
     for shard in shards:
         shard.finish(sentence + 1)
 
@@ -247,34 +241,33 @@ def merge(paths: Sequence[str | Path], sources: Iterable[str], source_sha256: st
 def _check_headers(shards: Sequence[_Shard], source_sha256: str) -> None:
     """Refuse shards that are not exactly 1 to n of one n-best list of this source."""
     first = shards[0]
+    count = first.header.shards
+    by_number: dict[int, _Shard] = {}
     for shard in shards:
-        for key, value in shard.header.whole().items():
-            if key != "shards" and value != first.header.whole()[key]:
+        header = shard.header
+        for field in ("models", "source", "search", "block"):
+            if getattr(header, field) != getattr(first.header, field):
                 raise SeqkdError(
-                    f"{shard} is of another {key.removesuffix('s')} than {first.path}; decode all "
-                    "shards with the same model, source and settings"
+                    f"{shard} is of another {field.removesuffix('s')} than {first.path}; decode "
+                    "all shards with the same model, source and settings"
                 )
-        if shard.header.source != source_sha256:
+        if header.source != source_sha256:
             raise SeqkdError(f"{shard} was decoded from another source text than the one given")
-    expected = first.header.shards
-    seen: dict[int, _Shard] = {}
-    for shard in shards:
-        number = shard.header.shard
-        if shard.header.shards != expected:
+        if header.shards != count:
             raise SeqkdError(
-                f"{shard.path} is one of {shard.header.shards} shards, {first.path} of {expected}"
+                f"{shard.path} is one of {header.shards} shards, {first.path} of {count}"
             )
-        if number in seen:
+        twin = by_number.setdefault(header.shard, shard)
+        if twin is not shard:
             raise SeqkdError(
-                f"shard {number} of {expected} is given twice: {seen[number].path}, {shard.path}"
+                f"shard {header.shard} of {count} is given twice: {twin.path}, {shard.path}"
             )
-        seen[number] = shard
-    for number in range(1, expected + 1):
-        if number not in seen:
-            raise SeqkdError(f"shard {number} of {expected} is missing")
-    for shard in shards:
-        if shard.header.shard != shard.number:
+    for number in range(1, count + 1):
+        if number not in by_number:
+            raise SeqkdError(f"shard {number} of {count} is missing")
+    for number, shard in by_number.items():
+        if number != shard.number:
             raise SeqkdError(
-                f"{shard.path} holds shard {shard.header.shard} of {expected} where shard "
-                f"{shard.number} belongs: two files are swapped"
+                f"{shard.path} holds shard {number} of {count} where shard {shard.number} belongs: "
+                "two files are swapped"
             )
