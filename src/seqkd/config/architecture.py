@@ -92,11 +92,6 @@ class TransformerConfig(Section):
         return self
 
     @property
-    def encoder_layers(self) -> int:
-        """Layers of the encoder."""
-        return self.layers
-
-    @property
     def depth_of_decoder(self) -> int:
         """Decoder layers, with the default resolved."""
         return self.decoder_layers or self.layers

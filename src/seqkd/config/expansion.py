@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from seqkd.config.experiment import ExperimentConfig, ModelsConfig, RowConfig, StageConfig
 from seqkd.config.model_entry import ModelEntry
-from seqkd.config.naming import BASELINE, check_model, model_name, pruned_name, stage_label
+from seqkd.config.naming import BASELINE, model_name, pruned_name, stage_label
 from seqkd.config.table_rows import TableRow
 from seqkd.config.teachers import SEED
 from seqkd.config.training import PruneConfig, PruningMethod
@@ -58,8 +58,6 @@ class Experiment:
             for row in map(self.row, config.quantisation.of)
             for form in config.quantisation.formats
         ]
-        for row in self.quantised_rows:
-            check_model(row.model)
 
     @property
     def all_rows(self) -> list[TableRow]:

@@ -72,18 +72,9 @@ def model_name(
     name = f"{arch}.{'_'.join(stages)}"
     if teacher:
         name += f".from-{teacher_label(teacher, members)}"
-    check_model(name)
-    return name
-
-
-def check_model(name: str) -> None:
-    """Refuse a model's name that does not follow the grammar.
-
-    Raises:
-        SeqkdError: naming the characters that are allowed.
-    """
     if not re.fullmatch(MODEL, name):
         raise SeqkdError(f"'{name}' is not a valid model name: use a-z, 0-9 and '-' in tags")
+    return name
 
 
 def pruned_name(parent: str, percentage: int, stage: int | None = None) -> str:

@@ -191,9 +191,7 @@ class Transformer(nn.Module):
         self.tgt_embedding_VD = (
             None if config.tie_embeddings else _normal(tgt_vocab_size, width, std)
         )
-        self.encoder_layers = nn.ModuleList(
-            _EncoderLayer(config) for _ in range(config.encoder_layers)
-        )
+        self.encoder_layers = nn.ModuleList(_EncoderLayer(config) for _ in range(config.layers))
         self.decoder_layers = nn.ModuleList(
             _DecoderLayer(config) for _ in range(config.depth_of_decoder)
         )
