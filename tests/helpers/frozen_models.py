@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import seqkd
-from seqkd.models.lstm_int8 import activation_steps
+from seqkd.models.kernels.lstm_int8 import activation_steps
 
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden"
 TRANSLATIONS = GOLDEN / "translations.json"

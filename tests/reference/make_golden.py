@@ -37,7 +37,7 @@ def write_translations() -> None:
         (127, 63), frozen_models.MODELS, frozen_models.SEARCHES
     ):
         with (
-            mock.patch("seqkd.models.lstm_int8.activation_steps", return_value=steps),
+            mock.patch("seqkd.models.kernels.lstm_int8.activation_steps", return_value=steps),
             mock.patch("frozen_models.activation_steps", return_value=steps),
         ):
             stored[frozen_models.key(name, search)] = frozen_models.translations(name, search)

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from seqkd.config.architecture import LstmConfig
-from seqkd.models import lstm_int8
-from seqkd.models.lstm import Lstm
-from seqkd.models.lstm_int8 import (
+from seqkd.models.kernels import lstm_int8
+from seqkd.models.kernels.lstm_int8 import (
     Int8Decoder,
     Int8Linear,
     activation_steps,
     quantize_bounded,
     zero_point,
 )
+from seqkd.models.lstm import Lstm
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import SearchConfig
 

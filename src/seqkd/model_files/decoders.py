@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from seqkd.model_files.model_file import LoadedModel
+from seqkd.models.kernels.lstm_int8 import Int8Decoder
 from seqkd.models.lstm import Lstm
-from seqkd.models.lstm_int8 import Int8Decoder
 from seqkd.models.protocol import Decoder
 
 

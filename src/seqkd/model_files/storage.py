@@ -26,7 +26,7 @@ from torch import Tensor
 
 from seqkd.config.formats import STORAGES
 from seqkd.errors import SeqkdError, nearest
-from seqkd.models.lstm_int8 import quantize_channels
+from seqkd.models.kernels.lstm_int8 import quantize_channels
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _SKIP = 255  # in `gaps`: so many zeros, then no number

@@ -139,8 +139,11 @@ class Lstm(nn.Module):
             if layer:
                 x_SBH = self.drop(x_SBH)
             gates_SBG = x_SBH @ self.encoder_input[layer] + self.encoder_bias[layer]
-            parts = zip(gates_SBG.chunk(len(weight_DXG), -1), weight_DXG, strict=True)
-            runs = [_run(*part, length_B, backwards=d == 1) for d, part in enumerate(parts)]
+            gates = gates_SBG.chunk(len(weight_DXG), -1)
+            runs = [
+                _run(gates[d], weight_XG, length_B, backwards=d == 1)
+                for d, weight_XG in enumerate(weight_DXG)
+            ]
             x_SBH, h_BH, c_BH = (torch.cat(halves, -1) for halves in zip(*runs, strict=True))
             h_last.append(h_BH)
             c_last.append(c_BH)

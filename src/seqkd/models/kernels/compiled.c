@@ -64,9 +64,8 @@ static inline float tanh_(float x) {
 
 typedef struct {
     size rows, width;
-    size rows_a_bias;
     const real *before;                 // (T, R, G): the input's part of the gates, or null
-    const float *bias;                  // (R / rows_a_bias, G)
+    const float *bias;                  // (G)
     real *gates;                        // (T, R, G), after their nonlinearities
     float *cells;                       // (T + 1, R, H)
     real *out;                          // h, (T, R, H)
@@ -75,7 +74,7 @@ typedef struct {
     size up_step, up_row;
     const real *drop;                   // (T, R, H) or null
     real *dgates;                       // (T, R, G)
-    float *dcell, *dbias;               // (R, H), (R / rows_a_bias, G)
+    float *dcell, *dbias;               // (R, H), (G)
     const size *last;                   // (R): the step whose state is an output too, or null
     const float *dlast_h, *dlast_c;     // (R, H): gradients of that state
 } Lstm;
@@ -87,7 +86,7 @@ void lstm_forward(const Lstm *s, size t, const real *restrict product) {
         size row = t * s->rows + r;
         const real *restrict z = product + r * 4 * H;
         const real *restrict before = s->before ? s->before + row * 4 * H : 0;
-        const float *restrict bias = s->bias + r / s->rows_a_bias * 4 * H;
+        const float *restrict bias = s->bias;
         real *restrict gates = s->gates + row * 4 * H;
         const float *restrict c_before = s->cells + row * H;
         float *restrict c = s->cells + (row + s->rows) * H;
@@ -159,7 +158,7 @@ void lstm_backward(const Lstm *s, size t, const void *above, size above_row, siz
         const real *restrict a = s->gates + row * 4 * H;
         const float *restrict c_before = s->cells + row * H, *restrict c = c_before + s->rows * H;
         real *restrict d = s->dgates + row * 4 * H;
-        float *restrict dbias = s->dbias + r / s->rows_a_bias * 4 * H;
+        float *restrict dbias = s->dbias;
         #pragma omp simd
         for (size j = 0; j < H; j++) {
             float o = wide(a[j]), i = wide(a[H + j]), f = wide(a[2 * H + j]), g = wide(a[3 * H + j]);

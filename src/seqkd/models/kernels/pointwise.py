@@ -3,7 +3,7 @@
 An object holds what its part keeps of all steps for the backward pass. Cell states, nonlinearities
 and sums over time are fp32; products come in and go out in the dtype of the weights.
 
-Shapes: T time, R rows, H state width, G = 4 H gates in the order o, i, f, g, D directions, B batch,
+Shapes: T time, R rows, H state width, G = 4 H gates in the order o, i, f, g, B batch,
 S source length, M = 2 H.
 """
 
@@ -46,7 +46,7 @@ def _structure(name: str, sizes: str, rest: str) -> type[ctypes.Structure]:
 
 _Lstm = _structure(
     "Lstm",
-    "rows width rows_a_bias",
+    "rows width",
     "before bias gates cells out out_step out_row up up_step up_row drop dgates dcell "
     "dbias last dlast_h dlast_c",
 )
@@ -65,7 +65,7 @@ class LstmSteps:
 
     Args:
         before_TRG: the input's part of the gates, or None where all input is in the products.
-        bias_DG: fp32, one for each D-th part of the rows.
+        bias_G: fp32.
         first_cell_RH: cell state before the first step, fp32.
         out_TRH: receives the outputs; any strides over steps and rows.
         up_TRH: receives the outputs times `drop_TRH`, for the layer above; or None.
@@ -75,13 +75,13 @@ class LstmSteps:
         cells_TRH: cell states, that before the first step included (T + 1, R, H).
         dgates_TRG: gradients of the gates, after `backward`.
         dcell_RH: gradient of the cell state before the step that `backward` did last.
-        dbias_DG: gradient of the bias, after `backward` of all steps.
+        dbias_G: gradient of the bias, after `backward` of all steps.
     """
 
     def __init__(
         self,
         before_TRG: Tensor | None,
-        bias_DG: Tensor,
+        bias_G: Tensor,
         first_cell_RH: Tensor,
         out_TRH: Tensor,
         up_TRH: Tensor | None = None,
@@ -90,13 +90,13 @@ class LstmSteps:
         steps, rows, width = out_TRH.shape
         self.out_TRH, self._up_TRH = out_TRH, up_TRH
         self._before_TRG, self._drop_TRH = _contiguous(before_TRG), _contiguous(drop_TRH)
-        self._bias_DG = bias_DG.contiguous()
+        self._bias_G = bias_G.contiguous()
         self.gates_TRG = out_TRH.new_empty(steps, rows, 4 * width)
         self.cells_TRH = first_cell_RH.new_empty(steps + 1, rows, width)
         self.cells_TRH[0] = first_cell_RH
         self._lib = _library(out_TRH)
         self._c = _Lstm(
-            rows, width, rows // len(bias_DG), pointer(self._before_TRG), pointer(self._bias_DG),
+            rows, width, pointer(self._before_TRG), pointer(self._bias_G),
             pointer(self.gates_TRG), pointer(self.cells_TRH),
             pointer(out_TRH), *_strides(out_TRH), pointer(up_TRH), *_strides(up_TRH),
             pointer(self._drop_TRH),
@@ -110,9 +110,9 @@ class LstmSteps:
         """Make room for gradients."""
         self.dgates_TRG = torch.empty_like(self.gates_TRG)
         self.dcell_RH = torch.zeros_like(self.cells_TRH[0])
-        self.dbias_DG = torch.zeros_like(self._bias_DG)
+        self.dbias_G = torch.zeros_like(self._bias_G)
         self._c.dgates, self._c.dcell = pointer(self.dgates_TRG), pointer(self.dcell_RH)
-        self._c.dbias = pointer(self.dbias_DG)
+        self._c.dbias = pointer(self.dbias_G)
         self._dgates = self.dgates_TRG.unbind(0)
 
     def last_state(self, step_R: Tensor, dh_RH: Tensor, dc_RH: Tensor) -> None:

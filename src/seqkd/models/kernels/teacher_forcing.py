@@ -47,108 +47,84 @@ def hidden(model: Lstm, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> 
 def _encode(model: Lstm, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return memory (B, S, H) and the decoder's first outputs and cells, each (L, B, H)."""
     x_SBH = model.embed(src_BS.t(), model.src_embedding_VE)
-    reverse = reverse_index(length_B, len(x_SBH))
     h_last, c_last = [], []
     for layer, weight_DHG in enumerate(model.encoder_recurrent):
         if layer:
             x_SBH = model.drop(x_SBH)
-        gates_SBG = product(x_SBH, model.encoder_input[layer])
-        directions = len(weight_DHG)
-        if directions == 1:
-            gates_SDBG = gates_SBG[:, None]
-        else:
-            forward_SBG, backward_SBG = gates_SBG.chunk(2, dim=-1)
-            gates_SDBG = torch.stack([forward_SBG, backward_SBG[reverse]], dim=1)
-        h_SDBH, h_DBH, c_DBH = _EncoderLayer.apply(  # type: ignore[no-untyped-call]
-            gates_SDBG, weight_DHG, model.encoder_bias[layer].view(directions, -1), length_B - 1
-        )
-        if directions == 1:
-            x_SBH = h_SDBH[:, 0]
-        else:
-            x_SBH = torch.cat([h_SDBH[:, 0], h_SDBH[:, 1][reverse]], dim=-1)
-        h_last.append(torch.cat(list(h_DBH), -1))
-        c_last.append(torch.cat(list(c_DBH), -1))
+        gates = product(x_SBH, model.encoder_input[layer]).chunk(len(weight_DHG), -1)
+        bias = model.encoder_bias[layer].chunk(len(weight_DHG))
+        runs = [
+            _run(gates[d], weight_HG, bias[d], length_B, backwards=d == 1)
+            for d, weight_HG in enumerate(weight_DHG)
+        ]
+        x_SBH, h_BH, c_BH = (torch.cat(halves, -1) for halves in zip(*runs, strict=True))
+        h_last.append(h_BH)
+        c_last.append(c_BH)
     return x_SBH.transpose(0, 1).contiguous(), torch.stack(h_last), torch.stack(c_last)
 
 
+def _run(
+    gates_SBG: Tensor, weight_HG: Tensor, bias_G: Tensor, length_B: Tensor, *, backwards: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one direction of an encoder layer; return outputs, and last output and cell."""
+    if not backwards:
+        return _EncoderLayer.apply(gates_SBG, weight_HG, bias_G, length_B - 1)  # type: ignore[no-untyped-call,no-any-return]
+    reverse = reverse_index(length_B, len(gates_SBG))
+    h_SBH, h_BH, c_BH = _EncoderLayer.apply(  # type: ignore[no-untyped-call]
+        gates_SBG[reverse], weight_HG, bias_G, length_B - 1
+    )
+    return h_SBH[reverse], h_BH, c_BH
+
+
 class _EncoderLayer(torch.autograd.Function):
-    """LSTM layers of equal width side by side over a padded sequence, from a zero state.
+    """An LSTM layer in one direction over a padded sequence, from a zero state.
 
     Args:
-        gates_TDBG: the input's part of the gates, in the dtype of the matrix products.
-        weight_DHG: recurrent weights.
-        bias_DG: their bias.
+        gates_TBG: the input's part of the gates, in the dtype of the matrix products.
+        weight_HG: recurrent weights.
+        bias_G: their bias.
         last_B: each sequence's last step.
 
     Returns:
-        Outputs (T, D, B, H) in that dtype, and output and cell state after each sequence's last
-        step, (D, B, H) in fp32. Outputs of later steps are meaningless.
+        Outputs (T, B, H) in that dtype, and output and cell state after each sequence's last step,
+        (B, H) in fp32. Outputs of later steps are meaningless.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, gates_TDBG: Tensor, weight_DHG: Tensor, bias_DG: Tensor, last_B: Tensor
+        ctx: Any, gates_TBG: Tensor, weight_HG: Tensor, bias_G: Tensor, last_B: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        steps, directions, batch, width4 = gates_TDBG.shape
-        width, rows = width4 // 4, directions * batch
-        dtype, device = gates_TDBG.dtype, gates_TDBG.device
-        weight = weight_DHG.to(dtype)
-        h = torch.empty(steps + 1, directions, batch, width, dtype=dtype, device=device)
+        steps, batch, _ = gates_TBG.shape
+        weight = weight_HG.to(gates_TBG.dtype)
+        h = gates_TBG.new_empty(steps + 1, batch, len(weight))
         h[0] = 0
-        layer = LstmSteps(
-            gates_TDBG.reshape(steps, rows, width4),
-            bias_DG,
-            torch.zeros(rows, width, device=device),
-            h[1:].view(steps, rows, width),
-        )
-        product = torch.empty(directions, batch, width4, dtype=dtype, device=device)
-        for t, h_DBH in enumerate(h[:-1].unbind(0)):
-            for h_BH, weight_HG, out in zip(h_DBH, weight, product, strict=True):
-                torch.mm(h_BH, weight_HG, out=out)
-            layer.forward(t, product.view(rows, width4))
-        last_R = last_B.repeat(directions)
-        row_R = torch.arange(rows, device=device)
-        last_c = layer.cells_TRH[last_R + 1, row_R]
-        last_h = layer.out_TRH[last_R, row_R].float()
-        ctx.layer, ctx.last_R = layer, last_R
+        layer = LstmSteps(gates_TBG, bias_G, torch.zeros(batch, len(weight)), h[1:])
+        product_BG = torch.empty_like(gates_TBG[0])
+        for t, h_BH in enumerate(h[:-1].unbind(0)):
+            torch.mm(h_BH, weight, out=product_BG)
+            layer.forward(t, product_BG)
+        rows = torch.arange(batch)
+        ctx.layer, ctx.last_B = layer, last_B
         ctx.save_for_backward(weight, h)
-        shape = directions, batch, width
-        return h[1:], last_h.view(shape), last_c.view(shape)
+        return h[1:], h[last_B + 1, rows].float(), layer.cells_TRH[last_B + 1, rows]
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any, dh_TDBH: Tensor, dlast_h_DBH: Tensor, dlast_c_DBH: Tensor
+        ctx: Any, dh_TBH: Tensor, dlast_h_BH: Tensor, dlast_c_BH: Tensor
     ) -> tuple[Tensor | None, ...]:
         weight, h = ctx.saved_tensors
         layer: LstmSteps = ctx.layer
-        steps, directions, batch, width = dh_TDBH.shape
-        rows = directions * batch
         layer.start_backward()
-        layer.last_state(
-            ctx.last_R, dlast_h_DBH.reshape(rows, width), dlast_c_DBH.reshape(rows, width)
-        )
-        by_weight = [product_with_transposed(w) for w in weight]
+        layer.last_state(ctx.last_B, dlast_h_BH, dlast_c_BH)
+        by_weight = product_with_transposed(weight)
         own: Tensor | None = None
-        dh_TRH = dh_TDBH.reshape(steps, rows, width).unbind(0)
-        for t in range(steps - 1, -1, -1):
-            dgates = layer.backward(t, dh_TRH[t], own)
-            if t == 0:
-                break  # the first state is no input
-            dgates_DBG = dgates.view(directions, batch, 4 * width)
-            own = torch.cat([by(d) for by, d in zip(by_weight, dgates_DBG, strict=True)])
-        dgates_TDBG = layer.dgates_TRG.view(steps, directions, batch, 4 * width)
-        dweight = torch.stack(
-            [
-                weight_gradient(
-                    h[:steps, d].reshape(steps * batch, width),
-                    dgates_TDBG[:, d].reshape(steps * batch, 4 * width),
-                )
-                for d in range(directions)
-            ]
-        )
+        for t in range(len(dh_TBH) - 1, -1, -1):
+            dgates_BG = layer.backward(t, dh_TBH[t], own)
+            own = by_weight(dgates_BG) if t else None  # the first state is no input
         del ctx.layer
-        return dgates_TDBG, dweight, layer.dbias_DG, None
+        dweight = weight_gradient(h[:-1].flatten(0, 1), layer.dgates_TRG.flatten(0, 1))
+        return layer.dgates_TRG, dweight, layer.dbias_G, None
 
 
 class _Decoder(torch.autograd.Function):
@@ -204,7 +180,7 @@ class _Decoder(torch.autograd.Function):
         stack = [
             LstmSteps(
                 None if layer else gates_TBG,
-                weights[layers + layer][None],
+                weights[layers + layer],
                 c0_LBH[layer],
                 inputs[layer][1:, :, below[layer] :],
                 ups[layer],
@@ -285,5 +261,5 @@ def _weight_gradients(
         weight_gradient(flat(x[:steps]), flat(part.dgates_TRG))
         for x, part in zip(inputs, stack, strict=True)
     ]
-    dbiases = [part.dbias_DG[0] for part in stack]
+    dbiases = [part.dbias_G for part in stack]
     return dmemory, dkeys, None, dcombine, None, None, None, *dweights, *dbiases

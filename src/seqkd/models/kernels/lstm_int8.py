@@ -189,17 +189,15 @@ class Int8Decoder:
         steps = self._steps = activation_steps()
         self._dtype = model.compute_dtype
         self._width = model.config.width
-        self._layers = model.config.layers
-        self.vocab_size = model.output_weight_VD.shape[0]
+        self.vocab_size = model.vocab_size
 
         def linear(weight_IO: Tensor, bias_O: Tensor | None = None) -> Int8Linear:
             return Int8Linear(weight_IO.detach(), bias_O, steps)
 
-        self._src_gates = _WordGates(
-            model.src_embedding_VE, model.encoder_input[0], model.encoder_bias[0]
-        )
-        inputs = zip(list(model.encoder_input)[1:], list(model.encoder_bias)[1:], strict=True)
-        self._encoder_input = [linear(weight, bias) for weight, bias in inputs]
+        inputs, biases = list(model.encoder_input), list(model.encoder_bias)
+        words = _WordGates(model.src_embedding_VE, inputs[0], biases[0])
+        layers = map(linear, inputs[1:], biases[1:])
+        self._encoder_input: list[_WordGates | Int8Linear] = [words, *layers]
         self._encoder_recurrent = [
             [
                 functools.partial(self._direction, number, linear(weight_HG))
@@ -212,10 +210,7 @@ class Int8Decoder:
             model.target_embedding_VE, model.decoder_input, model.decoder_bias[0]
         )
         biases = [None, *list(model.decoder_bias)[1:]]
-        self._decoder_recurrent = [
-            linear(weight, bias)
-            for weight, bias in zip(model.decoder_recurrent, biases, strict=True)
-        ]
+        self._decoder_recurrent = list(map(linear, model.decoder_recurrent, biases))
         self._feeding = model.config.input_feeding
         self._combine = linear(model.combine)
         self._output = linear(model.output_weight_VD.t(), model.output_bias_V)
@@ -226,22 +221,18 @@ class Int8Decoder:
     def start(self, src_BS: Tensor, length_B: Tensor) -> State:
         """Encode the sources; see `protocol.Decoder`."""
         batch, steps = src_BS.shape
-        gates_SBG = self._src_gates(src_BS.t().reshape(-1)).view(steps, batch, -1)
-        h_SBH, h_last, c_last = encoder_layer(gates_SBG, length_B, self._encoder_recurrent[0])
-        outputs, cells = [h_last], [c_last]
-        layers = zip(self._encoder_input, self._encoder_recurrent[1:], strict=True)
-        for from_below, recurrent in layers:
-            x = quantize_bounded(h_SBH, self._steps).flatten(0, 1)
+        x = src_BS.t().reshape(-1)  # word ids, then quantised outputs (S B, H)
+        outputs, cells = [], []
+        for from_below, recurrent in zip(self._encoder_input, self._encoder_recurrent, strict=True):
             gates_SBG = from_below(x).view(steps, batch, -1)
             h_SBH, h_last, c_last = encoder_layer(gates_SBG, length_B, recurrent)
+            x = quantize_bounded(h_SBH, self._steps).flatten(0, 1)
             outputs.append(h_last)
             cells.append(c_last)
-        memory_BSH = h_SBH.transpose(0, 1).contiguous()
-        quantised = quantize_bounded(memory_BSH, self._steps).flatten(0, 1)
-        keys_BSH = self._attention(quantised, dtype=self._dtype).view(memory_BSH.shape)
+        keys_SBH = self._attention(x, dtype=self._dtype).view(h_SBH.shape)
         sentence = (
-            memory_BSH.to(self._dtype),
-            keys_BSH.transpose(1, 2).contiguous(),
+            h_SBH.transpose(0, 1).to(self._dtype).contiguous(),
+            keys_SBH.permute(1, 2, 0).contiguous(),
             padding_mask(length_B, steps).unsqueeze(1),
         )
         first = torch.cat([torch.zeros_like(outputs[0]), *outputs], dim=1)
