@@ -16,8 +16,8 @@ from seqkd.training.pruning import (
     fraction_at,
     masks_of_zeros,
     prune_masks,
-    squared_gradients,
 )
+from seqkd.training.saliency import squared_gradients
 
 SCHEMES = ["class-blind", "class-uniform", "class-distribution"]
 

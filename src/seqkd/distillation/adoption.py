@@ -1,8 +1,7 @@
-"""Translations of another system as n-best lists: their formats, and whether they fit the text.
+"""Translations of another system as n-best lists: file formats, and matching them to the text.
 
-A file holds lists in the order of the text that was translated. That text is the training text, or
-a longer one in which the training text stands in its order, as before cleaning; both are read side
-by side, and memory does not grow with them.
+A file has its lists in the order of the text that was translated. That is the training text, or a
+longer text that contains it in the same order, such as the text before cleaning. Both are streamed.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from seqkd.translation.nbest import source_digest
 
 
 class ForeignTranslation(NamedTuple):
-    """One translation: its score, the higher the better, and its text."""
+    """A translation: its score (higher is better) and its text."""
 
     score: float
     text: str
 
 
 class ForeignRecord(NamedTuple):
-    """What a file says of one sentence: where, its translations, and its source if it says so."""
+    """The translations of one sentence in a file, where they are, and their source if given."""
 
     where: str
     translations: tuple[ForeignTranslation, ...]
@@ -51,7 +50,7 @@ def reader(form: Literal["lines", "moses", "json"]) -> Reader:
 
 
 def read_plain(path: Path) -> Iterator[ForeignRecord]:
-    """Yield one translation for each line; its score is unknown and stands as 0."""
+    """Yield one translation for each line; its score is unknown and set to 0."""
     for number, line in enumerate(read_lines(path), start=1):
         yield ForeignRecord(f"{path}, line {number}", (_translation(0.0, line),))
 
@@ -102,14 +101,14 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
         where = f"{path}, line {number + 1}"
         try:
             fields = json.loads(line)
-            found = tuple(map(_json_item, fields["nbest"]))
+            translations = tuple(map(_json_item, fields["nbest"]))
             identity, source = int(fields.get("id", number)), str(fields.get("src", ""))
         except (ValueError, TypeError, KeyError, AttributeError, IndexError):
             form = '{"nbest": [[score, translation], ...]}'
             raise _misread(where, line, form) from None
         if identity != number:
             raise SeqkdError(f"{where}: expected id {number}, got {identity}")
-        yield ForeignRecord(where, found, source)
+        yield ForeignRecord(where, translations, source)
 
 
 def _json_item(item: object) -> ForeignTranslation:
@@ -131,12 +130,12 @@ def _misread(where: str, line: str, expected: str) -> SeqkdError:
 
 @dataclass(slots=True)
 class AdoptionCounts:
-    """Counts of what was taken over."""
+    """Counts over a text."""
 
     sentences: int = 0
     translations: int = 0
     empty: int = 0
-    """Sentences without a translation that says anything."""
+    """Sentences without a non-empty translation."""
     left_out: int = 0
     """Sentences of the file that are not in the training text."""
 
@@ -144,63 +143,63 @@ class AdoptionCounts:
 def adopt(
     lists: Iterable[ForeignRecord],
     translated: Iterable[str],
-    wanted: Iterable[str],
-    most: int,
+    text: Iterable[str],
+    n_best: int,
     counts: AdoptionCounts,
 ) -> Iterator[tuple[str, tuple[ForeignTranslation, ...]]]:
-    """Yield each line of a text with its translations, at most so many, the first first.
+    """Yield each line of a text with its first translations.
 
     Args:
         lists: translations, sentence by sentence.
         translated: the lines that they translate.
-        wanted: the text: these lines or some of them, in the same order.
-        most: translations of a line.
+        text: these lines or some of them, in the same order.
+        n_best: maximum number of translations of a line.
         counts: filled in on the way.
 
     Raises:
-        SeqkdError: if there are more lists than lines or the other way round, a list names another
-            source, or a line of the text is not among those that were translated.
+        SeqkdError: if lists and lines differ in number, a list names another source, or a line of
+            the text was not translated.
     """
-    pairs = _beside(lists, translated)
-    for number, line in enumerate(wanted, start=1):
+    pairs = _aligned(lists, translated)
+    for number, line in enumerate(text, start=1):
         translations = _find(line, pairs, counts)
         if translations is None:
             raise SeqkdError(
                 f"line {number} of the training text was not translated, or in another order: "
                 f"{line[:60]!r}; give the text that was translated as `src`"
             )
-        kept = translations[:most]
+        first = translations[:n_best]
         counts.sentences += 1
-        counts.translations += len(kept)
-        counts.empty += not any(translation.text for translation in kept)
-        yield line, kept
+        counts.translations += len(first)
+        counts.empty += not any(translation.text for translation in first)
+        yield line, first
     counts.left_out += sum(1 for _ in pairs)
 
 
 def _find(
     line: str, pairs: Iterator[tuple[ForeignRecord, str]], counts: AdoptionCounts
 ) -> tuple[ForeignTranslation, ...] | None:
-    """Return the translations of the next source that is this line; pass over those before it."""
-    for given, source in pairs:
+    """Return the translations of the next source that is this line; skip those before it."""
+    for record, source in pairs:
         if normalise(source) == line:
-            return given.translations
+            return record.translations
         counts.left_out += 1
     return None
 
 
-def _beside(
+def _aligned(
     lists: Iterable[ForeignRecord], lines: Iterable[str]
 ) -> Iterator[tuple[ForeignRecord, str]]:
-    """Yield lists with the lines they translate; there must be as many."""
+    """Yield lists with the lines that they translate; there must be as many."""
     number, where, remaining = 0, "", iter(lines)
-    for given in lists:
+    for record in lists:
         source = next(remaining, None)
         if source is None:
-            raise SeqkdError(f"{given.where}: there are only {number} lines that were translated")
-        if given.source and normalise(given.source) != normalise(source):
-            _check_digest(given, source)
-        number, where = number + 1, given.where
-        yield given, source
+            raise SeqkdError(f"{record.where}: there are only {number} lines that were translated")
+        if record.source and normalise(record.source) != normalise(source):
+            _check_digest(record, source)
+        number, where = number + 1, record.where
+        yield record, source
     if next(remaining, None) is not None:
         more = 1 + sum(1 for _ in remaining)
         raise SeqkdError(
@@ -209,9 +208,9 @@ def _beside(
         )
 
 
-def _check_digest(given: ForeignRecord, source: str) -> None:
-    if given.source != source_digest(source):
+def _check_digest(record: ForeignRecord, source: str) -> None:
+    if record.source != source_digest(source):
         raise SeqkdError(
-            f"{given.where}: is of another source, {given.source[:60]!r}, than the line that was "
+            f"{record.where}: is of another source, {record.source[:60]!r}, than the line that was "
             f"translated, {source[:60]!r}"
         )

@@ -1,7 +1,7 @@
 """A sequence-to-sequence model of Hugging Face's transformers as a teacher that translates.
 
-It is asked for translations only: its words are other tokens than ours, so its distributions would
-say nothing to a student. The package is wanted by this module alone, and not needed otherwise.
+It provides translations only: its tokens are not ours, so its distributions would mean nothing to a
+student. Only this module needs the package transformers.
 
 Shapes: B sentences, R rows (sentences times translations), S source length, T target length,
 V words of the model.
@@ -42,8 +42,8 @@ class HuggingFaceTranslator:
 
         Args:
             teacher: which.
-            vocabulary: of the students' target side: translations are given in its tokens too.
-            device: where the model is to live.
+            vocabulary: of the students' target side: translations are returned in its tokens too.
+            device: where the model runs.
 
         Raises:
             SeqkdError: if transformers is not installed, or the folder does not hold such a model.
@@ -57,8 +57,8 @@ class HuggingFaceTranslator:
                 folder, local_files_only=True
             )
         except (OSError, ValueError, ImportError) as error:
-            told = " ".join(str(error).split())
-            raise SeqkdError(f"{folder}: no sequence-to-sequence model: {told[:200]}") from None
+            reason = " ".join(str(error).split())
+            raise SeqkdError(f"{folder}: no sequence-to-sequence model: {reason[:200]}") from None
         dtype = torch.bfloat16 if device.type == "cuda" and has_bf16(device) else torch.float32
         self._model: Any = model.to(device=device, dtype=dtype).eval()
         self._teacher, self._vocabulary, self._device = teacher, vocabulary, device
@@ -66,7 +66,7 @@ class HuggingFaceTranslator:
         self.arithmetic = str(dtype).removeprefix("torch.")
 
     def _languages(self) -> dict[str, int]:
-        """Tell the tokenizer the source language; return what makes the model speak the target."""
+        """Set the source language; return the options that make the model write the target."""
         if self._teacher.source_language:
             self._tokenizer.src_lang = self._teacher.source_language
         if not self._teacher.target_language:
@@ -77,12 +77,14 @@ class HuggingFaceTranslator:
         return {"forced_bos_token_id": code}
 
     def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
-        """Return the model's ids of source lines, and how many were cut."""
+        """Return the model's ids of source lines, and how many were truncated."""
         sources = [self._teacher.prefix + normalise(line) for line in lines]
         whole = self._tokenizer(sources)["input_ids"]
-        found = self._tokenizer(sources, truncation=True)["input_ids"]
-        cut = sum(len(short) < len(long) for short, long in zip(found, whole, strict=True))
-        return [ids if line.strip() else [] for ids, line in zip(found, lines, strict=True)], cut
+        truncated = self._tokenizer(sources, truncation=True)["input_ids"]
+        count = sum(len(short) < len(long) for short, long in zip(truncated, whole, strict=True))
+        return [
+            ids if line.strip() else [] for ids, line in zip(truncated, lines, strict=True)
+        ], count
 
     @torch.inference_mode()
     def translate(
@@ -105,7 +107,7 @@ class HuggingFaceTranslator:
             For each source its translations in the model's own order, drawn ones the most probable
             first, with their log-probabilities.
         """
-        found: list[list[Hypothesis]] = [[Hypothesis((), 0.0)] for _ in sources]
+        results: list[list[Hypothesis]] = [[Hypothesis((), 0.0)] for _ in sources]
         for places in _batches(sources, config.rows, batch_budget(self._device)):
             if config.sampling is not None:
                 seeds = np.random.SeedSequence([config.sampling.seed, first_id, places[0]])
@@ -113,12 +115,12 @@ class HuggingFaceTranslator:
             for place, hypotheses in zip(
                 places, self._translate([sources[k] for k in places], config), strict=True
             ):
-                found[place] = hypotheses
+                results[place] = hypotheses
             if on_progress is not None:
                 on_progress(len(places))
         if on_progress is not None:
             on_progress(sum(not source for source in sources))
-        return found
+        return results
 
     def _translate(
         self, sources: Sequence[Sequence[int]], config: SearchConfig
@@ -143,14 +145,14 @@ class HuggingFaceTranslator:
             )
         ]
         for start in range(0, len(flat), config.n_best):
-            own = flat[start : start + config.n_best]
-            yield sorted(own, key=lambda h: -h.log_prob) if config.sampling else own
+            n_best = flat[start : start + config.n_best]
+            yield sorted(n_best, key=lambda h: -h.log_prob) if config.sampling else n_best
 
     def _log_probs(self, rows: dict[str, Tensor], words_RT: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities (R,), the end included, and lengths (R,), the start included.
 
-        The first word is the model's own start, given and not translated. Search reports scores of
-        other kinds, divided by length or cut by top-k, so the words are forced once more.
+        The first word is the model's start symbol, which is given and has no probability. Search
+        reports other scores (length-normalised, truncated by top-k), so the words are scored again.
         """
         logits_RTV = self._model(**rows, decoder_input_ids=words_RT[:, :-1]).logits.float()
         gain_RT = logits_RTV.log_softmax(2).gather(2, words_RT[:, 1:, None]).squeeze(2)
@@ -160,13 +162,13 @@ class HuggingFaceTranslator:
         return gain_RT.masked_fill(~real_RT, 0.0).sum(1), 1 + real_RT.sum(1)
 
     def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
-        """Return hypotheses as they stand in an n-best list: text, and our tokens of it."""
+        """Return hypotheses as n-best candidates: text, and its tokens in our vocabulary."""
         ids = [list(hypothesis.tokens) for hypothesis in hypotheses]
         texts = list(map(normalise, self._tokenizer.batch_decode(ids, skip_special_tokens=True)))
         tokens = self._vocabulary.encode(texts)
         return [
-            Candidate(hypothesis.log_prob, text, tuple(own))
-            for hypothesis, text, own in zip(hypotheses, texts, tokens, strict=True)
+            Candidate(hypothesis.log_prob, text, tuple(token_ids))
+            for hypothesis, text, token_ids in zip(hypotheses, texts, tokens, strict=True)
         ]
 
 
@@ -175,13 +177,13 @@ def _transformers() -> ModuleType:
         return importlib.import_module("transformers")
     except ImportError:
         raise SeqkdError(
-            "a teacher of kind hugging-face needs the package transformers; install it beside "
-            "seqkd: pip install 'seqkd[hugging-face]'"
+            "a teacher of kind hugging-face needs the package transformers; install it: "
+            "pip install 'seqkd[hugging-face]'"
         ) from None
 
 
 def _search(config: SearchConfig) -> dict[str, object]:
-    """Return what `generate` is told of the search."""
+    """Return the search options of `generate`."""
     sampling = config.sampling
     if sampling is None:
         return {"do_sample": False, "num_beams": config.beam}
@@ -195,7 +197,7 @@ def _search(config: SearchConfig) -> dict[str, object]:
 
 
 def _batches(sources: Sequence[Sequence[int]], rows: int, budget: int) -> Iterator[list[int]]:
-    """Yield the places of sources that are translated together: of like length, empty ones none."""
+    """Yield the places of non-empty sources in batches of similar length."""
     places = sorted((k for k, x in enumerate(sources) if x), key=lambda k: (len(sources[k]), k))
     while places:
         # The longest first, so that what fits is known.

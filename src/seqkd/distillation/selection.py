@@ -1,4 +1,4 @@
-"""Choosing training targets from n-best lists: one function a rule.
+"""Selection of training targets from n-best lists: one function a rule.
 
 A rule ranks a list of hypotheses; the first of them, or the first few, are trained on. A new rule
 is one function, one name in `TargetConfig` and one case in `chooser`.
@@ -18,8 +18,8 @@ from seqkd.evaluation.sentence_scores import Segment, Similarity, similarity
 from seqkd.translation.nbest import Candidate, Record
 
 Rule: TypeAlias = Callable[[Sequence[Candidate], Sequence[float]], Sequence[int]]
-"""From hypotheses, the most probable first, and their similarities to the reference to indices,
-the one to train on first."""
+"""Maps hypotheses, most probable first, and their similarities to the reference to indices, best
+first."""
 
 
 class Selected(NamedTuple):
@@ -36,7 +36,7 @@ class Selected(NamedTuple):
 
 @dataclass(slots=True)
 class SelectionStatistics:
-    """What was chosen, over a text.
+    """Counts and mean similarities over a text.
 
     Similarities are means over sentences that have a target; where these have several, over them
     first.
@@ -67,17 +67,17 @@ class SelectionStatistics:
 
     def facts(self) -> dict[str, int | float]:
         """Return counts and means for the manifest."""
-        kept = max(self.kept, 1)
+        sentences = max(self.kept, 1)
         return {
             "sentences": self.sentences,
             "kept": self.kept,
             "dropped_empty": self.dropped_empty,
             "pairs": self.pairs,
-            "mean_hypotheses": round(self.hypotheses / kept, 3),
+            "mean_hypotheses": round(self.hypotheses / sentences, 3),
             "share_not_one_best": round(self.different / max(self.pairs, 1), 6),
-            "mean_similarity": round(self.similarity_sum / kept, 6),
-            "mean_similarity_of_one_best": round(self.one_best_sum / kept, 6),
-            "mean_similarity_of_oracle": round(self.oracle_sum / kept, 6),
+            "mean_similarity": round(self.similarity_sum / sentences, 6),
+            "mean_similarity_of_one_best": round(self.one_best_sum / sentences, 6),
+            "mean_similarity_of_oracle": round(self.oracle_sum / sentences, 6),
         }
 
 
@@ -86,9 +86,9 @@ def select(
     records: Iterable[tuple[Record, Segment]],
     statistics: SelectionStatistics,
 ) -> Iterator[list[Selected]]:
-    """Yield the targets of each sentence, the rule's best first; none if there is nothing to learn.
+    """Yield the targets of each sentence, the rule's best first; none if all hypotheses are empty.
 
-    Empty hypotheses are never chosen: they teach to say nothing. Targets of one sentence differ.
+    Empty hypotheses are never selected. Targets of one sentence differ.
 
     Args:
         config: the rule and its measure.
@@ -173,8 +173,9 @@ def expected_utilities(measure: Similarity, hypotheses: Sequence[Candidate]) -> 
     Source: Kumar & Byrne 2004; Eikema & Aziz 2020.
     """
     segments = [Segment(h.text, h.tokens) for h in hypotheses]
-    ours = [measure.hypothesis(segment) for segment in segments]
-    theirs = [measure.reference(segment) for segment in segments]
+    candidates = [measure.hypothesis(segment) for segment in segments]
+    references = [measure.reference(segment) for segment in segments]
     return [
-        sum(measure.score(candidate, other) for other in theirs) / len(theirs) for candidate in ours
+        sum(measure.score(candidate, reference) for reference in references) / len(references)
+        for candidate in candidates
     ]

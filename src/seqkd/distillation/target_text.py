@@ -21,7 +21,7 @@ from seqkd.vocabulary.vocabulary import Vocabulary
 _LINES = 1000  # references encoded at a time
 
 
-class Line(NamedTuple):
+class SelectedLine(NamedTuple):
     """A source sentence, its reference, and the targets selected for it."""
 
     source: str
@@ -65,14 +65,16 @@ class NBestText:
         while block := list(itertools.islice(lines, _LINES)):
             yield from map(Segment, block, self.vocabulary.encode(block))
 
-    def select(self, config: TargetConfig, statistics: SelectionStatistics) -> Iterator[Line]:
+    def select(
+        self, config: TargetConfig, statistics: SelectionStatistics
+    ) -> Iterator[SelectedLine]:
         """Yield each line with the targets that a rule selects."""
         lines, lists = itertools.tee(self)
         targets = select(
             config, ((record, reference) for _, record, reference in lists), statistics
         )
         for (source, _, reference), selected in zip(lines, targets, strict=True):
-            yield Line(source, reference.text, selected)
+            yield SelectedLine(source, reference.text, selected)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
-"""The manifest beside an artefact: what it was made from, by what, and at what cost."""
+"""Manifests: what an artefact was made from, by what code, and at what cost."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -92,13 +93,11 @@ def roles(role: str, paths: Sequence[Path]) -> dict[str, str | Path | None]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that results depend on, and Python's."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
 
 
 def code_commit() -> str:

@@ -1,7 +1,7 @@
 """Ensures that only one process does a piece of work, even if its Snakemake was killed.
 
 A killed Snakemake leaves its jobs running, and the next one starts the same jobs again. So training
-and decoding hold a lock beside the folder of their unfinished work; the kernel frees it when they
+and decoding hold a lock next to the folder of their unfinished work; the kernel frees it when they
 die. A second process that would do the same work waits, and then checks what is left to do. If the
 holder does other work, from an earlier config, input or code, only the user can stop it: an error
 says how.

@@ -1,7 +1,7 @@
-"""Take over translations that another system made, as the n-best lists of a teacher.
+"""Adopt the translations of another system as the n-best lists of a teacher.
 
-The file is read beside the text that was translated (--translated), which is the training text
-(--src) or holds it in its order; a line that does not fit is an error, told with its number.
+The file must match the text that was translated (--translated) line by line. That text is the
+training text (--src) or contains it in the same order. A line that does not match is an error.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _LINES = 1000  # lists encoded at a time
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("--translations", type=Path, required=True, help="the file of the other system")
+    add("--translations", type=Path, required=True, help="the other system's file")
     add("--format", choices=["lines", "moses", "json"], default="lines")
-    add("--translated", type=Path, required=True, help="the text that it translated, line by line")
-    add("--src", type=Path, required=True, help="the source text that lists are wanted for")
+    add("--translated", type=Path, required=True, help="the text that it translated")
+    add("--src", type=Path, required=True, help="the source text to write lists for")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the students")
-    add("--n-best", type=int, required=True, help="most translations taken of a sentence")
+    add("--n-best", type=int, required=True, help="maximum number of translations of a sentence")
     add("--output", type=Path, required=True, help="output: .jsonl.zst")
     add("--manifest", type=Path, required=True, help="output: inputs and counts")
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
 def _records(
     args: argparse.Namespace, vocabulary: Vocabulary, counts: AdoptionCounts
 ) -> Iterator[Record]:
-    """Yield the record of each line; what students read are tokens of their own vocabulary."""
+    """Yield the record of each line, in tokens of the students' vocabulary."""
     lists = adopt(
         reader(args.format)(args.translations),
         read_lines(args.translated),
@@ -70,8 +70,8 @@ def _records(
     )
     number = itertools.count()
     while block := list(itertools.islice(lists, _LINES)):
-        texts = [translation.text for _, kept in block for translation in kept]
+        texts = [translation.text for _, translations in block for translation in translations]
         tokens = iter(vocabulary.encode(texts))
-        for line, kept in block:
-            scored = (Candidate(score, text, tuple(next(tokens))) for score, text in kept)
-            yield Record(next(number), tuple(scored), source_digest(line))
+        for line, translations in block:
+            n_best = (Candidate(score, text, tuple(next(tokens))) for score, text in translations)
+            yield Record(next(number), tuple(n_best), source_digest(line))

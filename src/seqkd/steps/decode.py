@@ -2,8 +2,8 @@
 
 The text is split into fixed blocks of 1,000 lines; shard i of n takes every n-th block, and batches
 never cross a block, so the merged result is the same, bit for bit, for any number of shards.
-Finished blocks wait in OUTPUT.blocks beside the output: a killed run resumes after the last of
-them, provided that model, source, settings and code are still the same. If two processes decode
+Finished blocks wait in OUTPUT.blocks: a killed run resumes after the last of them, provided that
+model, source, settings and code are still the same. If two processes decode
 the same shard into the same file, the second waits. Several models are an ensemble.
 """
 

@@ -51,7 +51,7 @@ class TrainingManifest(Provenance):
     processes: int
     hardware: Hardware
     curve: str
-    """File name of the learning curve, beside this file."""
+    """File name of the learning curve, relative to this file."""
     work: str
     """Identity of the run: what a saved state must match to be resumed."""
     output: str

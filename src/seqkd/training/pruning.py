@@ -1,9 +1,9 @@
-"""Weight pruning: which weights are cut, and holding them at zero while the rest trains.
+"""Weight pruning: which weights are set to zero, and keeping them there while the rest trains.
 
-All parameters count, word vectors and biases included: Table 3 of Kim & Rush (2016) leaves 17m of
-84m parameters at 80 %, which a cut of the other matrices alone cannot reach. A mask is bool, True
-on weights that are kept. What is zero stays zero because `apply_masks` runs after each update:
-masking gradients would not do, since momentum and weight decay move weights without a gradient.
+All parameters count, embeddings and biases included: Table 3 of Kim & Rush (2016) leaves 17m of
+84m parameters at 80 %, which pruning the other matrices alone cannot reach. A mask is bool, True on
+weights that are kept. Zeros stay because `apply_masks` runs after each update: masking gradients is
+not enough, since momentum and weight decay move weights without a gradient.
 
 Source: See et al. (2016), "Compression of Neural Machine Translation Models via Pruning";
 LeCun et al. (1990), "Optimal Brain Damage".
@@ -11,7 +11,7 @@ LeCun et al. (1990), "Optimal Brain Damage".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import torch
@@ -22,7 +22,7 @@ from seqkd.config.training import PruneConfig
 Masks: TypeAlias = dict[str, Tensor]
 """Parameter name -> bool of its shape, True on weights that are kept."""
 
-_TINY = 1e-30  # divides the scores of a class without spread: only its zeros are cut
+_TINY = 1e-30  # divides the scores of a class without spread: only its zeros are pruned
 
 
 @torch.no_grad()
@@ -33,16 +33,16 @@ def prune_masks(
     *,
     fraction: float | None = None,
 ) -> Masks:
-    """Return masks that cut exactly the asked share of all parameters.
+    """Return masks that prune exactly the requested share of all parameters.
 
     A class is one named parameter. Among equal scores, those of smaller magnitude go first, then
     those that come first in the order of the parameters; so weights already at zero go first.
 
     Args:
-        model: whose weights are looked at; it is not changed.
+        model: not changed.
         config: share, scheme and criterion.
-        fisher: `squared_gradients` of the model; needed by the saliency criterion only.
-        fraction: in place of the config's percentage, in [0, 1].
+        fisher: `saliency.squared_gradients` of the model; needed by the saliency criterion only.
+        fraction: overrides the config's percentage, in [0, 1].
 
     Raises:
         ValueError: if the criterion is saliency and `fisher` is not given.
@@ -59,31 +59,31 @@ def prune_masks(
     if config.scheme == "class-uniform":
         counts = _even_counts([w.numel() for w in weights.values()], share)
         return {
-            name: _cut([scores[name]], [w], count)[0]
+            name: _lowest_masked([scores[name]], [w], count)[0]
             for (name, w), count in zip(weights.items(), counts, strict=True)
         }
     if config.scheme == "class-distribution":
         spread = weights if config.criterion == "magnitude" else scores
         scores = {name: s / (spread[name].std(correction=0) + _TINY) for name, s in scores.items()}
     count = round(share * sum(w.numel() for w in weights.values()))
-    kept = _cut(list(scores.values()), list(weights.values()), count)
-    return dict(zip(weights, kept, strict=True))
+    masks = _lowest_masked(list(scores.values()), list(weights.values()), count)
+    return dict(zip(weights, masks, strict=True))
 
 
-def _cut(scores: list[Tensor], weights: list[Tensor], count: int) -> list[Tensor]:
-    """Return masks that cut the `count` lowest scores over all tensors together."""
+def _lowest_masked(scores: list[Tensor], weights: list[Tensor], count: int) -> list[Tensor]:
+    """Return masks that prune the `count` lowest scores over all tensors together."""
     score = torch.cat([s.flatten() for s in scores])
     magnitude = torch.cat([w.flatten().abs() for w in weights])
     order = magnitude.argsort(stable=True)
     order = order[score[order].argsort(stable=True)]
-    kept = torch.ones_like(score, dtype=torch.bool)
-    kept[order[:count]] = False
-    parts = kept.split([w.numel() for w in weights])
+    mask = torch.ones_like(score, dtype=torch.bool)
+    mask[order[:count]] = False
+    parts = mask.split([w.numel() for w in weights])
     return [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
 
 
 def _even_counts(sizes: list[int], share: float) -> list[int]:
-    """Return how many to cut of each class: the same share, and the exact total (Hare-Niemeyer)."""
+    """Return how many to prune of each class: equal shares, exact total (Hare-Niemeyer)."""
     exact = [share * size for size in sizes]
     counts = [int(value) for value in exact]
     by_remainder = sorted(range(len(sizes)), key=lambda k: counts[k] - exact[k])
@@ -94,7 +94,7 @@ def _even_counts(sizes: list[int], share: float) -> list[int]:
 
 @torch.no_grad()
 def apply_masks(model: nn.Module, masks: Masks) -> None:
-    """Set the cut weights to exactly zero; call it after each update."""
+    """Set the pruned weights to exactly zero; call it after each update."""
     for name, parameter in model.named_parameters():
         parameter.mul_(masks[name])
 
@@ -128,10 +128,10 @@ def fraction_at(config: PruneConfig, update: int, total_updates: int) -> float |
 
 
 class Pruner:
-    """Holds a model's masks over a run, and cuts again where the schedule says so.
+    """Applies a model's masks over a run, and prunes more when the schedule says so.
 
-    What it holds can be read off the weights, so a run that goes on from saved weights needs no
-    more state: it makes a new pruner of the restored model, at the restored update.
+    The masks follow from the weights, so a resumed run needs no other state: it makes a new pruner
+    of the restored model, at the restored update.
     """
 
     def __init__(
@@ -143,15 +143,15 @@ class Pruner:
         update: int = 0,
         fisher: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
-        """Cut what is to be cut before training, or take up the zeros of a run that goes on.
+        """Prune before training, or take the zeros of a resumed run as they are.
 
         Args:
-            model: cut in place.
-            config: what to cut; `held` takes the zeros there are and cuts nothing.
+            model: pruned in place.
+            config: what to prune; `held` keeps the existing zeros and prunes nothing.
             total_updates: of the whole run.
             update: updates already done.
-            fisher: measures the model's squared gradients, for the saliency criterion; called
-                before each cut.
+            fisher: measures the model's squared gradients for the saliency criterion; called before
+                each pruning step.
         """
         self._config, self._total, self._fisher = config, total_updates, fisher
         self._masks = masks_of_zeros(model)
@@ -159,41 +159,10 @@ class Pruner:
             self.after_update(model, 0)
 
     def after_update(self, model: nn.Module, update: int) -> None:
-        """Cut more if it is time; set cut weights to zero."""
+        """Prune more if it is time; set pruned weights to zero."""
         fraction = fraction_at(self._config, update, self._total)
         if fraction is not None and not self._config.held:
             measure = self._fisher if self._config.criterion == "saliency" else None
             fisher = None if measure is None else measure()
             self._masks = prune_masks(model, self._config, fisher, fraction=fraction)
         apply_masks(model, self._masks)
-
-
-def squared_gradients(model: nn.Module, losses: Iterable[tuple[Tensor, int]]) -> dict[str, Tensor]:
-    """Return the diagonal of the empirical Fisher, which stands for that of the Hessian.
-
-    The exact value is the mean over sentences of the squared gradient of each sentence's own
-    loss. Here the gradient of a batch's summed loss is squared at once: in expectation the products
-    between different sentences vanish where the mean gradient does, as it nearly does in a
-    trained model. Batches of one sentence give the exact value.
-
-    Args:
-        model: trained; gradients are left empty. Dropout is the caller's business.
-        losses: yields each batch's loss, summed over its sentences and with a graph to the
-            model's parameters, and the number of sentences. Made one at a time, so a generator
-            holds one graph.
-
-    Returns:
-        Name -> mean squared gradient a sentence, of the parameter's shape.
-    """
-    parameters = dict(model.named_parameters())
-    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    count = 0
-    for loss, sentences in losses:
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        for name, parameter in parameters.items():
-            if parameter.grad is not None:
-                total[name].addcmul_(parameter.grad, parameter.grad)
-        count += sentences
-    model.zero_grad(set_to_none=True)
-    return {name: value / max(count, 1) for name, value in total.items()}

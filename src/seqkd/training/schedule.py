@@ -45,7 +45,7 @@ def halving_start(config: TrainingConfig, epoch: int, dev_perplexities: list[flo
     """Return the epoch from which `kim-rush` halves, or None if that is not known yet.
 
     Halving starts after `decay_from` full epochs, or after the first epoch whose dev perplexity
-    is above the one before; once started it goes on.
+    is higher than the one before, and never stops.
 
     Args:
         config: training config with `decay_from` in epochs.

@@ -45,6 +45,6 @@ def greedy_bleu(
     """Return sacreBLEU of greedy translations of the data's source side, 0 to 100."""
     sources = source_rows(data.src[k] for k in range(len(data.src)))
     config = SearchConfig(beam=1, log_probs=False, length_cap=100)
-    found = translate_ids(model.decoder(), sources, config, device)
-    hypotheses = vocabulary.decode([best[0].tokens for best in found])
-    return float(sacrebleu.corpus_bleu(hypotheses, [references]).score)
+    n_best = translate_ids(model.decoder(), sources, config, device)
+    translations = vocabulary.decode([hypotheses[0].tokens for hypotheses in n_best])
+    return float(sacrebleu.corpus_bleu(translations, [references]).score)

@@ -2,8 +2,8 @@
 
 The text is split into fixed blocks of lines; shard i of n takes every n-th block. Batches never
 cross a block, so the merged result is the same, bit for bit, for any number of shards. Finished
-blocks wait in a folder beside the output, and are taken over if model, source, settings and code
-are still the same.
+blocks wait in a folder next to the output and are reused if model, source, settings and code are
+still the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Measuring how fast a model translates text, as a user would have it: lines in, lines out.
+"""Measures how fast a model translates text, as a user experiences it: lines in, lines out.
 
-Everything from text to text counts: words to ids, search, ids to words; loading does not. One
+The whole way from text to text counts: tokenising, search, detokenising; loading does not. One
 sentence at a time is how a reader waits for an answer, and how the paper measured CPUs; many lines
-together, in search's own batches, are how `seqkd translate` takes a file. Each setting is warmed
+together, in search's own batches, is how `seqkd translate` processes a file. Each setting is warmed
 up, then measured several times.
 
 Source: Kim & Rush (2016), Table 2.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -29,8 +29,8 @@ class Stopwatch:
     """Measures one model.
 
     One sentence at a time, fp32 is faster than bf16 on a CPU (rows are few, and small calls of
-    oneDNN are dear: 1.3 times for 2x256, 1.6 for 2x64), so that setting takes fp32; batches take
-    what the hardware has. A model stored in int8 takes int8 for both.
+    oneDNN are expensive: 1.3 times for 2x256, 1.6 for 2x64), so that setting uses fp32; batches use
+    what the hardware has. A model stored in int8 uses int8 for both.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
@@ -49,7 +49,7 @@ class Stopwatch:
     def measure(
         self, lines: Sequence[str], setting: SpeedSetting, repeats: int
     ) -> SpeedMeasurement:
-        """Translate `lines` again and again, and return how fast that was.
+        """Translate `lines` repeatedly and return how fast that was.
 
         Args:
             lines: source sentences.
@@ -59,7 +59,8 @@ class Stopwatch:
         torch.set_num_threads(setting.threads)
         translator = self._single if setting.batch == 1 else self._batched
         config = SearchConfig(beam=setting.beam, log_probs=setting.beam > 1)
-        batches = list(_batches(lines, setting.batch))
+        size = setting.batch
+        batches = [lines[start : start + size] for start in range(0, len(lines), size)]
         _translate(translator, batches[: max(1, len(batches) // 4)], config)
         seconds: list[float] = []
         while len(seconds) < repeats:
@@ -88,16 +89,11 @@ class Stopwatch:
         return "int8" if int8 else translator.precision
 
 
-def _batches(lines: Sequence[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(lines), size):
-        yield list(lines[start : start + size])
-
-
-def _translate(translator: Engine, batches: Sequence[list[str]], config: SearchConfig) -> None:
+def _translate(translator: Engine, batches: Sequence[Sequence[str]], config: SearchConfig) -> None:
     for batch in batches:
         sources, _ = translator.encode(batch)
-        found = translator.translate(sources, config)
-        translator.text([hypotheses[0] for hypotheses in found])
+        n_best = translator.translate(sources, config)
+        translator.text([hypotheses[0] for hypotheses in n_best])
 
 
 def _throughput(count: int, seconds: Sequence[float]) -> Throughput:
