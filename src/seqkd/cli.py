@@ -35,7 +35,7 @@ VERBS = {
     "adopt": ("adopt", "use another system's translations as n-best lists"),
     "merge": ("merge", "merge n-best shards"),
     "select": ("select_targets", "choose training targets from n-best lists"),
-    "quantize": ("quantize", "store a model in int8, fp16 or bf16, or sparse"),
+    "quantize": ("quantize", "store a model in int8, fp16 or bf16"),
     "evaluate": ("evaluate", "translate a test set and score it"),
     "speed": ("speed", "measure decoding speed"),
     "diagnose": ("diagnose", "compute diagnostics of distilled text"),

@@ -18,7 +18,7 @@ from seqkd import cli
 from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSetManifest
-from seqkd.evaluation.score_files import Evaluation, ModeProbability, SearchScores, Sizes
+from seqkd.evaluation.score_files import Evaluation, ModeProbability, SearchScores
 from seqkd.evaluation.significance import bleu_metric, chrf_metric, corpus_scores
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, Throughput
 from seqkd.files import write_json
@@ -212,11 +212,7 @@ class Synthetic:
             parameters=parameters,
             nonzero_parameters=round(parameters * cut),
             file_bytes=parameters * (1 if row.format == "int8" else 4),
-            bytes=Sizes(
-                dense=parameters * 4,
-                sparse=round(parameters * 4 * min(1, 1.3 * cut)),
-                compressed=round(parameters * 3.6 * min(1, 1.2 * cut)),
-            ),
+            compressed_bytes=round(parameters * 3.6 * min(1, 1.2 * cut)),
             precision="float32",
             storage="dense",
             perplexity=perplexity + jitter * 20,

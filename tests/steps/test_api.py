@@ -12,7 +12,7 @@ import yaml
 
 from seqkd import cli
 from seqkd.errors import SeqkdError
-from seqkd.evaluation.score_files import Evaluation, SearchScores, Sizes
+from seqkd.evaluation.score_files import Evaluation, SearchScores
 from seqkd.files import write_json
 from seqkd.model_files.model_file import load_model
 from seqkd.search.batches import translate_ids
@@ -38,7 +38,7 @@ def export(model: Path, folder: Path, *options: object) -> None:
 
 
 @pytest.mark.parametrize("beam", [1, 5])
-@pytest.mark.parametrize("options", [[], ["--compress"], ["--format", "sparse"]], ids=str)
+@pytest.mark.parametrize("options", [[], ["--compress"], ["--format", "dense"]], ids=str)
 def test_an_exported_folder_in_a_fresh_process_is_the_model_in_memory(
     model, tmp_path, beam, options
 ):
@@ -85,7 +85,7 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     scores = tmp_path / "test.json"
     evaluation = Evaluation(
         model="lstm-2x16.nll", seed=1, test_set="test", sentences=7, parameters=9,
-        nonzero_parameters=9, file_bytes=36, bytes=Sizes(dense=36, sparse=36, compressed=36),
+        nonzero_parameters=9, file_bytes=36, compressed_bytes=36,
         precision="float32", storage="dense", perplexity=None, mode_probability=None,
         searches={"greedy": scores_of(31.24, 50.0), "beam-5": scores_of(32.06, 51.0)},
     )  # fmt: skip

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from seqkd import cli
-from seqkd.config.formats import STORAGES
+from seqkd.config.naming import STORAGES
 from seqkd.errors import SeqkdError
-from seqkd.model_files.conversion import convert, sizes
+from seqkd.model_files.conversion import compressed_size, convert
 from seqkd.model_files.model_file import load_model, read_info
 from seqkd.search.config import SearchConfig
 from seqkd.translation.engine import load_engine
@@ -38,33 +38,30 @@ def test_every_storage_loads_and_translates(tmp_path, storage, suffix):
     weights = load_model(source).model.state_dict()
     for name, weight in load_model(output).model.state_dict().items():
         assert torch.equal(weight == 0, weights[name] == 0) or "int8" in storage
-        if storage in ("dense", "sparse"):
+        if storage == "dense":
             assert torch.equal(weight, weights[name])
     lines = translations(output)
-    if storage in ("dense", "sparse"):
+    if storage == "dense":
         assert lines == translations(source)
     else:
         assert len(lines) == 20
 
 
-def test_sizes_are_those_of_the_files(tmp_path):
+def test_the_compressed_size_is_that_of_the_file(tmp_path):
     source = write_model(tmp_path / "model.safetensors", pruned=90)
-    found = sizes(source)
-    assert found.dense == source.stat().st_size
-    sparse, compressed = tmp_path / "sparse.safetensors", tmp_path / "sparse.safetensors.zst"
-    for output in (sparse, compressed):
-        convert(source, "sparse", output)
-    # The converted file's header names another model, and its parent.
-    assert abs(found.sparse - sparse.stat().st_size) < 200
-    assert abs(found.compressed - compressed.stat().st_size) < 200
-    assert found.compressed < found.sparse < found.dense
+    compressed = tmp_path / "model.safetensors.zst"
+    convert(source, "dense", compressed)
+    assert compressed_size(compressed) == compressed.stat().st_size
+    # The converted file's header names its parent.
+    assert abs(compressed_size(source) - compressed.stat().st_size) < 200
+    assert compressed_size(source) < source.stat().st_size / 4
 
 
 @pytest.mark.parametrize("suffix", ["", ".zst"])
 def test_a_damaged_file_is_one_readable_line(tmp_path, suffix):
     source = write_model(tmp_path / "model.safetensors")
     output = tmp_path / f"out.safetensors{suffix}"
-    convert(source, "sparse", output)
+    convert(source, "dense", output)
     whole = output.read_bytes()
     for length in (0, 5, 100, len(whole) // 2, len(whole) - 1):
         output.write_bytes(whole[:length])
@@ -87,7 +84,7 @@ def test_the_verb_quantize(tmp_path):
 
 def test_help_and_config_do_not_import_torch():
     code = (
-        "import sys, seqkd.config.training, seqkd.config.formats, seqkd.steps.quantize, "
+        "import sys, seqkd.config.training, seqkd.config.naming, seqkd.steps.quantize, "
         "seqkd.steps.translate; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

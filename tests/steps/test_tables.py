@@ -213,9 +213,11 @@ def test_pruning_table_counts_what_is_left(one_seed: Synthetic, tmp_path: Path) 
     assert [r["pruned"] for r in records] == ["0", "0", "50", "80", "85", "90", "0"]
     assert float(records[3]["ratio_parameters"]) == pytest.approx(4_612_000 / 86_200, rel=1e-4)
     assert float(records[0]["ratio_bytes"]) == 1.0
-    # A pruned model is shipped without its zeros, 1.3 times its share of weights here.
-    assert float(records[3]["ratio_bytes"]) == pytest.approx(4_612_000 / (431_000 * 0.26), rel=1e-4)
-    assert int(records[3]["file_bytes"]) == int(records[3]["bytes_dense"]) == 431_000 * 4
+    # A pruned model is shipped compressed, to 3.6 bytes for 1.2 times its share of weights here.
+    assert float(records[3]["ratio_bytes"]) == pytest.approx(
+        4_612_000 * 4 / (431_000 * 3.6 * 0.24), rel=1e-4
+    )
+    assert int(records[3]["file_bytes"]) == int(records[3]["parameters"]) * 4 == 431_000 * 4
     assert max(map(len, texts["md"].splitlines())) <= 120
     assert "int8" in texts["md"]
 

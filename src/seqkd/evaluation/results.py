@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.corpus.test_sets import TestSet
-from seqkd.evaluation.score_files import Evaluation, Evaluations, Sizes, signatures_of
+from seqkd.evaluation.score_files import Evaluation, Evaluations, signatures_of
 from seqkd.evaluation.significance import (
     RESAMPLES,
     FloatArray,
@@ -96,17 +96,17 @@ class RowResult:
     parameters: int
     nonzero_parameters: int
     file_bytes: int
+    compressed_bytes: int
     perplexity: float | None
     mode_mean: float | None
     mode_median: float | None
     searches: Mapping[str, SearchResult]
     """By `greedy` and `beam-{K}`."""
-    sizes: Sizes
 
     @property
     def shipped_bytes(self) -> int:
-        """Bytes of the file one would ship: a pruned model without its zeros, others as scored."""
-        return self.sizes.sparse if self.row.pruned else self.file_bytes
+        """Bytes of the file one would ship: zstd leaves out the zeros of a pruned model."""
+        return self.compressed_bytes if self.row.pruned else self.file_bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -365,11 +365,11 @@ def _row(
         parameters=each[0].parameters,
         nonzero_parameters=each[0].nonzero_parameters,
         file_bytes=each[0].file_bytes,
+        compressed_bytes=each[0].compressed_bytes,
         perplexity=_mean([one.perplexity for one in each]),
         mode_mean=_mean([one.mode_mean for one in each]),
         mode_median=_mean([one.mode_median for one in each]),
         searches=searches,
-        sizes=each[0].bytes,
     )
 
 

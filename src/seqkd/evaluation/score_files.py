@@ -41,18 +41,6 @@ class ModeProbability:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
-    """Bytes of files that hold one model with its vocabularies; each can be loaded."""
-
-    dense: int
-    """Every weight stored."""
-    sparse: int
-    """Zeros left out where that is smaller, each weight matrix by itself."""
-    compressed: int
-    """The sparse file compressed by zstd."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
     """One model with one seed on one test set: the JSON file of `seqkd evaluate`."""
 
@@ -63,7 +51,8 @@ class Evaluation:
     parameters: int
     nonzero_parameters: int
     file_bytes: int
-    bytes: Sizes
+    compressed_bytes: int
+    """Of the model file under zstd."""
     precision: str
     """Of matrix products: int8, bfloat16 or float32."""
     storage: str

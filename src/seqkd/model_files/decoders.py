@@ -1,4 +1,4 @@
-"""The decoder of a model that was read from a file: plain, or int8 where it is stored so."""
+"""The decoder of a model file: in int8 for a model that is stored in int8."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from seqkd.models.protocol import Decoder
 
 
 def decoder_of(loaded: LoadedModel) -> Decoder:
-    """Return the model made ready for search: in int8 if it is stored so and lives on a CPU."""
+    """Return the decoder of a model: in int8 if it is stored so and is on a CPU."""
     model = loaded.model
     on_cpu = model.output_bias_V.device.type == "cpu"
-    if loaded.info.storage.endswith("int8") and on_cpu and isinstance(model, Lstm):
+    if loaded.info.storage == "int8" and on_cpu and isinstance(model, Lstm):
         return Int8Decoder(model)
     return model.decoder()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple
 
 from seqkd.evaluation.results import Results, RowResult
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
@@ -180,8 +179,7 @@ def pruning_table(results: Results, setting: str) -> Table:
             Column("pruned"),
             Column("params"),
             Column("ratio"),
-            Column("dense"),
-            Column("sparse"),
+            Column("file"),
             Column(".zst"),
             Column("ratio"),
             Column("BLEU K=1"),
@@ -191,9 +189,9 @@ def pruning_table(results: Results, setting: str) -> Table:
         blocks=blocks,
         notes=[
             "params: weights that are not zero; their ratio is to all weights of the teacher.",
-            "dense, sparse, .zst: MB (10^6 bytes) of a file that `seqkd translate` loads, "
-            "vocabularies included: every weight stored, zeros left out, and that compressed. The "
-            "ratio is the teacher's file, as scored, to this one; to the sparse file if pruned.",
+            "file, .zst: MB (10^6 bytes) of the model file, vocabularies included, as it is and "
+            "compressed by zstd; `seqkd translate` loads both. The ratio is the teacher's file to "
+            "this one, or to its .zst if pruned.",
             f"{DELTA}: BLEU K={beam} against the teacher.",
         ],
         records=[_pruning_record(results, row, base) for row in results.rows],
@@ -205,13 +203,13 @@ def _pruning_cells(results: Results, row: RowResult, base: RowResult) -> list[st
     greedy, beam = results.searches
     delta = row.searches[beam].bleu.spread.mean - base.searches[beam].bleu.spread.mean
     plain = method_name(row.row.method)
-    stored = astuple(row.sizes)
     return [
         plain if row.row.format == "fp32" else f"{plain}, {row.row.format}",
         f"{row.row.pruned}%",
         count(row.nonzero_parameters),
         ratio(base.parameters / max(row.nonzero_parameters, 1)),
-        *map(megabytes, stored),
+        megabytes(row.file_bytes),
+        megabytes(row.compressed_bytes),
         ratio(base.file_bytes / max(row.shipped_bytes, 1)),
         _bleu(row, greedy),
         _bleu(row, beam),
@@ -237,7 +235,7 @@ def _pruning_record(results: Results, row: RowResult, base: RowResult) -> dict[s
         "nonzero_parameters": row.nonzero_parameters,
         "ratio_parameters": base.parameters / max(row.nonzero_parameters, 1),
         "file_bytes": row.file_bytes,
-        **{f"bytes_{kind}": size for kind, size in asdict(row.sizes).items()},
+        "compressed_bytes": row.compressed_bytes,
         "ratio_bytes": base.file_bytes / max(row.shipped_bytes, 1),
     }
     for search in results.searches:

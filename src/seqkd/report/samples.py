@@ -17,7 +17,7 @@ _LONGEST = 320  # characters of a source that is shown
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Version:
     """One version of a sentence."""
 
     name: str
@@ -31,7 +31,7 @@ class Card:
     """All versions of one sentence."""
 
     title: str
-    lines: Sequence[Line]
+    lines: Sequence[Version]
 
 
 def samples(material: Material) -> dict[str, list[Card]]:
@@ -98,11 +98,11 @@ def _card(material: Material, outputs: Mapping[str, Sequence[str]], number: int)
     source, reference = test.sources[number], test.references[number]
     near = " \u00b7 near duplicate in training" if number in test.near_duplicates else ""
     lines = [
-        Line("Source", config.source, [(source, False)]),
-        Line("Reference", config.target, [(reference, False)]),
+        Version("Source", config.source, [(source, False)]),
+        Version("Reference", config.target, [(reference, False)]),
     ]
     tokens = set(tokenise(reference))
     for name, texts in outputs.items():
         words = [(word, not tokens.issuperset(tokenise(word))) for word in texts[number].split()]
-        lines.append(Line(name, config.target, words))
+        lines.append(Version(name, config.target, words))
     return Card(f"Sentence {number + 1}{near}", lines)

@@ -23,7 +23,7 @@ from seqkd.evaluation.score_files import Evaluation, SearchScores
 from seqkd.files import atomic_text, read_lines, write_json
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import set_up
-from seqkd.model_files.conversion import sizes
+from seqkd.model_files.conversion import compressed_size
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.translation.engine import MAX_SOURCE, Engine, load_engine
 
@@ -119,7 +119,7 @@ def _evaluation(
         parameters=sum(p.numel() for p in parameters),
         nonzero_parameters=sum(int(p.count_nonzero()) for p in parameters),
         file_bytes=args.model.stat().st_size,
-        bytes=sizes(args.model),
+        compressed_bytes=compressed_size(args.model),
         precision=translator.precision,
         storage=loaded.info.storage,
         perplexity=_perplexity(translator, test),

@@ -10,7 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from seqkd.config.formats import STORAGES
+from seqkd.config.naming import STORAGES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

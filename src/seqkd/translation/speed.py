@@ -85,7 +85,7 @@ class Stopwatch:
         )
 
     def _precision(self, translator: Engine) -> str:
-        int8 = self.info.storage.endswith("int8") and self._device.type == "cpu"
+        int8 = self.info.storage == "int8" and self._device.type == "cpu"
         return "int8" if int8 else translator.precision
 
 
