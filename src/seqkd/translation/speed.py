@@ -21,7 +21,7 @@ from seqkd.evaluation.speed_files import SpeedMeasurement, SpeedSetting, Through
 from seqkd.search.config import SearchConfig
 from seqkd.translation.engine import Engine, load_engine
 
-_ENOUGH_S = 20.0  # of measuring one setting; then no repeat is begun beyond the first three
+_ENOUGH_S = 5.0  # of measuring one setting; then no repeat is begun beyond the first three
 _FEWEST_REPEATS = 3
 
 
