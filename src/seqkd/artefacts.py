@@ -1,7 +1,6 @@
-"""Reading JSON artefacts: each has one dataclass, which the step that writes it fills.
+"""Reading JSON artefacts, each as the dataclass that `files.write_json` wrote it from.
 
-`files.write_json` writes an instance; here it is read back. A missing key or a wrong type is an
-error; a key that the class does not have is ignored.
+A missing key or a wrong type is an error; a key that the class does not have is ignored.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from seqkd.errors import SeqkdError
+from seqkd.errors import SeqkdError, one_line
 from seqkd.files import read_lines
 
 T = TypeVar("T")
@@ -42,6 +42,5 @@ def _parse(adapter: TypeAdapter[T], text: str, where: str) -> T:
         return adapter.validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        message = "missing" if first["type"] == "missing" else first["msg"]
-        raise SeqkdError(f"{where}: {key}{': ' if key else ''}{message}") from None
+        data = None if first["type"] == "json_invalid" else from_json(text)
+        raise SeqkdError(f"{where}: {one_line(first, data)}") from None

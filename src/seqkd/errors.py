@@ -1,4 +1,4 @@
-"""The one exception that a user may see (bad input, in one readable line), and an exit status."""
+"""The exception for bad input, reported in one line, and an exit status."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 EXIT_SAVED = 143
-"""Exit status of a step that was told to stop and has saved its work: 128 + SIGTERM."""
+"""Exit status of a step that was stopped and has saved its work: 128 + SIGTERM."""
 
 
 class SeqkdError(ValueError):
-    """Wrong user input: what was got, what was expected, what to do, in one line."""
+    """Bad input, in one line: what was got, what was expected, what to do."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the known word most like `word`, or an empty string."""
-    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the option most like `word`, or an empty string."""
+    match = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
     return f" (did you mean '{match[0]}'?)" if match else ""
 
 
@@ -38,7 +38,7 @@ _MESSAGES = {
 
 
 def one_line(error: ErrorDetails, data: object) -> str:
-    """Return an error of pydantic in one line: the path of the key, what is wrong, what was got.
+    """Return an error of pydantic in one line: the path of the key, the problem, the value.
 
     Args:
         error: one of `ValidationError.errors()`.
@@ -64,7 +64,7 @@ def one_line(error: ErrorDetails, data: object) -> str:
 
 
 def _path(location: tuple[int | str, ...], data: object, missing: bool) -> str:
-    """Return the path of a key as the file has it: without the tags of unions."""
+    """Return the path of a key as in the file: without the tags of unions."""
     path = ""
     for place, part in enumerate(location, start=1):
         if isinstance(part, int):

@@ -1,7 +1,6 @@
 """Reading and writing files: compressed text, atomic outputs, digests.
 
-Every output appears whole under its name or not at all: it is written beside its destination
-under a temporary name, flushed to disk and renamed.
+Outputs are atomic: written to a temporary file in the same folder, flushed to disk and renamed.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _PART = ".part"
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, else remove it."""
+    """Yield a temporary path; rename it to `path` on success, else remove it."""
     with temporary_path(path) as temporary:
         yield temporary
         with temporary.open("rb") as file:
@@ -44,10 +43,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_path(path: str | Path) -> Iterator[Path]:
-    """Yield a new file beside `path` that is removed in the end.
+    """Yield a new file in the folder of `path`; remove it in the end.
 
-    What killed processes left for the same `path` is removed first. A living one's file is told by
-    its lock, which the kernel frees when a process dies.
+    Files that killed processes left for the same `path` are removed first. The file of a running
+    process is locked; the kernel frees the lock when the process dies.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,11 +62,11 @@ def temporary_path(path: str | Path) -> Iterator[Path]:
 def _locked_file(path: Path) -> tuple[int, Path]:
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent)
-        with contextlib.suppress(OSError):  # a file system without locks: nothing is removed there
+        with contextlib.suppress(OSError):  # no locks on this file system: nothing is removed
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return handle, Path(name)
-        os.close(handle)  # taken for abandoned before it was locked
+        os.close(handle)  # removed as abandoned before it was locked
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -112,7 +111,7 @@ def _open_write(path: Path, suffix: str) -> contextlib.AbstractContextManager[IO
 
 
 def open_bytes(path: str | Path) -> IO[bytes]:
-    """Open a file for reading bytes, decompressed according to its name.
+    """Open a file for reading bytes, decompressed according to its suffix.
 
     Raises:
         SeqkdError: if the file does not exist.
@@ -132,7 +131,7 @@ def open_bytes(path: str | Path) -> IO[bytes]:
 
 
 class _ZstdFile(io.RawIOBase):
-    """Bytes of a .zst file; unlike `zstandard.open`, it tells a cut-off file from a whole one."""
+    """Bytes of a .zst file; unlike `zstandard.open`, it detects a truncated file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -147,8 +146,8 @@ class _ZstdFile(io.RawIOBase):
     def readinto(self, buffer: Buffer) -> int:
         """Fill `buffer`; raise EOFError if the file ends inside a frame."""
         while not self._ready:
-            packed = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:  # files may hold several frames, one after the other
+            packed = self._frame.unused_data
+            if self._frame.eof:  # a file may hold several frames
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
                 self._started = False
             packed = packed or self._file.read(1 << 16)
@@ -170,7 +169,7 @@ class _ZstdFile(io.RawIOBase):
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text file without their line feeds; only LF ends a line.
+    """Yield the lines of a UTF-8 text file without line feeds; only LF ends a line.
 
     Raises:
         SeqkdError: if the file is missing, is not valid UTF-8, or its compression is damaged.
@@ -190,7 +189,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def digest(path: str | Path) -> str:
-    """Return the sha256 of a file's bytes, in hexadecimal.
+    """Return the sha256 of a file, in hexadecimal.
 
     Raises:
         SeqkdError: if the file does not exist.
@@ -202,7 +201,7 @@ def digest(path: str | Path) -> str:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write plain values or dataclasses as indented JSON, atomically; see `artefacts.read_json`."""
+    """Write plain values or dataclasses as indented JSON; see `artefacts.read_json`."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=dataclasses.asdict)
     with atomic_text(path) as file:
         file.write(f"{text}\n")

@@ -1,7 +1,7 @@
-"""Text of one line: normal form, tokens, and the key under which two sentences are the same.
+"""One line of text: normal form, tokens, and the key under which two sentences are equal.
 
-Used by cleaning and by translation alike, so that a model sees the same characters in both. The
-tokens here measure length and overlap; what a model reads is cut by `vocabulary`.
+Cleaning and translation share it, so that a model sees the same characters in both. The tokens
+here measure length and overlap; the tokens of a model come from `vocabulary`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeAlias
 Pair: TypeAlias = tuple[str, str]
 """A source line and a target line."""
 
-# C0 and C1 control characters that str.split() does not take for white space already.
+# C0 and C1 control characters that are not white space to str.split().
 _CONTROL = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
 # Soft hyphen, zero-width space, marks of direction, byte order mark, noncharacters. The joiners
 # U+200C and U+200D stay: Persian, Indic scripts and emoji are spelled with them.
@@ -26,11 +26,11 @@ _SURROGATE_RE = re.compile("[\ud800-\udfff]")
 _REMOVED_RE = re.compile(f"[{_CONTROL}{_INVISIBLE}\ud800-\udfff]")
 
 REPLACEMENT = "\ufffd"
-"""U+FFFD: where it stands, an earlier program could not read what was there."""
+"""U+FFFD: replaced a character that an earlier program could not decode."""
 WORD_MARK = "\u2581"
-"""What sentencepiece writes for a space; in text it would come back as one."""
+"""Sentencepiece's mark of a space; in text it would be decoded as one."""
 
-# Combining marks belong to their word, but `\w` leaves them out: Latin, Hebrew, Arabic, Indic,
+# Combining marks belong to their word, but are not in `\w`: Latin, Hebrew, Arabic, Indic,
 # Thai, Myanmar, Khmer. The danda (U+0964, U+0965) is punctuation.
 _MARKS = (
     "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
@@ -39,7 +39,7 @@ _MARKS = (
 # Kana and Han have no spaces between words: each character counts as a token.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _LETTER = rf"[^\W{_UNSPACED}]"
-# Letters and marks in any order, at least one; spelled out, as it is a third faster so.
+# Letters and marks in any order, at least one; this form is a third faster than `[..]+`.
 WORD = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*|[{_MARKS}]+(?:{_LETTER}+[{_MARKS}]*)*|[{_UNSPACED}]"
 """Pattern of a word: letters, digits and low lines, or one Han or kana character."""
 _PLACEHOLDER = r"\{[^{}\s]*\}"
@@ -52,8 +52,8 @@ _DIGITS_RE = re.compile(r"\d+")
 def normalise(line: str) -> str:
     """Return `line` in NFC, without control or invisible characters, with single spaces.
 
-    A control character becomes a space; an invisible one goes; a lone surrogate (a byte that was
-    not UTF-8) becomes U+FFFD. Doing it twice changes nothing more.
+    A control character becomes a space; an invisible one is removed; a lone surrogate (a byte that
+    was not UTF-8) becomes U+FFFD. Idempotent.
     """
     if not line.isprintable():
         line = _CONTROL_RE.sub(" ", line)
@@ -66,7 +66,7 @@ def normalise(line: str) -> str:
 
 
 def has_removed_characters(line: str) -> bool:
-    """Whether `normalise` takes a control, invisible or surrogate character out of `line`."""
+    """Return whether `normalise` removes a control, invisible or surrogate character."""
     return not line.isprintable() and _REMOVED_RE.search(line) is not None
 
 
@@ -76,7 +76,7 @@ def tokenise(line: str) -> list[str]:
 
 
 def key_tokens(line: str) -> list[str]:
-    """Return the words that decide whether two sentences are the same.
+    """Return the words that decide whether two sentences are equal.
 
     Lower case, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation.
     """
@@ -92,5 +92,5 @@ def placeholders(line: str) -> list[str]:
 
 
 def has_letter(line: str) -> bool:
-    """Whether any character of `line` is a letter of some script."""
+    """Return whether any character of `line` is a letter of some script."""
     return any(map(str.isalpha, line))

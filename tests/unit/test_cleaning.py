@@ -85,7 +85,7 @@ def test_samples_are_few_and_short() -> None:
     [stage] = [s for s in tally.stages(FILTERS) if s.samples]
     assert len(stage.samples) == SAMPLES
     assert len(stage.samples[0][0]) == 200
-    assert stage.to_dict()["lines_out"] == 0
+    assert stage.lines_out == 0
 
 
 def test_digests_are_the_same_on_every_machine() -> None:

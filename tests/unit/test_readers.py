@@ -237,7 +237,7 @@ def test_url_failures_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [name, _] = fetched_names(source, DE_EN)
     output = tmp_path / "out" / "x.de"
     (tmp_path / "x.de").write_text("another file\n")
-    with pytest.raises(SeqkdError, match="the file on the server is another one"):
+    with pytest.raises(SeqkdError, match="the file on the server has changed"):
         fetching.fetch(config, name, output)
     (tmp_path / "x.de").unlink()
     with pytest.raises(SeqkdError, match=r"could not download file://.*x\.de"):

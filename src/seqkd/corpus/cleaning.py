@@ -1,4 +1,4 @@
-"""Cleaning of parallel text: one pass; the first filter that a pair fails drops and counts it."""
+"""Cleaning of parallel text in one pass: the first filter that a pair fails drops it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,9 @@ COPY = "copy of the source"
 DUPLICATE = "duplicate pair"
 
 FILTERS = (
-    CONTROL,
-    SPACING,
-    DAMAGED,
-    EMPTY,
-    CHARACTERS,
-    LETTERS,
-    SHORT,
-    LONG,
-    RATIO,
-    COPY,
-    DUPLICATE,
-)
-"""In the order they are applied. The first two change a pair and drop none."""
+    CONTROL, SPACING, DAMAGED, EMPTY, CHARACTERS, LETTERS, SHORT, LONG, RATIO, COPY, DUPLICATE,
+)  # fmt: skip
+"""In order of application. The first two change a pair and drop none."""
 
 
 def clean(pairs: Iterable[Pair], config: CleaningConfig, tally: Tally) -> Iterator[Pair]:
@@ -46,7 +36,7 @@ def clean(pairs: Iterable[Pair], config: CleaningConfig, tally: Tally) -> Iterat
     Args:
         pairs: raw lines.
         config: limits of the filters.
-        tally: is told of each pair that was read, changed or dropped.
+        tally: counts the pairs that were read, changed or dropped.
     """
     seen: set[int] = set()
     for raw in pairs:
@@ -67,10 +57,7 @@ def normalise_pair(raw: Pair, tally: Tally) -> Pair:
     """Return both sides normalised; count what that changed."""
     pair = (normalise(raw[0]), normalise(raw[1]))
     if pair != raw:
-        if has_removed_characters(raw[0]) or has_removed_characters(raw[1]):
-            tally.change(CONTROL, pair)
-        else:
-            tally.change(SPACING, pair)
+        tally.change(CONTROL if any(map(has_removed_characters, raw)) else SPACING, pair)
     return pair
 
 

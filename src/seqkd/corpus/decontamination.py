@@ -1,6 +1,6 @@
-"""Which training pairs stand in held-out text: the same sentence, or nearly the same.
+"""Training pairs that repeat held-out text, exactly or nearly.
 
-The same: equal words after `text.key_tokens` (case, digits, placeholders and punctuation aside),
+Exactly: equal words after `text.key_tokens` (case, digits, placeholders and punctuation aside),
 on either side. Nearly: the sets of these words overlap with a Jaccard coefficient at or above a
 threshold, on either side. The search is exact, not sampled.
 """
@@ -12,29 +12,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal
 
 from seqkd.text import Pair, key_tokens
 
 # Thresholds are decimals: 0.7 * 10 must not count as more than 7.
 _ROUNDING = 1e-9
 
-Finding = Literal["exact", "near"]
-
 
 class NearIndex:
     """Finds all indexed word sets with Jaccard coefficient >= threshold to a given one.
 
-    With words in one global order, rarest first, two sets that overlap enough must share a word
-    among the first n - ceil(threshold * n) + 1 of each. Words that no indexed set has come first of
-    all and find nothing, so most queries stop before they look anything up.
+    With words in one global order, rarest first, two sets that overlap enough share a word among
+    the first n - ceil(threshold * n) + 1 of each. Words that no indexed set has come first of all
+    and match nothing, so most queries end before any lookup.
 
     Source: prefix filter, Bayardo et al. 2007 (Scaling Up All Pairs Similarity Search); positional
     filter, Xiao et al. 2008 (Efficient Similarity Joins for Near Duplicate Detection).
     """
 
     def __init__(self, sets: Sequence[AbstractSet[str]], threshold: float) -> None:
-        """Index `sets`; an empty set is never found.
+        """Index `sets`; an empty set matches nothing.
 
         Args:
             sets: the words of each held-out sentence.
@@ -69,7 +66,7 @@ class NearIndex:
         if probes <= 0:
             return []
         smallest = self._threshold * size - _ROUNDING
-        own_share = self._share * size
+        query_share = self._share * size
         seen: set[int] = set()
         near: list[int] = []
         for place, probe in enumerate(ranks[:probes]):
@@ -79,29 +76,26 @@ class NearIndex:
             for other_size, spare, number in self._holders.get(probe, ()):
                 if other_size > largest:
                     break
-                if spare < own_share or other_size < smallest or number in seen:
+                if spare < query_share or other_size < smallest or number in seen:
                     continue
                 seen.add(number)
-                needed = own_share + self._share * other_size - _ROUNDING
+                needed = query_share + self._share * other_size - _ROUNDING
                 if len(words & self._sets[number]) >= needed:
                     near.append(number)
         return sorted(near)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Matches:
-    """Numbers of the held-out sentences that a training pair repeats."""
+    """Numbers of the held-out sentences that training pairs repeat."""
 
-    exact: tuple[int, ...]
-    near: tuple[int, ...]
+    exact: set[int]
+    near: set[int]
     """Includes the exact ones, where near duplicates were searched."""
 
 
-NO_MATCHES = Matches((), ())
-
-
 class HeldOutIndex:
-    """Both sides of held-out text, searchable for what a training pair repeats of it."""
+    """Both sides of held-out text, searched for the sentences that a training pair repeats."""
 
     def __init__(self, pairs: Iterable[Pair], threshold: float | None) -> None:
         """Index held-out pairs.
@@ -121,17 +115,14 @@ class HeldOutIndex:
         ]
 
     def search(self, pair: Pair) -> Matches:
-        """Return what `pair` repeats on either side."""
-        exact: set[int] = set()
-        near: set[int] = set()
+        """Return the held-out sentences that `pair` repeats on either side."""
+        matches = Matches(set(), set())
         for line, by_key, index in zip(pair, self._exact, self._near, strict=True):
             words = key_tokens(line)
-            exact.update(by_key.get(" ".join(words), ()))
+            matches.exact.update(by_key.get(" ".join(words), ()))
             if index is not None:
-                near.update(index.find(set(words)))
-        if not exact and not near:
-            return NO_MATCHES
-        return Matches(tuple(sorted(exact)), tuple(sorted(near)))
+                matches.near.update(index.find(set(words)))
+        return matches
 
 
 def _numbers_by_key(sentences: list[list[str]]) -> dict[str, list[int]]:

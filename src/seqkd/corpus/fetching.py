@@ -1,8 +1,7 @@
-"""Downloading the sources of parallel text, each pinned by a sum where its server allows that."""
+"""Downloading the sources of parallel text, each pinned by a checksum where possible."""
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import subprocess
 import sys
@@ -10,17 +9,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 from seqkd import files
 from seqkd.config.corpus import ParallelCorpus, source_of
-from seqkd.config.sources import (
-    HomeAssistantSource,
-    RemoteFile,
-    SacrebleuSource,
-    UrlSource,
-)
+from seqkd.config.sources import HomeAssistantSource, RemoteFile, SacrebleuSource, UrlSource
 from seqkd.corpus.readers import check_sha256
 from seqkd.errors import SeqkdError, nearest
 
@@ -34,86 +27,87 @@ def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
     Args:
         config: the corpus part of an experiment.
         name: the file below the resources folder, as `sources.fetched_names` has it.
-        output: where it goes; it appears whole or not at all.
+        output: the downloaded file.
 
     Raises:
-        SeqkdError: if it cannot be had, or is not the file with the sum in the config.
+        SeqkdError: if the download fails, or its checksum is not that in the config.
     """
     source, part = source_of(config, name)
-    with _folder_beside(output) as folder:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=output.parent) as temporary_folder:
+        folder = Path(temporary_folder)
         match source:
             case HomeAssistantSource(version=version, sha256=sha256):
-                found = fetch_wheel("homeassistant", version, sha256, folder)
-                check_sha256(found, sha256)
+                download = fetch_wheel("homeassistant", version, sha256, folder)
+                check_sha256(download, sha256)
             case UrlSource():
                 remote = (source.src, source.tgt)[part]
-                found = fetch_url(remote, folder / remote.name)
+                download = fetch_url(remote, folder / remote.name)
             case SacrebleuSource(name=test_set):
-                found = fetch_sacrebleu(test_set, config.languages, part)
+                download = fetch_sacrebleu(test_set, config.languages, part)
             case _:
                 raise AssertionError(source)
         with files.atomic_path(output) as temporary:
-            shutil.copyfile(found, temporary)
+            shutil.copyfile(download, temporary)
 
 
 def fetch_wheel(package: str, version: str, sha256: str, folder: Path) -> Path:
-    """Download a wheel with pip, as a file only: nothing is installed and nothing of it runs.
+    """Download a wheel with pip, from the index that pip is set up for; nothing is installed.
 
     Raises:
-        SeqkdError: with pip's own reason if it fails.
+        SeqkdError: with pip's message if it fails.
     """
     requirement = folder / "requirement.txt"
     requirement.write_text(f"{package}=={version} --hash=sha256:{sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    # The wheel asks for a newer Python than ours; it is only read as an archive.
+    # The wheel requires a newer Python; it is only read as an archive.
     command += ["--only-binary", ":all:", "--ignore-requires-python", "--require-hashes"]
     command += ["--disable-pip-version-check", "-d", str(folder), "-r", str(requirement)]
     pip = subprocess.run(command, capture_output=True, text=True, check=False)
     if pip.returncode:
-        lines = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines
-        reason = errors[-1] if errors else f"exit {pip.returncode}"
-        raise SeqkdError(f"pip could not download {package}=={version}: {reason}")
+        lines = [f"exit {pip.returncode}", *filter(str.strip, pip.stderr.splitlines())]
+        reason = [line for line in lines if line.startswith("ERROR")] or lines
+        raise SeqkdError(f"pip could not download {package}=={version}: {reason[-1].strip()}")
     return next(folder.glob("*.whl"))
 
 
 def fetch_url(remote: RemoteFile, path: Path) -> Path:
-    """Download `remote` to `path` and check its sum.
+    """Download `remote` to `path` and verify its checksum.
 
     Raises:
-        SeqkdError: if the server refuses or cannot be reached, or another file comes.
+        SeqkdError: if the server refuses or cannot be reached, or the checksum differs.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            answer = urllib.request.urlopen(remote.url, timeout=_TIMEOUT_S)
-            with answer, path.open("wb") as file:
-                shutil.copyfileobj(answer, file)
+            response = urllib.request.urlopen(remote.url, timeout=_TIMEOUT_S)
+            with response, path.open("wb") as file:
+                shutil.copyfileobj(response, file)
             break
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if attempt == _ATTEMPTS or refused or isinstance(error, ValueError):
                 raise SeqkdError(f"could not download {remote.url}: {error}") from None
             time.sleep(2**attempt)
-    found = files.digest(path)
-    if found != remote.sha256:
+    digest = files.digest(path)
+    if digest != remote.sha256:
         raise SeqkdError(
-            f"{remote.url}: sha256 is {found}, expected {remote.sha256}; "
-            f"the file on the server is another one than the config was written for"
+            f"{remote.url}: sha256 is {digest}, expected {remote.sha256}; "
+            f"the file on the server has changed since the config was written"
         )
     return path
 
 
 def fetch_sacrebleu(test_set: str, languages: tuple[str, str], part: int) -> Path:
-    """Return sacrebleu's own copy of one side of a test set, downloaded if need be.
+    """Return sacrebleu's copy of one side of a test set, downloaded if necessary.
 
     Raises:
-        SeqkdError: if sacrebleu does not know it or cannot download it.
+        SeqkdError: if sacrebleu does not have it or cannot download it.
     """
     import sacrebleu
 
-    known = sacrebleu.get_available_testsets()
-    if test_set not in known:
-        raise SeqkdError(f"sacrebleu has no test set '{test_set}'{nearest(test_set, known)}")
+    names = sacrebleu.get_available_testsets()
+    if test_set not in names:
+        raise SeqkdError(f"sacrebleu has no test set '{test_set}'{nearest(test_set, names)}")
     pair = f"{languages[0]}-{languages[1]}"
     pairs = sacrebleu.get_langpairs_for_testset(test_set)
     if pair not in pairs:
@@ -122,13 +116,6 @@ def fetch_sacrebleu(test_set: str, languages: tuple[str, str], part: int) -> Pat
         if part == 0:
             return Path(sacrebleu.get_source_file(test_set, pair))
         return Path(sacrebleu.get_reference_files(test_set, pair)[0])
-    # sacrebleu ends the process when a download fails.
+    # sacrebleu exits when a download fails.
     except (OSError, SystemExit, ValueError) as error:
         raise SeqkdError(f"sacrebleu could not download '{test_set}': {error}") from None
-
-
-@contextlib.contextmanager
-def _folder_beside(output: Path) -> Iterator[Path]:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=output.parent) as folder:
-        yield Path(folder)

@@ -1,4 +1,4 @@
-"""The funnel of a corpus: how many pairs each filter let through."""
+"""The funnel of a corpus: how many pairs pass each filter."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def corpus_summary(stages: Sequence[Stage]) -> str:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one pass over the pairs: why pairs were dropped, and what was changed in them."""
+    """Counts of one pass over the pairs: why they were dropped or changed."""
 
     dropped: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
@@ -61,17 +61,17 @@ class Tally:
     read: int = 0
 
     def drop(self, reason: str, pair: Pair) -> None:
-        """Count a dropped pair; the first few are kept as samples."""
+        """Count a dropped pair; keep the first few as samples."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         self._sample(reason, pair)
 
-    def change(self, what: str, pair: Pair) -> None:
-        """Count a pair that goes on in another form."""
-        self.changed[what] = self.changed.get(what, 0) + 1
-        self._sample(what, pair)
+    def change(self, reason: str, pair: Pair) -> None:
+        """Count a pair that is kept in another form."""
+        self.changed[reason] = self.changed.get(reason, 0) + 1
+        self._sample(reason, pair)
 
     def stages(self, names: tuple[str, ...]) -> list[Stage]:
-        """Return the stages in the order of `names`, which is the order of the filters."""
+        """Return one stage for each of `names`, in the order of the filters."""
         assert set(names) >= {*self.dropped, *self.changed}, (names, self.dropped, self.changed)
         stages, lines = [], self.read
         for name in names:
@@ -83,6 +83,6 @@ class Tally:
         return stages
 
     def _sample(self, name: str, pair: Pair) -> None:
-        kept = self.samples.setdefault(name, [])
-        if len(kept) < SAMPLES:
-            kept.append((pair[0][:SAMPLE_CHARACTERS], pair[1][:SAMPLE_CHARACTERS]))
+        samples = self.samples.setdefault(name, [])
+        if len(samples) < SAMPLES:
+            samples.append((pair[0][:SAMPLE_CHARACTERS], pair[1][:SAMPLE_CHARACTERS]))

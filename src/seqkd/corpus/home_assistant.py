@@ -1,7 +1,7 @@
 """Sentence pairs from the translations of Home Assistant's user interface.
 
-A translation is a nested JSON object per component and language; the same keys lead to the same
-text in every language, so nothing has to be aligned but the sentences inside one text.
+Each component has one nested JSON object per language, with the same keys for the same texts, so
+only the sentences inside one text have to be aligned.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ PLACEHOLDERS = "home-assistant: other placeholders"
 
 
 def read_wheel(wheel: Path, languages: tuple[str, str]) -> tuple[list[Pair], list[Stage]]:
-    """Return the sentence pairs of a `homeassistant` wheel, and the account of how they were cut.
+    """Return the sentence pairs of a `homeassistant` wheel, and the stages of the funnel.
 
     Args:
-        wheel: the file; it is read as a zip archive, nothing in it runs.
-        languages: source and target language, as the names of the translation files have them.
+        wheel: the file; it is only read as a zip archive.
+        languages: source and target, as in the names of the translation files.
 
     Raises:
-        SeqkdError: if the file is no such wheel or lacks one of the languages.
+        SeqkdError: if the file is not such a wheel or lacks one of the languages.
     """
     src = read_translations(wheel, languages[0])
     tgt = read_translations(wheel, languages[1])
@@ -56,30 +56,30 @@ def read_wheel(wheel: Path, languages: tuple[str, str]) -> tuple[list[Pair], lis
         Stage.plain("home-assistant: cut into lines and sentences", len(whole), len(pairs))
     )
     tally = Tally(read=len(pairs))
-    kept = []
+    matching = []
     for pair in pairs:
         if placeholders(pair[0]) == placeholders(pair[1]):
-            kept.append(pair)
+            matching.append(pair)
         else:
             tally.drop(PLACEHOLDERS, pair)
-    return kept, stages + tally.stages((PLACEHOLDERS,))
+    return matching, stages + tally.stages((PLACEHOLDERS,))
 
 
 def read_translations(wheel: Path, language: str) -> dict[str, str]:
     """Return key -> text of one language, in the order of the archive.
 
     Raises:
-        SeqkdError: if the file is damaged, no such wheel, or has nothing in this language.
+        SeqkdError: if the file is damaged, not such a wheel, or lacks the language.
     """
     texts: dict[str, str] = {}
-    known: set[str] = set()
+    languages: set[str] = set()
     try:
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
                 match = _MEMBER_RE.fullmatch(name)
                 if match is None:
                     continue
-                known.add(match[2])
+                languages.add(match[2])
                 if match[2] == language:
                     texts.update(_flatten(json.loads(archive.read(name)), match[1]))
     except (zipfile.BadZipFile, zlib.error, ValueError) as error:
@@ -87,7 +87,7 @@ def read_translations(wheel: Path, language: str) -> dict[str, str]:
     if not texts:
         raise SeqkdError(
             f"{wheel}: no translations for '{language}'; "
-            f"there are: {', '.join(sorted(known)) or 'none'}"
+            f"there are: {', '.join(sorted(languages)) or 'none'}"
         )
     return texts
 
@@ -101,7 +101,7 @@ def _flatten(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str
 
 
 def cut_lines(pair: Pair, tally: Tally) -> list[Pair] | None:
-    """Return the lines of a text with their markup taken off, or None if they do not correspond."""
+    """Return the lines of a text without their markup, or None if their numbers differ."""
     if _CODE_FENCE in pair[0] or _CODE_FENCE in pair[1]:
         tally.drop(CODE_BLOCK, pair)
         return None
@@ -113,7 +113,7 @@ def cut_lines(pair: Pair, tally: Tally) -> list[Pair] | None:
 
 
 def strip_markup(line: str) -> str:
-    """Return the words of a line of Markdown: no link targets, emphasis, code marks or bullets."""
+    """Return a line of Markdown without link targets, emphasis, code marks and bullets."""
     line = _BULLET_RE.sub("", line)
     line = _LINK_RE.sub(r"\1", line)
     line = _STRONG_RE.sub(r"\1", line)

@@ -1,4 +1,4 @@
-"""Reading the pairs of a source from files on disk, the same way for each provider."""
+"""Reading the pairs of a source from files on disk, for every provider."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from seqkd import files
-from seqkd.config.sources import (
-    FilesSource,
-    HomeAssistantSource,
-    Source,
-    UrlSource,
-    source_files,
-)
+from seqkd.config.sources import FilesSource, HomeAssistantSource, Source, UrlSource, source_files
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.home_assistant import read_wheel
 from seqkd.errors import SeqkdError
@@ -23,17 +17,17 @@ from seqkd.text import Pair, normalise
 def read_pairs(
     source: Source, languages: tuple[str, str], resources: Path, stages: list[Stage]
 ) -> Iterator[Pair]:
-    """Yield the raw pairs of `source`, and append what reading did to `stages`.
+    """Yield the raw pairs of `source`, and append the stages of reading to `stages`.
 
     Args:
         source: the entry of the config.
         languages: source and target language.
-        resources: folder of what was fetched.
-        stages: the funnel so far; complete once the last pair was taken.
+        resources: folder of the fetched files.
+        stages: the funnel; complete after the last pair.
 
     Raises:
-        SeqkdError: for a file that is missing, damaged, empty, not UTF-8, not parallel, or not the
-            one that the config names by its sum.
+        SeqkdError: if a file is missing, damaged, empty, not UTF-8, not parallel, or has another
+            checksum than in the config.
     """
     paths = source_files(source, languages, resources)
     number = 0
@@ -47,7 +41,7 @@ def read_pairs(
 
 
 def read_given(source: Source, languages: tuple[str, str], resources: Path) -> Iterator[Pair]:
-    """Yield the pairs of a dev or test set: normalised, none left out.
+    """Yield all pairs of a dev or test set, normalised.
 
     Raises:
         SeqkdError: as `read_pairs`.
@@ -67,8 +61,8 @@ def _pairs(
                     f"got {languages[0]} and {languages[1]}"
                 )
             check_sha256(paths[0], sha256)
-            pairs, cut = read_wheel(paths[0], languages)
-            stages += cut
+            pairs, wheel_stages = read_wheel(paths[0], languages)
+            stages += wheel_stages
             return iter(pairs)
         case FilesSource(tsv=str(), columns=(src, tgt)):
             return read_columns(paths[0], (src, tgt))
@@ -82,7 +76,7 @@ def read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
     """Yield the lines of two files side by side.
 
     Raises:
-        SeqkdError: if one has more lines than the other (both counts are told), or cannot be read.
+        SeqkdError: with both counts if one has more lines than the other; if one cannot be read.
     """
     src_lines, tgt_lines = files.read_lines(src), files.read_lines(tgt)
     for number, (src_line, tgt_line) in enumerate(zip_longest(src_lines, tgt_lines)):
@@ -114,17 +108,15 @@ def read_columns(tsv: Path, columns: tuple[int, int]) -> Iterator[Pair]:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Compare a file with the sum that the config gives.
+    """Verify the checksum of a file.
 
     Raises:
-        SeqkdError: if it is missing or another file.
+        SeqkdError: if it is missing or has another checksum.
     """
-    if not path.is_file():
-        raise SeqkdError(f"file not found: {path}")
-    found = files.digest(path)
-    if found != expected:
+    digest = files.digest(path)
+    if digest != expected:
         raise SeqkdError(
-            f"{path}: sha256 is {found}, expected {expected}; "
+            f"{path}: sha256 is {digest}, expected {expected}; "
             f"delete the file to fetch it again, or correct the sum in the config"
         )
 
@@ -136,5 +128,5 @@ def write_pairs(
     source, target = (folder / f"{split}.{language}" for language in languages)
     with files.atomic_text(source) as src_file, files.atomic_text(target) as tgt_file:
         for src, tgt in pairs:
-            src_file.write(src + "\n")
-            tgt_file.write(tgt + "\n")
+            src_file.write(f"{src}\n")
+            tgt_file.write(f"{tgt}\n")

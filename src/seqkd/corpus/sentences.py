@@ -1,4 +1,4 @@
-"""Sentences of a text and of its translation: cut where both have as many."""
+"""Cutting a text and its translation into sentences, where both have the same number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _START_RE = re.compile(r"[\"'\u201e\u201c\u00ab(\[\u00bf\u00a1{]*[^\W\d_]|\{")
 
 
 def cut_sentences(pair: Pair) -> list[Pair]:
-    """Return the sentences of a line pair, or the pair as it is if their numbers differ."""
+    """Return the sentences of a line pair, or the pair itself if their numbers differ."""
     src, tgt = split_sentences(pair[0]), split_sentences(pair[1])
     if len(src) != len(tgt):
         return [pair]
@@ -25,7 +25,7 @@ def cut_sentences(pair: Pair) -> list[Pair]:
 
 
 def split_sentences(line: str) -> list[str]:
-    """Cut a line after each stop that a capital follows, unless an abbreviation has the stop."""
+    """Cut a line at each stop before a capital, unless the stop ends an abbreviation."""
     sentences: list[str] = []
     words: list[str] = []
     tokens = line.split()

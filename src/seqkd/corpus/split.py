@@ -1,7 +1,7 @@
-"""The split: which pairs are held out, and which training pairs a limit keeps.
+"""The split: which pairs are held out, and which training pairs a limit selects.
 
-Every choice depends on the sentence alone, by a digest of it, never on its place in the file: text
-that is added later moves no sentence between training and test.
+Every choice depends on a digest of the sentence alone, never on its position in the file: text that
+is added later moves no sentence between training and test.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def split_digest(src: str) -> int:
 
 
 def limit_digest(src: str, tgt: str) -> int:
-    """Return the digest of a pair that decides whether a limit keeps it."""
+    """Return the digest of a pair that decides whether a limit selects it."""
     return digest64(f"{src}\t{tgt}", _LIMIT_SALT)
 
 
@@ -65,12 +65,10 @@ def choose_held_out(
     return chosen
 
 
-def keep_smallest(digests: Digests, kept: Mask, limit: int) -> Mask:
-    """Return `kept` with all but the `limit` smallest digests switched off."""
-    places = np.flatnonzero(kept)
-    if len(places) <= limit:
-        return kept
-    order = np.argsort(digests[places], kind="stable")[:limit]
-    result = np.zeros_like(kept)
-    result[places[order]] = True
+def keep_smallest(digests: Digests, mask: Mask, limit: int) -> Mask:
+    """Return `mask` with all but the `limit` smallest digests switched off."""
+    rows = np.flatnonzero(mask)
+    smallest = rows[np.argsort(digests[rows], kind="stable")[:limit]]
+    result = np.zeros_like(mask)
+    result[smallest] = True
     return result

@@ -1,10 +1,11 @@
-"""Cleaned pairs waiting in a file for the split, so that memory holds digests and no text."""
+"""Cleaned pairs in a file until the split is known, so that memory holds digests and no text."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from seqkd import files
 from seqkd.config.corpus import CleaningConfig
 from seqkd.corpus.cleaning import FILTERS, clean
 from seqkd.corpus.funnel import Stage, Tally
-from seqkd.corpus.split import Mask, split_digest
+from seqkd.corpus.split import Indices, Mask, split_digest
 from seqkd.errors import SeqkdError
 from seqkd.text import Pair, tokenise
 
@@ -34,12 +35,18 @@ class Spool:
     lengths: array[int]
     in_training: Mask
 
-    def pairs(self, wanted: Mask | None = None) -> Iterator[Pair]:
-        """Yield the pairs that `wanted` marks, or all."""
-        for number, line in enumerate(files.read_lines(self.path)):
-            if wanted is None or wanted[number]:
-                src, _, tgt = line.partition("\t")
-                yield src, tgt
+    def pairs(self, mask: Mask) -> Iterator[Pair]:
+        """Yield the pairs that `mask` marks."""
+        for line in compress(files.read_lines(self.path), mask):
+            src, _, tgt = line.partition("\t")
+            yield src, tgt
+
+    def take(self, rows: Indices) -> list[Pair]:
+        """Take the pairs of ascending `rows` out of training and return them."""
+        self.in_training[rows] = False
+        mask = np.zeros_like(self.in_training)
+        mask[rows] = True
+        return list(self.pairs(mask))
 
 
 def fill_spool(
@@ -48,7 +55,7 @@ def fill_spool(
     """Clean `raw` pairs into the file `path`, and append each filter's count to `stages`.
 
     Raises:
-        SeqkdError: if nothing is left.
+        SeqkdError: if no pair is left.
     """
     tally = Tally()
     digests, lengths = array("Q"), array("i")

@@ -1,4 +1,4 @@
-"""A prepared test set: its text, and which of its sentences training holds too, or nearly."""
+"""A prepared test set: its text, and which of its sentences training repeats, or nearly."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from seqkd.files import read_lines
 class TestSetManifest:
     """`{test_set}.json`: the files of a test set and its overlap with training."""
 
-    __test__ = False  # not a test class, whatever pytest thinks
+    __test__ = False  # not a test class of pytest
 
     name: str
     source: str
-    """File name of the sources, beside this file."""
+    """File name of the sources, in the same folder."""
     target: str
-    """File name of the references, beside this file."""
+    """File name of the references, in the same folder."""
     sentences: int
     threshold: float
     """Jaccard coefficient at which a sentence counts as a near duplicate."""
@@ -51,7 +51,7 @@ def load_test_set(path: str | Path) -> TestSet:
     """Read a test set by its manifest.
 
     Raises:
-        SeqkdError: if a file is missing or not as long as the manifest says.
+        SeqkdError: if a file is missing, or has another length than in the manifest.
     """
     manifest = read_json(TestSetManifest, path)
     sides = []

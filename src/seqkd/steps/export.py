@@ -1,7 +1,7 @@
 """Write a model as one self-contained folder: weights, vocabularies, config, model card.
 
 The folder needs nothing but seqkd: `seqkd translate DIR`, or `seqkd.load("DIR")` in Python.
-With --format the weights are stored in another way first (see `seqkd quantize`).
+--format converts the weights first (see `seqkd quantize`).
 """
 
 from __future__ import annotations
@@ -30,12 +30,9 @@ def run(args: argparse.Namespace) -> None:
     from seqkd.model_files.model_file import read_info
     from seqkd.translation.export import export
 
-    if args.format is None and not args.compress:
-        export(args.model, args.folder, args.scores, args.licence)
-        return
-    storage = args.format or read_info(args.model).storage
     with tempfile.TemporaryDirectory() as temporary:
-        name = "model.safetensors.zst" if args.compress else "model.safetensors"
-        converted = Path(temporary) / name
-        convert(args.model, storage, converted)
-        export(converted, args.folder, args.scores, args.licence)
+        model = args.model
+        if args.format or args.compress:
+            model = Path(temporary) / f"model.safetensors{'.zst' if args.compress else ''}"
+            convert(args.model, args.format or read_info(args.model).storage, model)
+        export(model, args.folder, args.scores, args.licence)

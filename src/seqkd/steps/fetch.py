@@ -1,4 +1,4 @@
-"""Download one pinned source of parallel text, checked against the sum in the config."""
+"""Download one pinned source of parallel text, and verify its checksum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--config", type=Path, required=True, help="corpus slice, YAML")
     parser.add_argument("--file", required=True, help="name below the resources folder")
-    parser.add_argument("--output", type=Path, required=True, help="where the file goes")
+    parser.add_argument("--output", type=Path, required=True, help="the downloaded file")
 
 
 def run(args: argparse.Namespace) -> None:

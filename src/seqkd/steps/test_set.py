@@ -1,6 +1,6 @@
-"""Prepare one test set, and flag the sentences of it that training holds too, or nearly.
+"""Prepare one test set, and flag its sentences that training repeats, or nearly.
 
-The text is only normalised, never filtered. NAME.json lists line numbers, counted from 0: `exact`
+The text is normalised, never filtered. NAME.json lists line numbers, counted from 0: `exact`
 for the same words on either side, `near_duplicates` for an overlap at or above the threshold (these
 include the exact ones).
 """
@@ -24,11 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="slice of the test set, YAML")
     parser.add_argument("--name", required=True, help="name of the test set")
     parser.add_argument("--resources", type=Path, required=True, help="folder of fetched files")
-    parser.add_argument("--held-out-src", type=Path, help="text that was split off training")
+    parser.add_argument("--held-out-src", type=Path, help="held-out text")
     parser.add_argument("--held-out-tgt", type=Path, help="its target side")
     parser.add_argument("--train-src", type=Path, required=True, help="training text, source")
     parser.add_argument("--train-tgt", type=Path, required=True, help="training text, target")
-    parser.add_argument("--output-dir", type=Path, required=True, help="where the test set goes")
+    parser.add_argument("--output-dir", type=Path, required=True, help="output folder")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> None:
     near: set[int] = set()
     for pair in read_parallel(args.train_src, args.train_tgt):
         matches = index.search(pair)
-        exact.update(matches.exact)
-        near.update(matches.near)
+        exact |= matches.exact
+        near |= matches.near
     write_pairs(args.output_dir, args.name, config.languages, pairs)
     source, target = (f"{args.name}.{language}" for language in config.languages)
     manifest = TestSetManifest(

@@ -1,4 +1,4 @@
-"""The folder that is deployed: one self-contained model file, its config, and a model card."""
+"""The exported folder: one self-contained model file, its config, and a model card."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SMALL = 1_000_000  # bytes below which sizes are given in kB
 
 
 def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str = "") -> None:
-    """Write a folder that `seqkd translate` and `seqkd.load` take, and people can read.
+    """Write a folder for `seqkd translate`, `seqkd.load` and human readers.
 
     Args:
-        model: model file, stored in any way; it is copied byte by byte.
-        folder: made if it is not there. A folder that holds anything but an export is refused.
-        scores: what `seqkd evaluate` wrote of this model, for the card.
+        model: model file of any format; it is copied byte by byte.
+        folder: created if missing. A folder with anything but an export is refused.
+        scores: scores files of this model, for the card.
         licence: of the training data.
 
     Raises:
@@ -49,17 +49,17 @@ def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str 
 
 
 def _claim(folder: Path, name: str) -> None:
-    """Make the folder, or make sure that it is an export that may be replaced."""
+    """Create the folder, or check that it is an export, which may be replaced."""
     if folder.exists() and not folder.is_dir():
         raise SeqkdError(f"{folder} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    strangers = {path.name for path in folder.iterdir()} - {name, "config.yaml", CARD}
-    if strangers:
-        raise SeqkdError(f"{folder} holds other files ({min(strangers)}); give a new folder")
+    other_files = {path.name for path in folder.iterdir()} - {name, "config.yaml", CARD}
+    if other_files:
+        raise SeqkdError(f"{folder} holds other files ({min(other_files)}); give a new folder")
 
 
 def _config(info: ModelInfo, file: Path) -> dict[str, object]:
-    """Return what a person may want to know of the file; nothing reads it back."""
+    """Return the description of the file, for human readers."""
     return {
         "model": info.model,
         "seed": info.seed,

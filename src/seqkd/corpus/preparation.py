@@ -1,0 +1,122 @@
+"""From raw parallel text to the text of training, dev and the held-out test set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from seqkd import files
+from seqkd.config.corpus import HeldOut, ParallelCorpus
+from seqkd.corpus.decontamination import HeldOutIndex
+from seqkd.corpus.funnel import Stage, Tally
+from seqkd.corpus.readers import read_given, read_pairs, write_pairs
+from seqkd.corpus.split import Mask, choose_held_out, keep_smallest, limit_digest
+from seqkd.corpus.spool import Spool, fill_spool
+from seqkd.errors import SeqkdError
+from seqkd.text import Pair
+
+HELD_OUT = "held out for dev and test"
+EXACT = "stands in dev or test"
+NEAR = "near duplicate of dev or test"
+LIMIT = "limit"
+
+
+def prepare(config: ParallelCorpus, resources: Path, folder: Path) -> list[Stage]:
+    """Write {train,dev}.{lang} and, if a test set is held out, held-out.{lang}; return the funnel.
+
+    Args:
+        config: the corpus slice.
+        resources: folder of the fetched files.
+        folder: the output folder.
+
+    Raises:
+        SeqkdError: if a source cannot be read, or too few pairs are left.
+    """
+    stages: list[Stage] = []
+    with files.temporary_path(folder / "pairs.tsv") as path:
+        raw = chain.from_iterable(
+            read_pairs(source, config.languages, resources, stages) for source in config.train
+        )
+        spool = fill_spool(raw, config.cleaning, path, stages)
+        splits = hold_out(config, spool)
+        if not isinstance(config.dev, HeldOut):
+            splits["dev"] = list(read_given(config.dev, config.languages, resources))
+        tests = (
+            read_given(test, config.languages, resources)
+            for test in map(config.test_sets.__getitem__, config.decontaminate)
+            if not isinstance(test, HeldOut)
+        )
+        in_training = decontaminate(config, spool, chain(*splits.values(), *tests), stages)
+        size = int(in_training.sum())
+        stages.append(Stage.plain("train", size, size))
+        for name, pairs in {"train": spool.pairs(in_training), **splits}.items():
+            write_pairs(folder, name, config.languages, pairs)
+    return stages
+
+
+def hold_out(config: ParallelCorpus, spool: Spool) -> dict[str, list[Pair]]:
+    """Move the held-out pairs from training to `held-out` (the test set) and `dev`.
+
+    Raises:
+        SeqkdError: if there are too few different source sentences.
+    """
+    # Test first: its sentences do not move when another number of dev sentences is requested.
+    candidates = {"held-out": config.test_sets.get(config.held_out_test or ""), "dev": config.dev}
+    splits = {name: split for name, split in candidates.items() if isinstance(split, HeldOut)}
+    lengths = np.asarray(spool.lengths)
+    chosen = choose_held_out(
+        np.asarray(spool.digests),
+        [lengths >= (split.min_tokens or 1) for split in splits.values()],
+        [split.held_out for split in splits.values()],
+    )
+    size = sum(split.held_out for split in splits.values())
+    if chosen is None or size >= len(lengths):
+        raise SeqkdError(
+            f"cannot hold out {size} sentences: only {len(lengths)} pairs are left after "
+            f"cleaning, and each needs another source sentence; lower held_out"
+        )
+    return {name: spool.take(rows) for name, rows in zip(splits, chosen, strict=True)}
+
+
+def decontaminate(
+    config: ParallelCorpus, spool: Spool, blocked: Iterable[Pair], stages: list[Stage]
+) -> Mask:
+    """Return which pairs of the spool are trained on, after decontamination and limit.
+
+    Args:
+        config: the corpus slice.
+        spool: the cleaned pairs.
+        blocked: pairs of dev and test sets that training must not repeat.
+        stages: the funnel, which gets one stage per reason.
+
+    Raises:
+        SeqkdError: if no pair is left.
+    """
+    near = config.near_duplicate if config.decontamination == "near" else None
+    index = HeldOutIndex(blocked, near)
+    in_training = spool.in_training.copy()
+    digests = np.zeros(len(in_training), dtype=np.uint64)
+    tally = Tally(read=len(in_training))
+    tally.dropped[HELD_OUT] = int((~in_training).sum())
+    rows = np.flatnonzero(in_training)
+    for row, pair in zip(rows, spool.pairs(spool.in_training), strict=True):
+        matches = index.search(pair)
+        if matches.exact or matches.near:
+            tally.drop(EXACT if matches.exact else NEAR, pair)
+            in_training[row] = False
+        elif config.limit is not None:
+            digests[row] = limit_digest(*pair)
+    if config.limit is not None:
+        before = int(in_training.sum())
+        in_training = keep_smallest(digests, in_training, config.limit)
+        tally.dropped[LIMIT] = before - int(in_training.sum())
+    stages += tally.stages((HELD_OUT, EXACT, NEAR, LIMIT))
+    if not in_training.any():
+        raise SeqkdError(
+            f"no training pair is left of {tally.read}: all stand in dev or test, or nearly; "
+            f"check that training and test files differ, or lower held_out"
+        )
+    return in_training
