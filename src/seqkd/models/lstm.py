@@ -10,7 +10,7 @@ This file is the model in plain PyTorch, for any device. On a CPU with a C compi
 Matrix products run in `compute_dtype`; cell states, softmax and nonlinearities are fp32.
 
 Shapes: B batch, S source length, T target length, N hypotheses, E embedding, H width,
-G = 4 H gates in the order o, i, f, g, L layers, D directions, X width of a direction, V vocabulary.
+G = 4 H gates in the order o, i, f, g, L layers, D directions, X = H / D, K = N / B, V vocabulary.
 """
 
 from __future__ import annotations
@@ -35,6 +35,35 @@ def lstm_cell(gates_NG: Tensor, c_NX: Tensor) -> tuple[Tensor, Tensor]:
     o, i, f, g = gates_NG.chunk(4, -1)
     c_NX = torch.sigmoid(f) * c_NX + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c_NX), c_NX
+
+
+def run_direction(
+    gates_SBG: Tensor, weight_XG: Tensor, length_B: Tensor, *, backwards: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one direction of an encoder layer from a zero state.
+
+    Args:
+        gates_SBG: the input's part of the gates, bias included.
+        weight_XG: recurrent weights.
+        length_B: words of each source.
+        backwards: read each source from its end.
+
+    Returns:
+        Outputs (S, B, X), and the output and the cell after each source's last step (B, X).
+        Outputs on padding are meaningless.
+    """
+    reverse = reverse_index(length_B, len(gates_SBG))
+    if backwards:
+        gates_SBG = gates_SBG[reverse]
+    h_BX = c_BX = gates_SBG.new_zeros(len(length_B), len(weight_XG))
+    outputs, cells = [], []
+    for gates_BG in gates_SBG:
+        h_BX, c_BX = lstm_cell(gates_BG + h_BX @ weight_XG, c_BX)
+        outputs.append(h_BX)
+        cells.append(c_BX)
+    h_SBX, c_SBX = torch.stack(outputs), torch.stack(cells)
+    last = length_B - 1, torch.arange(len(length_B), device=length_B.device)
+    return h_SBX[reverse] if backwards else h_SBX, h_SBX[last], c_SBX[last]
 
 
 class Lstm(nn.Module):
@@ -141,7 +170,7 @@ class Lstm(nn.Module):
             gates_SBG = x_SBH @ self.encoder_input[layer] + self.encoder_bias[layer]
             gates = gates_SBG.chunk(len(weight_DXG), -1)
             runs = [
-                _run(gates[d], weight_XG, length_B, backwards=d == 1)
+                run_direction(gates[d], weight_XG, length_B, backwards=d == 1)
                 for d, weight_XG in enumerate(weight_DXG)
             ]
             x_SBH, h_BH, c_BH = (torch.cat(halves, -1) for halves in zip(*runs, strict=True))
@@ -183,8 +212,9 @@ class Lstm(nn.Module):
             The attentional state (N, H), and the state after the step.
         """
         memory_BSH, keys_BSH, mask_BS = state.sentence
-        fed_NH, h_NLH, c_NLH = state.hypothesis
-        x_NI = fed_NH if self.config.input_feeding else fed_NH[:, :0]
+        attentional_NH, h_NLH, c_NLH = state.hypothesis
+        # The stacked LSTM. The attentional state before is part of the input: input feeding.
+        x_NI = attentional_NH if self.config.input_feeding else attentional_NH[:, :0]
         outputs, cells = [], []
         for layer, weight in enumerate(self.decoder_recurrent):
             if layer and drop_LNH is not None:
@@ -195,12 +225,13 @@ class Lstm(nn.Module):
             x_NI, c_NH = lstm_cell(gates_NG, c_NLH[:, layer])
             outputs.append(x_NI)
             cells.append(c_NH)
-        query_BKH = x_NI.view(len(memory_BSH), -1, x_NI.shape[1])
-        scores_BKS = query_BKH @ keys_BSH.transpose(1, 2) + mask_BS[:, None]
-        context_BKH = torch.softmax(scores_BKS, -1) @ memory_BSH
-        attentional_NH = torch.tanh(
-            torch.cat([context_BKH.view(x_NI.shape), x_NI], 1) @ self.combine
-        )
+        # "General" attention: the score of a source word is h W_a h_s (eq. 8), keys are W_a h_s.
+        h_NH = x_NI
+        h_BKH = h_NH.view(len(memory_BSH), -1, h_NH.shape[1])
+        scores_BKS = h_BKH @ keys_BSH.transpose(1, 2) + mask_BS[:, None]
+        context_NH = (torch.softmax(scores_BKS, -1) @ memory_BSH).view(h_NH.shape)
+        # The attentional state: tanh(W_c [context; h]) (eq. 5).
+        attentional_NH = torch.tanh(torch.cat([context_NH, h_NH], 1) @ self.combine)
         if drop_NH is not None:
             attentional_NH = attentional_NH * drop_NH
         hypothesis = attentional_NH, torch.stack(outputs, 1), torch.stack(cells, 1)
@@ -239,32 +270,3 @@ class Lstm(nn.Module):
         if compiled.available(self.compute_dtype, self.output_bias_V.device):
             return LstmDecoder(self)
         return cast_matrices(self, self.compute_dtype)
-
-
-def _run(
-    gates_SBG: Tensor, weight_XG: Tensor, length_B: Tensor, *, backwards: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run one direction of an encoder layer from a zero state.
-
-    Args:
-        gates_SBG: the input's part of the gates, bias included.
-        weight_XG: recurrent weights.
-        length_B: words of each source.
-        backwards: read each source from its end.
-
-    Returns:
-        Outputs (S, B, X), and the output and the cell after each source's last step (B, X).
-        Outputs on padding are meaningless.
-    """
-    reverse = reverse_index(length_B, len(gates_SBG))
-    if backwards:
-        gates_SBG = gates_SBG[reverse]
-    h_BX = c_BX = gates_SBG.new_zeros(len(length_B), len(weight_XG))
-    outputs, cells = [], []
-    for gates_BG in gates_SBG:
-        h_BX, c_BX = lstm_cell(gates_BG + h_BX @ weight_XG, c_BX)
-        outputs.append(h_BX)
-        cells.append(c_BX)
-    h_SBX, c_SBX = torch.stack(outputs), torch.stack(cells)
-    last = length_B - 1, torch.arange(len(length_B), device=length_B.device)
-    return h_SBX[reverse] if backwards else h_SBX, h_SBX[last], c_SBX[last]

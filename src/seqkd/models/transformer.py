@@ -165,11 +165,7 @@ class _DecoderLayer(nn.Module):
         self.mix = _Ssru(width) if recurrent else _SelfAttention(width, config.heads)
         self.cross = _CrossAttention(width, config.heads)
         self.feed_forward = _FeedForward(width, config.feedforward_size)
-        self.first, self.middle, self.last = (
-            nn.LayerNorm(width),
-            nn.LayerNorm(width),
-            nn.LayerNorm(width),
-        )
+        self.first, self.middle, self.last = (nn.LayerNorm(width) for _ in range(3))
 
 
 class Transformer(nn.Module):
