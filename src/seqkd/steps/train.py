@@ -5,13 +5,14 @@ starts from that model's weights. Word-KD takes --soft-targets (stored top-k dis
 --teacher (run alongside). A killed run resumes from its last checkpoint; SIGTERM and Ctrl-C save
 one first. If two processes train the same model into the same folder, the second waits.
 
-With --processes, or under `torchrun` on several machines, processes share each update's batches
-(training.accumulate of them), one GPU each; their number changes the result by rounding alone.
+With --processes, or under `torchrun`, processes share each update's batches (training.accumulate of
+them), one GPU each; their number changes the result by rounding alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,10 +20,8 @@ import sys
 import time
 from pathlib import Path
 
-from seqkd.artefacts import read_json
 from seqkd.config.model_entry import ModelEntry
 from seqkd.config.schema import load
-from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, digest, write_json
 from seqkd.machine.code_hash import code_hash
 from seqkd.machine.manifest import provenance
@@ -33,7 +32,7 @@ from seqkd.models.kernels import compiled
 from seqkd.training import distributed
 from seqkd.training.checkpoint import Checkpoint, fingerprint
 from seqkd.training.manifest import TrainingManifest
-from seqkd.training.outputs import model_info, run_facts
+from seqkd.training.outputs import is_complete, model_info, run_facts
 from seqkd.training.session import run_training
 from seqkd.training.setup import TrainingFiles, initial_model, make_task
 from seqkd.training.state import TrainingState
@@ -73,27 +72,15 @@ def run(args: argparse.Namespace) -> None:
     entry = load(ModelEntry, args.config)
     names = (field.name for field in dataclasses.fields(TrainingFiles))
     files = TrainingFiles(**{name: getattr(args, name) for name in names})
-    settings = entry.model_dump(mode="json")
-    work = fingerprint(settings, files.by_role(), code_hash("seqkd.steps.train"))
-    if distributed.rank() > 0:  # the first process holds the lock for all
-        _train(args, entry, files, work)
-        return
-    # Before anything is loaded and a GPU is taken: a waiting process needs neither.
-    with sole_worker(args.state, work, wait=distributed.world_size() == 1) as waited:
-        if waited and _is_done(args, work):
+    code = code_hash("seqkd.steps.train")
+    work = fingerprint(entry.model_dump(mode="json"), files.by_role(), code)
+    lock = sole_worker(args.state, work, wait=distributed.world_size() == 1)
+    # The first process holds it for all. A waiting process needs neither data nor a GPU yet.
+    with lock if distributed.rank() == 0 else contextlib.nullcontext(False) as waited:
+        if waited and is_complete(args.manifest, args.model, args.curve, work):
             print("it has trained this model: nothing is left to do", file=sys.stderr)
-            return
-        _train(args, entry, files, work)
-
-
-def _is_done(args: argparse.Namespace, work: str) -> bool:
-    """Return whether all outputs exist and come from this very work."""
-    try:
-        manifest = read_json(TrainingManifest, args.manifest)
-        made = (manifest.work, manifest.output) == (work, digest(args.model))
-    except SeqkdError:
-        return False
-    return made and args.curve.exists()
+        else:
+            _train(args, entry, files, work)
 
 
 def _train(args: argparse.Namespace, entry: ModelEntry, files: TrainingFiles, work: str) -> None:

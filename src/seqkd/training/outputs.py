@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from seqkd.artefacts import read_json
 from seqkd.config.model_entry import ModelEntry
+from seqkd.errors import SeqkdError
 from seqkd.files import digest
 from seqkd.machine.runtime import hardware
 from seqkd.model_files.model_file import ModelInfo
 from seqkd.models.build import Model
 from seqkd.models.kernels import compiled
 from seqkd.training.distributed import world_size
+from seqkd.training.manifest import TrainingManifest
 from seqkd.training.setup import TrainingFiles
 from seqkd.training.state import TrainingState
 from seqkd.training.trainer import TrainingTask
@@ -63,6 +67,15 @@ def run_facts(entry: ModelEntry, task: TrainingTask, state: TrainingState) -> di
         "processes": world_size(),
         "hardware": hardware(task.device),
     }
+
+
+def is_complete(manifest: Path, model: Path, curve: Path, work: str) -> bool:
+    """Return whether all outputs exist and come from this very work."""
+    try:
+        recorded = read_json(TrainingManifest, manifest)
+        return (recorded.work, recorded.output) == (work, digest(model)) and curve.exists()
+    except SeqkdError:
+        return False
 
 
 def _count(entry: ModelEntry, model: Model) -> tuple[int, int]:

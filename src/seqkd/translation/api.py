@@ -61,11 +61,6 @@ class Translator:
         """Header of the model file."""
         return self._engine.models[0].info
 
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(p.numel() for p in self._engine.models[0].model.parameters())
-
     def translate(
         self, lines: Sequence[str | bytes], *, beam: int = 5, length_penalty: float = 0.0
     ) -> list[str]:
@@ -142,15 +137,11 @@ class Translator:
             cleaned.append(text)
             notes += [Note(number, change) for change in changes]
         ids = self._engine.src_vocab.encode(cleaned)
-        for number, tokens in enumerate(ids, first):
-            if len(tokens) > MAX_SOURCE:
-                notes.append(
-                    Note(
-                        number,
-                        f"cut: {len(tokens)} tokens, of which the first {MAX_SOURCE} are "
-                        "translated",
-                    )
-                )
+        notes += [
+            Note(number, f"cut: {len(x)} tokens, of which the first {MAX_SOURCE} are translated")
+            for number, x in enumerate(ids, first)
+            if len(x) > MAX_SOURCE
+        ]
         if notify is not None:
             for note in sorted(notes, key=lambda n: n.line):
                 notify(note)
@@ -162,18 +153,16 @@ def clean_line(line: str | bytes) -> tuple[str, list[str]]:
 
     Those are bytes and characters that were removed, not white space and Unicode's normal form.
     """
-    notes = []
-    whole = len(line) <= _LONGEST_LINE
+    notes, text = [], line[:_LONGEST_LINE]
+    whole = len(text) == len(line)
     if not whole:
         unit = "bytes" if isinstance(line, bytes) else "characters"
         notes.append(
             f"cut: {len(line)} {unit} or more, of which the first {_LONGEST_LINE} are read"
         )
-    if isinstance(line, bytes):
-        text, invalid = _decoded(line[:_LONGEST_LINE], whole)
+    if isinstance(text, bytes):
+        text, invalid = _decoded(text, whole)
         notes += [invalid] if invalid else []
-    else:
-        text = line[:_LONGEST_LINE]
     if has_removed_characters(text.removeprefix("\ufeff")):
         notes.append("replaced: control or invisible characters")
     return normalise(text), notes
@@ -219,11 +208,10 @@ def find_model(path: str | Path) -> Path:
         SeqkdError: if there is none.
     """
     path = Path(path)
-    if path.is_dir():
-        for name in MODEL_NAMES:
-            if (path / name).is_file():
-                return path / name
-        raise SeqkdError(f"{path}: no {MODEL_NAMES[0]} in this folder; was it made by export?")
     if not path.exists():
         raise SeqkdError(f"no such folder or model file: {path}")
-    return path
+    files = [path / name for name in MODEL_NAMES] if path.is_dir() else [path]
+    for file in files:
+        if file.is_file():
+            return file
+    raise SeqkdError(f"{path}: no {MODEL_NAMES[0]} in this folder; was it made by export?")

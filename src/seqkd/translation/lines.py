@@ -40,10 +40,7 @@ def read_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:
     """Yield the lines of files in order; `-` is standard input."""
     for path in paths:
         is_stdin = str(path) == "-"
-        with contextlib.ExitStack() as stack:
-            file: IO[bytes] = (
-                sys.stdin.buffer if is_stdin else stack.enter_context(open_bytes(path))
-            )
+        with contextlib.nullcontext(sys.stdin.buffer) if is_stdin else open_bytes(path) as file:
             # Chunks of a regular file do not depend on timing, so neither does rounding.
             regular = not is_stdin or stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             chunks = chunked(byte_lines(file)) if regular else prompt_chunks(file, CHUNK_LINES)

@@ -59,7 +59,7 @@ class ShardTranslator(Protocol):
         ...
 
 
-class Block(NamedTuple):
+class ShardBlock(NamedTuple):
     """Lines that are decoded as one unit."""
 
     ids: range
@@ -92,7 +92,7 @@ class ShardTask:
         """Folder of the finished blocks."""
         return self.output.with_name(self.output.name + ".blocks")
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[ShardBlock]:
         """Yield the blocks of this shard; the text is read line by line."""
         lines, size = read_lines(self.source), self.header.block
         for number in itertools.count():
@@ -101,7 +101,7 @@ class ShardTask:
                 return
             if number % self.header.shards == self.header.shard - 1:
                 ids = range(number * size, number * size + len(block))
-                yield Block(ids, block, self.folder / f"{number:08}.jsonl.zst")
+                yield ShardBlock(ids, block, self.folder / f"{number:08}.jsonl.zst")
 
     def is_done(self) -> bool:
         """Return whether the output exists and comes from this very task."""
@@ -149,7 +149,7 @@ def _decode(task: ShardTask, translator: ShardTranslator) -> None:
 
 
 def _decode_block(
-    block: Block,
+    block: ShardBlock,
     config: SearchConfig,
     header: ShardHeader,
     translator: ShardTranslator,
