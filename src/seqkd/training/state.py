@@ -13,6 +13,7 @@ from torch import Tensor
 from seqkd.config.training import TrainingConfig
 from seqkd.models.build import Model
 from seqkd.training.manifest import Validation
+from seqkd.training.optimizer import make_optimizer
 
 Weights = dict[str, Tensor]
 """Parameter name -> a copy of its value, on the CPU."""
@@ -96,14 +97,6 @@ class TrainingState:
         self.curve = [Validation(**result) for result in saved.pop("curve")]
         for name, value in saved.items():
             setattr(self, name, value)
-
-
-def make_optimizer(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimiser; fused kernels make one pass over the weights an update."""
-    optimizer = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.AdamW
-    return optimizer(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
 
 
 def _copy(model: Model) -> Weights:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from seqkd.config.training import TrainingConfig
 from seqkd.errors import SeqkdError
@@ -24,6 +23,7 @@ from seqkd.training.batching import Epoch, ParallelTokens, plan_batches
 from seqkd.training.distributed import broadcast, rank, sum_gradients, world_size
 from seqkd.training.losses import Objective
 from seqkd.training.manifest import Validation
+from seqkd.training.optimizer import clipped_step
 from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import SoftTargets
 from seqkd.training.state import TrainingState
@@ -110,7 +110,8 @@ def train(
             state.update += 1
             loss, tokens, sentences = _gradients(task, state, epoch, group)
             _set_learning_rate(state, config, total_updates)
-            _step(state, config, tokens if config.normalise_by == "token" else sentences)
+            divisor = tokens if config.normalise_by == "token" else sentences
+            clipped_step(state.optimizer, divisor, config.gradient_norm)
             if after_update is not None:
                 after_update(model, state.update)
             state.position = group.stop
@@ -167,18 +168,6 @@ def _set_learning_rate(state: TrainingState, config: TrainingConfig, total_updat
     rate = learning_rate(config, state.update, total_updates, state.epoch + 1, halve_from)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-
-
-def _step(state: TrainingState, config: TrainingConfig, divisor: float) -> None:
-    """Update the weights by the summed gradients: divided by `divisor`, then clipped."""
-    gradients = [p.grad for p in state.model.parameters() if p.grad is not None]
-    scale = torch.tensor(divisor, device=gradients[0].device)
-    if config.gradient_norm:
-        norm: Tensor = nn.utils.get_total_norm(gradients, foreach=True) / divisor
-        scale *= (norm / config.gradient_norm).clamp_(min=1.0)
-    # The fused optimisers divide by it on the way, which saves a pass over all gradients.
-    state.optimizer.grad_scale = scale  # type: ignore[attr-defined]
-    state.optimizer.step()
 
 
 def _validate(task: TrainingTask, state: TrainingState) -> Validation:
