@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
+from subprocess import CompletedProcess
 
 import yaml
+
+from processes import environment, run_text, write_seqkd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMOKE = REPOSITORY / "config" / "experiments" / "smoke.yaml"
@@ -36,39 +37,35 @@ class Workspace:
     sources: Path
     config: Path
 
-    def snakemake(self, *arguments: str, real: bool = False) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, real: bool = False, **variables: str
+    ) -> CompletedProcess[str]:
         """Run the experiment; its steps are the real ones, or stand-ins that only write files."""
         return self.call(
             *("--snakefile", str(REPOSITORY / "Snakefile")),
             *("--configfile", str(self.config)),
             *arguments,
             real=real,
+            **variables,
         )
 
-    def call(self, *arguments: str, real: bool = False) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: str, real: bool = False, **variables: str) -> CompletedProcess[str]:
         """Call `snakemake` in the working directory."""
-        paths = [Path(sys.executable).parent]
-        if not real:
-            paths.insert(0, self._stand_in())
-        environment = {
-            **os.environ,
-            "PATH": os.pathsep.join([*map(str, paths), os.environ["PATH"]]),
-            "PYTHONPATH": str(self.sources),
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
+        env = self.environment(real=real) | variables
+        return run_text("snakemake", "--cores", "2", *arguments, folder=self.folder, env=env)
 
-    def _stand_in(self) -> Path:
-        folder = self.folder.parent / "bin"
-        folder.mkdir(exist_ok=True)
-        script = folder / "seqkd"
-        fake = Path(__file__).parent / "fake_seqkd.py"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{fake}" "$@"\n')
-        script.chmod(0o755)
-        return folder
+    def environment(self, *, real: bool = False) -> dict[str, str]:
+        """Return an environment in which `seqkd` is the real program or its stand-in."""
+        script = self.folder.parent / ("real-bin" if real else "bin") / "seqkd"
+        script.parent.mkdir(exist_ok=True)
+        if real:
+            write_seqkd(script)
+        else:
+            fake = Path(__file__).parent / "fake_seqkd.py"
+            script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{fake}" "$@"\n')
+            script.chmod(0o755)
+        path = os.pathsep.join([str(script.parent), os.environ["PATH"]])
+        return environment(PATH=path, PYTHONPATH=str(self.sources))
 
     def run(self, *arguments: str) -> None:
         """Run everything with stand-ins."""
@@ -129,7 +126,7 @@ class RealRun:
     """A workspace in which the real steps ran, and what Snakemake said."""
 
     workspace: Workspace
-    done: subprocess.CompletedProcess[str]
+    done: CompletedProcess[str]
 
 
 def run_smoke_in_fp32(folder: Path) -> RealRun:
@@ -140,5 +137,4 @@ def run_smoke_in_fp32(folder: Path) -> RealRun:
     """
     workspace = make_workspace(folder)
     workspace.edit_config(training__precision="fp32")
-    with mock.patch.dict(os.environ, {"ONEDNN_MAX_CPU_ISA": "AVX2"}):
-        return RealRun(workspace, workspace.snakemake(real=True))
+    return RealRun(workspace, workspace.snakemake(real=True, ONEDNN_MAX_CPU_ISA="AVX2"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import seqkd
+from processes import seqkd
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import seqkd
+from processes import seqkd
 from seqkd.evaluation.comparison import compare, find_model, load_side
 from synthetic_results import STUDENT, TEACHER, Synthetic
 

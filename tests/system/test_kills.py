@@ -1,4 +1,4 @@
-"""TERM and KILL at random moments of training, decoding and merging: the bytes stay the same.
+"""TERM and KILL at ten random moments of training, decoding and merging: the bytes stay the same.
 
 The moments are drawn over the whole length of a step, its start and the writing of its outputs
 included; the seed of the draws is fixed, but no two machines are equally fast.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-import forked_steps
+from processes import Process
 from seqkd.files import digest
 from seqkd.translation.nbest import (
     Candidate,
@@ -28,28 +28,33 @@ from seqkd.translation.nbest import (
     to_line,
     write_shard,
 )
+from small_blocks import BLOCK
 from tiny_model import sentences, write_model
 from training_folder import TrainingFolder
 
 pytestmark = pytest.mark.slow
 
-MOMENTS = 10
 SAVED = 143
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step to be killed: how its folder is laid out, its words, and what it makes."""
+    """A step to be killed: its inputs and arguments, its outputs, and how often it is killed."""
 
     lay_out: Callable[[Path], list[str]]
     outputs: tuple[str, ...]
+    kills: int
+
+    def start(self, folder: Path) -> Process:
+        """Start it in a folder, which has its inputs then."""
+        folder.mkdir(exist_ok=True)
+        return Process("small_blocks", *self.lay_out(folder), folder=folder)
 
     def run(self, folder: Path) -> float:
-        """Run to the end in a folder that is there already; return the seconds."""
+        """Run it to the end; return the seconds."""
         started = time.monotonic()
-        process = forked_steps.start(folder, *self.lay_out(folder))
-        status = forked_steps.ended(process)
-        assert status == 0, forked_steps.told(folder, process)
+        process = self.start(folder)
+        assert process.wait() == 0, process.stderr
         return time.monotonic() - started
 
     def made(self, folder: Path) -> list[bytes]:
@@ -81,7 +86,7 @@ def merging(folder: Path) -> list[str]:
         for number, name in enumerate(shards, start=1):
             header = ShardHeader(
                 models=("0" * 64,), source=digest(folder / "train.de"), search={"beam": 5},
-                block=forked_steps.BLOCK, shard=number, shards=3, arithmetic="float32", code="",
+                block=BLOCK, shard=number, shards=3, arithmetic="float32", code="",
             )  # fmt: skip
             write_shard(folder / name, header, pretended(lines, number - 1, 3))
     return ["merge", "--shards", *shards, "--src", "train.de", "--output", "nbest.jsonl.zst"]
@@ -96,62 +101,52 @@ def write_text(path: Path, count: int) -> list[str]:
 def pretended(lines: list[str], shard: int, shards: int) -> Iterator[str]:
     """Yield the n-best lists of one shard: the source backwards, five times."""
     for number, line in enumerate(lines):
-        if number // forked_steps.BLOCK % shards == shard:
+        if number // BLOCK % shards == shard:
             found = [Candidate(-1.0 - k, f"{line[::-1]} {k}", (5, 6, 7 + k)) for k in range(5)]
             yield to_line(Record(number, tuple(found), source_digest(line)))
 
 
 STEPS = {
-    "train": Step(training, ("run/model.safetensors", "run/curve.jsonl")),
-    "decode": Step(decoding, ("shards/1-of-1.jsonl.zst",)),
-    "merge": Step(merging, ("nbest.jsonl.zst",)),
+    "train": Step(training, ("run/model.safetensors", "run/curve.jsonl"), kills=4),
+    "decode": Step(decoding, ("shards/1-of-1.jsonl.zst",), kills=3),
+    "merge": Step(merging, ("nbest.jsonl.zst",), kills=3),
 }
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_after_a_kill_at_any_moment_the_same_bytes_come_out(tmp_path: Path, name: str):
-    step, draw = STEPS[name], random.Random(f"Kim & Rush 2016 {name}")
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    step.lay_out(whole)
-    step.run(whole)  # the first start waits for the server, too
-    whole = tmp_path / "again"
-    whole.mkdir()
-    step.lay_out(whole)
-    seconds = step.run(whole)
-    expected, statuses = step.made(whole), []
-    for moment in range(MOMENTS):
-        folder = tmp_path / str(moment)
-        folder.mkdir()
-        number = draw.choice([signal.SIGTERM, signal.SIGKILL])
-        statuses.append(killed(step, folder, draw.uniform(0, seconds), number))
+    step, random_moments = STEPS[name], random.Random(f"Kim & Rush 2016 {name}")
+    step.run(tmp_path / "first")  # may wait for the imports of the fork server
+    seconds = step.run(tmp_path / "uninterrupted")
+    expected = step.made(tmp_path / "uninterrupted")
+    signals = itertools.cycle([signal.SIGTERM, signal.SIGKILL])
+    for kill, number in zip(range(step.kills), signals, strict=False):
+        folder = tmp_path / f"{kill}"
+        killed(step, folder, random_moments.uniform(0, seconds), number)
         step.run(folder)
-        assert step.made(folder) == expected, (moment, number)
-        assert not left_over(folder), (moment, number)
-    assert len(set(statuses)) > 1
+        assert step.made(folder) == expected, (kill, number)
+        assert not left_over(folder), (kill, number)
 
 
-def killed(step: Step, folder: Path, moment: float, number: signal.Signals) -> int:
-    """Start a step, kill it at a moment, or earlier if that was too late; return its status."""
+def killed(step: Step, folder: Path, moment: float, number: signal.Signals) -> None:
+    """Start a step and kill it at a moment, or earlier if it has finished by then."""
     for attempt in itertools.count():
-        process = forked_steps.start(folder, *step.lay_out(folder))
+        process = step.start(folder)
         time.sleep(moment / 2**attempt)
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
-        status = forked_steps.ended(process)
-        if status:
-            # SIGTERM before the step has taken it in hand ends it as any program.
-            fine = (-number,) if number == signal.SIGKILL else (-number, SAVED)
-            assert status in fine, forked_steps.told(folder, process)
-            return status
+        if status := process.wait():
+            # SIGTERM before the step has its handler ends it like any program.
+            expected = (-number,) if number == signal.SIGKILL else (-number, SAVED)
+            assert status in expected, process.stderr
+            return
         for name in step.outputs:
             (folder / name).unlink()
-    raise AssertionError
 
 
 def left_over(folder: Path) -> list[Path]:
-    """Return what should be gone once a step is finished."""
+    """Return what should be gone once a step has finished."""
     return [
         path for path in folder.rglob("*")
-        if path.suffix in (".part", ".blocks", ".lock") or path.name == "state"
+        if path.suffix in (".part", ".blocks") or path.name in ("state", "lock")
     ]  # fmt: skip

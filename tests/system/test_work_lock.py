@@ -7,12 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-import forked_steps
+from processes import Process
 from seqkd.errors import SeqkdError
 from seqkd.machine.work_lock import sole_worker
 from tiny_model import sentences, write_model
@@ -79,10 +78,10 @@ def test_several_processes_together_do_not_wait(tmp_path: Path):
         raise AssertionError
 
 
-def training(folder: Path, pairs: int = 160, **options: object) -> tuple[BaseProcess, Path]:
+def training(folder: Path, pairs: int = 160, **options: object) -> tuple[Process, Path]:
     """Start a training that has saved a state once this returns."""
     run = TrainingFolder.make(folder / "run", pairs=pairs, **options)
-    process = forked_steps.start(run.path, *run.command())
+    process = Process("seqkd", *run.command(), folder=run.path)
     wait_for(lambda: run.state.exists() or not process.is_alive())
     return process, run.path
 
@@ -90,13 +89,13 @@ def training(folder: Path, pairs: int = 160, **options: object) -> tuple[BasePro
 @pytest.mark.slow
 def test_a_second_training_waits_and_takes_the_model_of_the_first(tmp_path: Path):
     first, folder = training(tmp_path, epochs=6)
-    second = forked_steps.start(folder, *TrainingFolder(folder).command())
-    wait_for(lambda: "is doing this very work; waiting" in forked_steps.told(folder, second))
-    assert f"kill {first.pid} there" in forked_steps.told(folder, second)
-    assert forked_steps.ended(first) == 0
+    second = Process("seqkd", *TrainingFolder(folder).command(), folder=folder)
+    wait_for(lambda: "is doing this very work; waiting" in second.stderr)
+    assert f"kill {first.pid} there" in second.stderr
+    assert first.wait() == 0
     made = (folder / "model.safetensors").stat()
-    assert forked_steps.ended(second) == 0
-    assert "nothing is left to do" in forked_steps.told(folder, second)
+    assert second.wait() == 0
+    assert "nothing is left to do" in second.stderr
     assert (folder / "model.safetensors").stat().st_mtime_ns == made.st_mtime_ns
     assert not (folder / "state").exists()
 
@@ -107,13 +106,13 @@ def test_a_second_training_goes_on_where_the_first_was_stopped(
     tmp_path: Path, number: signal.Signals
 ):
     first, folder = training(tmp_path, epochs=40)
-    second = forked_steps.start(folder, *TrainingFolder(folder).command())
-    wait_for(lambda: "waiting" in forked_steps.told(folder, second))
+    second = Process("seqkd", *TrainingFolder(folder).command(), folder=folder)
+    wait_for(lambda: "waiting" in second.stderr)
     os.kill(first.pid, number)
-    assert forked_steps.ended(first) == (143 if number != signal.SIGKILL else -number)
-    wait_for(lambda: "resumed after update" in forked_steps.told(folder, second))
+    assert first.wait() == (143 if number != signal.SIGKILL else -number)
+    wait_for(lambda: "resumed after update" in second.stderr)
     os.kill(second.pid, signal.SIGTERM)
-    assert forked_steps.ended(second) == 143
+    assert second.wait() == 143
 
 
 @pytest.mark.slow
@@ -121,12 +120,12 @@ def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_p
     first, folder = training(tmp_path, epochs=40)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("dropout: 0.3", "dropout: 0.2"))
-    second = forked_steps.start(folder, *TrainingFolder(folder).command())
-    assert forked_steps.ended(second) == 1
+    second = Process("seqkd", *TrainingFolder(folder).command(), folder=folder)
+    assert second.wait() == 1
     assert first.is_alive()
     os.kill(first.pid, signal.SIGTERM)
-    assert forked_steps.ended(first) == 143
-    told = forked_steps.told(folder, second)
+    assert first.wait() == 143
+    told = second.stderr
     assert told.startswith(f"seqkd train: process {first.pid} on "), told
     assert "from another config, input or code; stop it there" in told
     assert len(told.splitlines()) == 1
@@ -142,11 +141,11 @@ def test_a_second_decoding_waits_and_takes_the_shard_of_the_first(tmp_path: Path
         "decode", "--model", "model.safetensors", "--src", "train.de", "--beam", 4,
         "--output", output.name, "--device", "cpu",
     )  # fmt: skip
-    first = forked_steps.start(tmp_path, *words)
+    first = Process("small_blocks", *words, folder=tmp_path)
     folder = output.with_name(output.name + ".blocks")
     wait_for(lambda: len(list(folder.glob("0*"))) > 1)
-    second = forked_steps.start(tmp_path, *words)
-    wait_for(lambda: "waiting" in forked_steps.told(tmp_path, second))
-    assert forked_steps.ended(first) == forked_steps.ended(second) == 0
-    assert "nothing is left to do" in forked_steps.told(tmp_path, second)
+    second = Process("small_blocks", *words, folder=tmp_path)
+    wait_for(lambda: "waiting" in second.stderr)
+    assert first.wait() == second.wait() == 0
+    assert "nothing is left to do" in second.stderr
     assert not folder.exists()

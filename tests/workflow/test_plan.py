@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import seqkd
+from processes import seqkd
 from seqkd.runs.dry_run import plan
 from seqkd.runs.events import Job
 from seqkd.runs.measurements import Estimator, bytes_of, seconds_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import seqkd
+from processes import seqkd
 from seqkd.machine import progress
 from seqkd.machine.progress import STOPPED
 from seqkd.runs.events import Event, Job, Run, is_running, last_run, read_run

@@ -7,14 +7,13 @@ import logging
 import os
 import pty
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from processes import Process
 from seqkd.machine.progress import STOPPED
 from seqkd.runs.events import Event, Job, event_of
 from seqkd.runs.terminal import Terminal
@@ -156,16 +155,10 @@ def test_errors_of_snakemake_lose_their_frames():
 def on_a_terminal(workspace: Workspace, *arguments: str) -> tuple[int, str]:
     """Start as `make run` does, on a pseudo terminal; return exit status and what it showed."""
     master, slave = pty.openpty()
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([str(workspace._stand_in()), os.environ["PATH"]]),
-        "PYTHONPATH": str(REPOSITORY / "src"),
-        "TERM": "xterm",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
-         "--configfile", str(workspace.config), "--cores", "2", "--logger", "seqkd", *arguments],
-        stdout=slave, stderr=slave, cwd=workspace.folder, env=environment,
+    process = Process(
+        "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--configfile", workspace.config,
+        "--cores", 2, "--logger", "seqkd", *arguments,
+        folder=workspace.folder, env=workspace.environment() | {"TERM": "xterm"}, terminal=slave,
     )  # fmt: skip
     os.close(slave)
     shown = b""
