@@ -18,7 +18,7 @@ from subprocess import CompletedProcess
 
 import fork_server
 
-_WAIT_SECONDS = 300
+_WAIT_SECONDS = 1800
 _ENVIRONMENT = {"COLUMNS": "200", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Wide enough for tables; threads that wait leave their core to others."""
 
