@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 import zstandard
 
 from seqkd import cli
-from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.config.table_rows import TableConfig, TableRow, load_table_config
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSetManifest
 from seqkd.evaluation.score_files import Evaluation, ModeProbability, SearchScores
@@ -101,6 +102,11 @@ def aim_at(table_config: Path, aim: str) -> None:
     table_config.write_text(yaml.safe_dump(data), encoding="utf-8")
 
 
+def seqkd(*words: object) -> None:
+    """Run one verb in this process."""
+    cli.main([str(word) for word in words])
+
+
 class Synthetic:
     """Writes the folder; `root` is results/{experiment}."""
 
@@ -128,6 +134,7 @@ class Synthetic:
                 exact=[],
             ),
         )
+        self._text(root / "corpus" / "config.yaml", "limit: 20000\n")
         self._lines(root / "corpus" / "train.en", self.train)
         self._lines(root / "corpus" / "train.de", [line[::-1] for line in self.train])
         for row in {row.model: row for row in rows(seeds) + pruned_rows(seeds)}.values():
@@ -157,13 +164,68 @@ class Synthetic:
         self._text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         return path
 
-    def scores(self, chosen: list[TableRow] | None = None) -> list[Path]:
+    def scores(self, chosen: Sequence[TableRow] | None = None) -> list[Path]:
         """Scores files of some rows."""
         return [
             self.root / "evaluations" / row.model / f"seed-{seed}" / "test.json"
             for row in chosen or rows(self.seeds)
             for seed in row.seeds
         ]
+
+    def table(self, kind: str, out: Path, scores: Sequence[Path] | None = None) -> dict[str, str]:
+        """Run `seqkd table`; return the text of each form by its suffix."""
+        config = self.root / "tables" / f"{kind}.yaml"
+        scores = scores or self.scores(load_table_config(config).rows)
+        seqkd(
+            *("table", "--kind", kind, "--config", config, "--scores", *scores),
+            *("--tests", self.root / "corpus/tests/test.json"),
+            *("--funnel", self.root / "corpus/funnel.json"),
+            *("--speeds", *(path.with_name("speed.json") for path in scores)),
+            *("--resamples", 300, "--csv", out / "t.csv"),
+            *("--markdown", out / "t.md", "--latex", out / "t.tex"),
+        )
+        return {form: (out / f"t.{form}").read_text() for form in ("csv", "md", "tex")}
+
+    def diagnose(self, seq_kd_list: str = "beam-12") -> Path:
+        """Run `seqkd diagnose` on the two distilled texts; return its output."""
+        root, distilled = self.root, self.root / "distilled" / TEACHER / "seed-1"
+        output = root / "tables" / "diagnostics.json"
+        texts = [distilled / targets / "train" for targets in ("seq-kd", "seq-inter")]
+        seqkd(
+            *("diagnose", "--config", root / "tables/results.yaml", "--scores", *self.scores()),
+            *("--test", root / "corpus/tests/test.json"),
+            *("--train-src", root / "corpus/train.de", "--train-tgt", root / "corpus/train.en"),
+            *("--targets", "seq-kd", "seq-inter", "--teachers", TEACHER, TEACHER),
+            *("--text-src", *(f"{text}.de" for text in texts)),
+            *("--text-tgt", *(f"{text}.en" for text in texts), "--nbest"),
+            *(distilled / name / "nbest.jsonl.zst" for name in (seq_kd_list, "beam-12")),
+            *("--output", output),
+        )
+        return output
+
+    def report(self, *, whole: bool = True) -> Path:
+        """Run `seqkd report`, with all its files or with those alone that it needs."""
+        root, output = self.root, self.root / "report.html"
+        shown = {row.model: row for row in rows(self.seeds) + pruned_rows(self.seeds)}
+        scores = [path for path in self.scores(list(shown.values())) if path.exists()]
+        words: list[object] = [
+            *("report", "--results-config", root / "tables/results.yaml"),
+            *("--corpus-config", root / "corpus/config.yaml"),
+            *("--scores", *scores, "--tests", root / "corpus/tests/test.json"),
+            *("--funnel", root / "corpus/funnel.json", "--resamples", 300, "--output", output),
+        ]
+        if whole:
+            words += [
+                *("--speed-config", root / "tables/speed.yaml"),
+                *("--pruning-config", root / "tables/pruning.yaml"),
+                *("--speeds", *(path.with_name("speed.json") for path in scores)),
+                *("--manifests", *sorted(root.glob("models/*/*/manifest.json"))),
+                *("--benchmarks", root / "benchmarks", "--figures", root / "figures"),
+            ]
+        if (root / "tables/diagnostics.json").exists():
+            words += ["--diagnostics", root / "tables/diagnostics.json"]
+        seqkd(*words)
+        return output
 
     def _sentence(self) -> str:
         length = self.random.randint(4, 22)
@@ -334,8 +396,6 @@ class Synthetic:
         for name, lines in (("seq-kd", best), ("seq-inter", inter)):
             self._lines(folder / name / "train.en", lines)
             self._lines(folder / name / "train.de", [line[::-1] for line in self.train])
-            chosen = {"rule": "one-best", "beam": 12, "share": 1.0}
-            self._text(folder / name / "config.yaml", yaml.safe_dump(chosen))
 
     def _funnel(self) -> None:
         steps = [
@@ -374,22 +434,3 @@ class Synthetic:
     def _text(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-
-
-def run_diagnose(made: Synthetic, nbest: str = "beam-12") -> Path:
-    """Run `seqkd diagnose` on the folder and return what it wrote."""
-    root = made.root
-    distilled = root / "distilled" / TEACHER / "seed-1"
-    output = root / "tables" / "diagnostics.json"
-    cli.main(
-        [
-            *("diagnose", "--config", str(root / "tables/results.yaml")),
-            *("--scores", *map(str, made.scores()), "--tests", str(root / "corpus/tests")),
-            *("--train-src", str(root / "corpus/train.de")),
-            *("--train-tgt", str(root / "corpus/train.en")),
-            *("--nbest", str(distilled / nbest / "nbest.jsonl.zst")),
-            *("--targets", str(distilled / "seq-kd/train.en")),
-            *(str(distilled / "seq-inter/train.en"), "--output", str(output)),
-        ]
-    )
-    return output

@@ -31,7 +31,7 @@ def test_a_better_model_is_surely_better(place: Path):
     greedy, beam = compare(*sides, RESAMPLES)  # type: ignore[arg-type]
     assert (greedy.search, beam.search) == ("greedy", "beam-5")
     assert greedy.delta > 3
-    assert greedy.p_bootstrap == greedy.p_randomisation == pytest.approx(1 / (RESAMPLES + 1))
+    assert greedy.p_values == pytest.approx([1 / (RESAMPLES + 1)] * 2)
     assert greedy.bleu[0] == pytest.approx(
         sum(each.searches["greedy"].bleu for each in sides[0].evaluations) / 2  # type: ignore[union-attr]
     )
@@ -40,7 +40,7 @@ def test_a_better_model_is_surely_better(place: Path):
 def test_a_model_is_no_better_than_itself(place: Path):
     side = load_side(place / "results" / "first", SEQ_KD, "test")
     for each in compare(side, side, RESAMPLES):  # type: ignore[arg-type]
-        assert (each.delta, each.p_bootstrap, each.p_randomisation) == (0.0, 1.0, 1.0)
+        assert (each.delta, each.p_values) == (0.0, (1.0, 1.0))
 
 
 def test_other_test_sentences_have_no_p(place: Path, tmp_path: Path):
@@ -50,7 +50,7 @@ def test_other_test_sentences_have_no_p(place: Path, tmp_path: Path):
     path.write_text(path.read_text(encoding="utf-8").replace("a", "e", 1), encoding="utf-8")
     one = load_side(place / "results" / "first", SEQ_KD, "test")
     two = load_side(other, SEQ_KD, "test")
-    assert all(x.p_bootstrap is None for x in compare(one, two, RESAMPLES))  # type: ignore[arg-type]
+    assert all(x.p_values is None for x in compare(one, two, RESAMPLES))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_p_between_experiments_is_corrected_in_both_tests(
     from rich.console import Console
 
     from seqkd.evaluation.comparison import Difference
-    from seqkd.steps.compare import _rows
+    from seqkd.steps.compare import _experiment_table
 
-    sure = Difference("greedy", (1.0, 2.0), (1.0, 2.0), 0.001, 0.004)
-    doubtful = Difference("beam-5", (1.0, 2.0), (1.0, 2.0), 0.01, 0.2)
-    Console(width=100).print(_rows("t", [("m", [sure, doubtful])]))
+    sure = Difference("greedy", (1.0, 2.0), (1.0, 2.0), (0.001, 0.004))
+    doubtful = Difference("beam-5", (1.0, 2.0), (1.0, 2.0), (0.01, 0.2))
+    Console(width=100).print(_experiment_table("t", [("m", sure), ("m", doubtful)]))
     told = capsys.readouterr().out
     assert "0.008" in told  # the larger of 2 * 0.001 and 2 * 0.004
     assert "0.200" in told

@@ -10,23 +10,8 @@ from pathlib import Path
 import pytest
 
 from browser import CHROMIUM, Browser
-from seqkd import cli
 from seqkd.report.plots import _front
-from synthetic_results import FROM, STUDENT, Synthetic, aim_at, run_diagnose
-
-
-def write_report(made: Synthetic) -> Path:
-    root = made.root
-    output = root / "report.html"
-    cli.main(
-        [
-            *("report", "--config", str(root / "tables/results.yaml"), "--results", str(root)),
-            *("--speed-config", str(root / "tables/speed.yaml")),
-            *("--pruning-config", str(root / "tables/pruning.yaml")),
-            *("--resamples", "300", "--output", str(output), "--figures", str(root / "figures")),
-        ]
-    )
-    return output
+from synthetic_results import FROM, STUDENT, Synthetic, aim_at
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +20,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     evil = found.root / "corpus" / "tests" / "test.de"
     lines = evil.read_text().splitlines()
     evil.write_text("\n".join(['<script>alert("x")</script> & so'] * 3 + lines[3:]) + "\n")
-    run_diagnose(found)
-    write_report(found)
+    found.diagnose()
+    found.report()
     return found
 
 
@@ -127,18 +112,7 @@ def test_figures_are_written_for_a_paper(made: Synthetic) -> None:
 
 def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=40)
-    for path in (
-        *made.root.rglob("manifest.json"),
-        *made.root.rglob("speed.json"),
-    ):
-        path.unlink()
-    cli.main(
-        [
-            *("report", "--config", str(made.root / "tables/results.yaml"), "--resamples", "100"),
-            *("--results", str(made.root), "--output", str(made.root / "report.html")),
-        ]
-    )
-    page = (made.root / "report.html").read_text()
+    page = made.report(whole=False).read_text()
     assert 'id="results"' in page
     for name in ("learning", "graph", "quality-speed", "pruning", "diagnostics"):
         assert f'id="{name}"' not in page
@@ -150,7 +124,7 @@ def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=40)
     aim = f"{STUDENT}.seq-kd_seq-inter{FROM}"
     aim_at(made.root / "tables" / "results.yaml", aim)
-    page = write_report(made).read_text(encoding="utf-8")
+    page = made.report().read_text(encoding="utf-8")
     assert "against Seq-KD+Seq-Inter of lstm-2x64; \u0394 T" in page
     assert "those of \u0394 apart from all others" in page
     greedy = {
@@ -172,7 +146,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         SystemExit, match=r"no scores of lstm-2x64\.word-kd\.from-lstm-2x256, seed 1"
     ):
-        write_report(made)
+        made.report()
     assert not (made.root / "report.html").exists()
 
 

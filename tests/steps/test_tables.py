@@ -9,18 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from seqkd import cli
 from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.corpus.test_sets import load_test_set
-from seqkd.evaluation.results import Comparison, analyse, count_outputs, teacher_of
+from seqkd.evaluation.analysis import OutputStatistics, analyse
+from seqkd.evaluation.results import Comparison, teacher_of
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric, corpus_scores
 from seqkd.evaluation.speed_files import load_speed
 from seqkd.report.compression_tables import speed_table
 from seqkd.report.results_table import method_name, results_tables
 from seqkd.report.tables import (
-    Block,
-    Column,
     Table,
     count,
     latex_escape,
@@ -30,7 +28,7 @@ from seqkd.report.tables import (
     to_latex,
     to_markdown,
 )
-from synthetic_results import FROM, STUDENT, TEACHER, Synthetic, aim_at, pruned_rows, rows
+from synthetic_results import FROM, STUDENT, TEACHER, Synthetic, aim_at, rows
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +41,8 @@ def three_seeds(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     return Synthetic(tmp_path_factory.mktemp("three") / "synthetic", seeds=(1, 2, 3))
 
 
-def _table(made: Synthetic, kind: str, scores: list[Path], out: Path) -> dict[str, str]:
-    cli.main(
-        [
-            *("table", "--kind", kind, "--config", str(made.root / "tables" / f"{kind}.yaml")),
-            *("--scores", *map(str, scores), "--tests", str(made.root / "corpus/tests")),
-            *("--resamples", "300", "--csv", str(out / "t.csv")),
-            *("--markdown", str(out / "t.md"), "--latex", str(out / "t.tex")),
-        ]
-    )
-    return {kind: (out / f"t.{kind}").read_text(encoding="utf-8") for kind in ("csv", "md", "tex")}
-
-
 def test_results_table_says_what_was_measured(one_seed: Synthetic, tmp_path: Path) -> None:
-    texts = _table(one_seed, "results", one_seed.scores(), tmp_path)
+    texts = one_seed.table("results", tmp_path)
     records = list(csv.DictReader(io.StringIO(texts["csv"])))
     assert [r["subset"] for r in records] == ["all"] * 10 + ["no-near-duplicate"] * 10
     seq_kd = next(r for r in records if r["model"] == f"{STUDENT}.seq-kd{FROM}")
@@ -80,7 +66,7 @@ def test_results_table_says_what_was_measured(one_seed: Synthetic, tmp_path: Pat
 def test_second_block_scores_only_sentences_without_near_duplicate(
     one_seed: Synthetic, tmp_path: Path
 ) -> None:
-    texts = _table(one_seed, "results", one_seed.scores(), tmp_path)
+    texts = one_seed.table("results", tmp_path)
     record = list(csv.DictReader(io.StringIO(texts["csv"])))[10]
     test = load_test_set(one_seed.root / "corpus/tests/test.json")
     output = one_seed.root / "evaluations" / TEACHER / "seed-1" / "test.greedy.en"
@@ -96,7 +82,7 @@ def test_second_block_scores_only_sentences_without_near_duplicate(
 
 
 def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Path) -> None:
-    texts = _table(three_seeds, "results", three_seeds.scores(), tmp_path)
+    texts = three_seeds.table("results", tmp_path)
     record = next(csv.DictReader(io.StringIO(texts["csv"])))
     assert record["seeds"] == "1 2 3"
     assert float(record["greedy_bleu_sd"]) > 0
@@ -110,12 +96,12 @@ def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Pat
 
 def test_the_noise_floor_of_students_knows_nothing_of_their_teacher(three_seeds: Synthetic) -> None:
     config = load_table_config(three_seeds.root / "tables" / "results.yaml")
-    counted = count_outputs(
+    outputs = OutputStatistics(
         config,
         Evaluations(three_seeds.scores()),
         load_test_set(three_seeds.root / "corpus/tests/test.json"),
     )
-    results = analyse(counted, resamples=100)
+    results = analyse(outputs, resamples=100)
     squares: dict[str, list[float]] = {"teacher": [], "student": []}
     for row in results.rows:
         sd = row.searches["greedy"].bleu.spread.sd
@@ -151,7 +137,7 @@ def test_rows_are_compared_with_what_is_to_be_beaten(
     path = three_seeds.root / "tables" / "results.yaml"
     plain, aim = path.read_text(encoding="utf-8"), f"{STUDENT}.seq-kd_seq-inter{FROM}"
     aim_at(path, aim)
-    texts = _table(three_seeds, "results", three_seeds.scores(), tmp_path)
+    texts = three_seeds.table("results", tmp_path)
     path.write_text(plain, encoding="utf-8")
     records = {r["model"]: r for r in csv.DictReader(io.StringIO(texts["csv"])) if r["perplexity"]}
     bleu = {model: float(record["greedy_bleu"]) for model, record in records.items()}
@@ -172,10 +158,7 @@ def test_rows_are_compared_with_what_is_to_be_beaten(
 
 
 def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> None:
-    chosen = load_table_config(one_seed.root / "tables" / "speed.yaml").rows
-    scores = one_seed.scores(list(chosen))
-    speeds = [path.with_name("speed.json") for path in scores]
-    texts = _table(one_seed, "speed", scores + speeds, tmp_path)
+    texts = one_seed.table("speed", tmp_path)
     records = list(csv.DictReader(io.StringIO(texts["csv"])))
     assert max(map(len, texts["md"].splitlines())) <= 120
     student = next(
@@ -196,19 +179,19 @@ def test_speed_is_compared_with_the_teacher_wherever_it_stands(
     chosen = list(reversed(load_table_config(one_seed.root / "tables" / "speed.yaml").rows))
     config = one_seed.config("speed-reversed", chosen)
     config.rename(one_seed.root / "tables" / "reversed.yaml")
-    counted = count_outputs(
+    outputs = OutputStatistics(
         load_table_config(one_seed.root / "tables" / "reversed.yaml"),
         Evaluations(one_seed.scores(chosen)),
         load_test_set(one_seed.root / "corpus/tests/test.json"),
     )
     speeds = [load_speed(path.with_name("speed.json")) for path in one_seed.scores(chosen)]
-    table = speed_table(analyse(counted, resamples=100), speeds, "")
+    table = speed_table(analyse(outputs, resamples=100), speeds, "")
     teacher = [record for record in table.records if record["model"] == TEACHER]
     assert all(record["ratio_like_for_like"] == 1.0 for record in teacher)
 
 
 def test_pruning_table_counts_what_is_left(one_seed: Synthetic, tmp_path: Path) -> None:
-    texts = _table(one_seed, "pruning", one_seed.scores(pruned_rows((1,))), tmp_path)
+    texts = one_seed.table("pruning", tmp_path)
     records = list(csv.DictReader(io.StringIO(texts["csv"])))
     assert [r["pruned"] for r in records] == ["0", "0", "50", "80", "85", "90", "0"]
     assert float(records[3]["ratio_parameters"]) == pytest.approx(4_612_000 / 86_200, rel=1e-4)
@@ -224,7 +207,7 @@ def test_pruning_table_counts_what_is_left(one_seed: Synthetic, tmp_path: Path) 
 
 def test_a_missing_score_is_named(one_seed: Synthetic, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"no scores of lstm-2x256\.nll, seed 1, on test"):
-        _table(one_seed, "results", one_seed.scores()[1:], tmp_path)
+        one_seed.table("results", tmp_path, one_seed.scores()[1:])
     assert not (tmp_path / "t.csv").exists()
 
 
@@ -233,7 +216,7 @@ def test_hypotheses_of_another_length_are_refused(tmp_path: Path) -> None:
     path = made.scores()[2].with_name("test.greedy.en")
     path.write_text(path.read_text() + "one more\n")
     with pytest.raises(SystemExit, match="21 lines for 20 sentences"):
-        _table(made, "results", made.scores(), tmp_path)
+        made.table("results", tmp_path)
 
 
 def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> None:
@@ -245,8 +228,8 @@ def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> 
         test_sets=("test",),
         rows=tuple(rows((1,))),
     )
-    counted = count_outputs(config, Evaluations(one_seed.scores()), test)
-    results = analyse(counted, resamples=200)
+    outputs = OutputStatistics(config, Evaluations(one_seed.scores()), test)
+    results = analyse(outputs, resamples=200)
     # Greedy and beam: 1 teacher row and 7 students against a baseline, 1 and 8 against the teacher.
     assert results.comparisons == 2 * (8 + 9)
     text = to_markdown(results_tables([results], "Experiment synthetic; code abc1234.")[0])
@@ -259,17 +242,41 @@ def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> 
 TINY = Table(
     title="A & B",
     caption=["100% of it_"],
-    columns=[Column("model", "left"), Column("BLEU")],
-    blocks=[Block("Teacher", [["a|b", "1.0"]])],
+    columns=["model", "BLEU", "BLEU"],
+    blocks={"Teacher": [["a|b", "1.0", "2.0"]], "Student": [["c", "10.0*", "2.0"]]},
+    notes=["more"],
     records=[{"model": "a,b", "bleu": 1.23456789, "none": None}],
+    label="tiny",
 )
 
 
 def test_renderings_escape_what_their_format_means() -> None:
     assert r"a\|b" in to_markdown(TINY)
-    assert '"a,b",1.23457,' in to_csv(TINY)
-    assert r"A \& B. 100\% of it\_" in to_latex(TINY)
+    assert '"a,b",1.23457,' in to_csv([TINY])
+    assert r"A \& B. 100\% of it\_ more" in to_latex(TINY)
     assert latex_escape("\\^") == r"\textbackslash{}\textasciicircum{}"
+
+
+def test_groups_are_rows_of_their_own() -> None:
+    assert to_markdown(TINY).splitlines()[4:10] == [
+        "| model       |  BLEU | BLEU |",
+        "|:------------|------:|-----:|",
+        "| **Teacher** |       |      |",
+        r"| a\|b        |   1.0 |  2.0 |",
+        "| **Student** |       |      |",
+        "| c           | 10.0* |  2.0 |",
+    ]
+    lines = to_latex(TINY).splitlines()
+    start = lines.index(r"\toprule")
+    assert lines[start + 1 : start + 8] == [
+        r"model & BLEU & BLEU \\",
+        r"\midrule",
+        r"\multicolumn{3}{l}{\textbf{Teacher}} \\",
+        r"a\textbar{}b & 1.0 & 2.0 \\",
+        r"\midrule",
+        r"\multicolumn{3}{l}{\textbf{Student}} \\",
+        r"c & 10.0* & 2.0 \\",
+    ]
 
 
 def test_numbers_are_shown_short() -> None:

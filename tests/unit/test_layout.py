@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from seqkd.machine.code_hash import closure
+
 SRC = Path(__file__).resolve().parents[2] / "src" / "seqkd"
 # From the top floor to the ground (docs/design.md). What stands in `seqkd` itself is below all.
 FLOORS = (
@@ -60,6 +62,12 @@ def test_config_imports_no_heavy_library():
     heavy = {"torch", "numpy", "pandas", "sentencepiece", "matplotlib"}
     for path in (SRC / "config").glob("*.py"):
         assert not heavy & {name.split(".")[0] for name in imports(path)}, path
+
+
+def test_pandas_is_imported_for_tables_alone():
+    assert {path.parent.name for path in MODULES if "pandas" in imports(path)} == {"report"}
+    for module in ("seqkd.steps.translate", "seqkd.runs.start", "seqkd.config.expansion"):
+        assert not [name for name in closure(module) if name.startswith("seqkd.report")]
 
 
 def test_no_module_hides_one_of_the_standard_library():

@@ -118,12 +118,6 @@ def options(files, *names):
     return words
 
 
-def report_options(wildcards, input):
-    """Return the row files of the tables, each behind its option."""
-    flags = {"results": "--config", "speed": "--speed-config", "pruning": "--pruning-config"}
-    return [word for path in input.configs for word in (flags[Path(path).stem], path)]
-
-
 onstart:
     if ALONE:
         refuse_orphans()

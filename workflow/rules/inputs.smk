@@ -103,51 +103,63 @@ def training_priority(wildcards):
     return EXPERIMENT.dependants[wildcards.trained, int(wildcards.seed)]
 
 
-def evaluations(table, ending):
-    """Return one file of each evaluation that a table shows."""
-    config = table_of(EXPERIMENT, table)
-    return [
-        f"<run>/evaluations/{row.model}/seed-{seed}/{test_set}.{ending}"
-        for row in config.rows
-        for seed in row.seeds
-        for test_set in config.test_sets
-    ]
+def test_sets(ending):
+    """Return one file of each test set."""
+    return expand(f"<run>/corpus/tests/{{test_set}}.{ending}", test_set=CONFIG.corpus.test_sets)
+
+
+def test_set_files():
+    """Return the manifests of all test sets, and the text that they name."""
+    return {"tests": test_sets("json"), "test_texts": [*test_sets("<src>"), *test_sets("<tgt>")]}
+
+
+def evaluations(*names):
+    """Return the scores of all rows of tables, and the translations that they name."""
+    rows = [row for name in names for row in table_of(EXPERIMENT, name).rows]
+    models = dict.fromkeys(f"{row.model}/seed-{seed}" for row in rows for seed in row.seeds)
+
+    def files(ending):
+        return expand(
+            f"<run>/evaluations/{{model}}/{{test_set}}.{ending}",
+            model=models,
+            test_set=CONFIG.corpus.test_sets,
+        )
+
+    translations = [*files("greedy.<tgt>"), *files("beam-<beam>.<tgt>")]
+    return {"scores": files("json"), "translations": translations}
+
+
+def speeds(*names):
+    """Return the speed files that tables show, of the first seed of each model."""
+    rows = table_of(EXPERIMENT, "speed").rows if "speed" in names else []
+    return [f"<run>/evaluations/{row.model}/seed-{row.seeds[0]}/speed.json" for row in rows]
 
 
 def table_inputs(wildcards):
-    """Return the scores, the timings and the translations behind one table."""
-    files = {
-        "scores": evaluations(wildcards.table, "json"),
-        "greedy": evaluations(wildcards.table, "greedy.<tgt>"),
-        "searched": evaluations(wildcards.table, "beam-<beam>.<tgt>"),
-    }
-    files["timings"] = [
-        f"<run>/evaluations/{row.model}/seed-{seed}/speed.json"
-        for row in table_of(EXPERIMENT, wildcards.table).rows
-        for seed in row.seeds
-        if wildcards.table == "speed"
-    ]
-    return files
+    """Return what one table is made from."""
+    files = {**test_set_files(), **evaluations(wildcards.table)}
+    return {**files, "speeds": speeds(wildcards.table)}
 
 
 def distilled_texts():
-    """Return the targets of every distilled text that a model learns from."""
-    texts = [
-        text_of(*source_of(entry))
-        for entry in EXPERIMENT.models.values()
-        if entry.targets != naming.GOLD
-    ]
-    return [f"{text}.<tgt>" for text in dict.fromkeys(texts)]
+    """Return the texts that models learn from, by targets, teacher and the teacher's seeds."""
+    learned = (entry for entry in EXPERIMENT.models.values() if entry.targets != naming.GOLD)
+    return list(dict.fromkeys(map(source_of, learned)))
 
 
-def nbest_lists():
-    """Return the n-best lists that those texts were chosen from."""
-    lists = [
-        nbest_of(*source_of(entry))
-        for entry in EXPERIMENT.models.values()
-        if entry.targets != naming.GOLD
-    ]
-    return list(dict.fromkeys(lists))
+def diagnosis_inputs():
+    """Return the distilled texts, and of each the n-best list that it was chosen from."""
+    texts = [text_of(*key) for key in distilled_texts()]
+    return {
+        "text_src": [f"{text}.<src>" for text in texts],
+        "text_tgt": [f"{text}.<tgt>" for text in texts],
+        "nbest": [nbest_of(*key) for key in distilled_texts()],
+    }
+
+
+def trained_models(name):
+    """Return one file of each trained model, all stages and seeds."""
+    return [f"<run>/models/{model}/seed-{seed}/{name}" for model, seed in EXPERIMENT.models]
 
 
 def finished_models():

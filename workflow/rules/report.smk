@@ -1,6 +1,6 @@
 """Tables, diagnostics and the report.
 
-Requires: <run>/evaluations, <run>/distilled.
+Requires: <run>/corpus, <run>/models, <run>/evaluations, <run>/distilled.
 Makes: <run>/tables/{results,speed,pruning}.{csv,md,tex}, <run>/tables/diagnostics.json,
     <run>/report.html, <run>/figures.
 Steps: settings (rows) -> table, diagnose -> report.
@@ -15,7 +15,7 @@ rule table:
     input:
         unpack(table_inputs),
         config="<run>/tables/{table}.yaml",
-        tests=expand("<run>/corpus/tests/{test_set}.json", test_set=CONFIG.corpus.test_sets),
+        funnel="<run>/corpus/funnel.json",
     output:
         csv="<run>/tables/{table}.csv",
         markdown=report("<run>/tables/{table}.md", category="Tables", caption="../report/table.rst"),
@@ -28,15 +28,16 @@ rule table:
     conda:
         "../../envs/seqkd.yaml"
     params:
-        tests=lambda wildcards, input: str(Path(input.tests[0]).parent),
         code=code("table"),
     shell:
         """
         seqkd table \
             --kind {wildcards.table:q} \
             --config {input.config:q} \
-            --scores {input.scores:q} {input.timings:q} \
-            --tests {params.tests:q} \
+            --scores {input.scores:q} \
+            --tests {input.tests:q} \
+            --funnel {input.funnel:q} \
+            --speeds {input.speeds:q} \
             --csv {output.csv:q} \
             --markdown {output.markdown:q} \
             --latex {output.latex:q} \
@@ -47,15 +48,12 @@ rule table:
 rule diagnose:
     """Measure what distillation did to the text and to the models."""
     input:
-        scores=evaluations("results", "json"),
-        greedy=evaluations("results", "greedy.<tgt>"),
-        searched=evaluations("results", "beam-<beam>.<tgt>"),
+        **test_set_files(),
+        **evaluations("results"),
+        **diagnosis_inputs(),
         config="<run>/tables/results.yaml",
-        tests=expand("<run>/corpus/tests/{test_set}.json", test_set=CONFIG.corpus.test_sets),
         train_src="<run>/corpus/train.<src>",
         train_tgt="<run>/corpus/train.<tgt>",
-        nbest=nbest_lists(),
-        targets=distilled_texts(),
     output:
         "<run>/tables/diagnostics.json",
     log:
@@ -66,18 +64,22 @@ rule diagnose:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        tests=lambda wildcards, input: str(Path(input.tests[0]).parent),
+        targets=[targets for targets, _, _ in distilled_texts()],
+        teachers=[teacher for _, teacher, _ in distilled_texts()],
         code=code("diagnose"),
     shell:
         """
         seqkd diagnose \
             --config {input.config:q} \
             --scores {input.scores:q} \
-            --tests {params.tests:q} \
+            --test {input.tests[0]:q} \
             --train-src {input.train_src:q} \
             --train-tgt {input.train_tgt:q} \
+            --targets {params.targets:q} \
+            --teachers {params.teachers:q} \
+            --text-src {input.text_src:q} \
+            --text-tgt {input.text_tgt:q} \
             --nbest {input.nbest:q} \
-            --targets {input.targets:q} \
             --output {output:q} \
             2>{log:q}
         """
@@ -86,8 +88,14 @@ rule diagnose:
 rule report:
     """Write one self-contained HTML file about the whole experiment."""
     input:
-        tables=expand("<run>/tables/{table}.md", table=tables(CONFIG)),
-        configs=expand("<run>/tables/{table}.yaml", table=tables(CONFIG)),
+        **test_set_files(),
+        **evaluations(*tables(CONFIG)),
+        **{f"{table}_config": f"<run>/tables/{table}.yaml" for table in tables(CONFIG)},
+        corpus_config="<run>/corpus/config.yaml",
+        speeds=speeds(*tables(CONFIG)),
+        funnel="<run>/corpus/funnel.json",
+        manifests=trained_models("manifest.json"),
+        curves=trained_models("curve.jsonl"),
         diagnostics="<run>/tables/diagnostics.json",
     output:
         report=report(
@@ -102,14 +110,24 @@ rule report:
     conda:
         "../../envs/seqkd.yaml"
     params:
-        configs=report_options,
-        folder=subpath(output.report, parent=True),
+        configs=lambda wildcards, input: options(
+            input, *(f"{table}_config" for table in tables(CONFIG))
+        ),
+        # Shown if there; not an input, because a deleted benchmark would train its model again.
+        benchmarks=str(RESULTS / "benchmarks"),
         code=code("report"),
     shell:
         """
         seqkd report \
             {params.configs:q} \
-            --results {params.folder:q} \
+            --corpus-config {input.corpus_config:q} \
+            --scores {input.scores:q} \
+            --tests {input.tests:q} \
+            --funnel {input.funnel:q} \
+            --speeds {input.speeds:q} \
+            --manifests {input.manifests:q} \
+            --diagnostics {input.diagnostics:q} \
+            --benchmarks {params.benchmarks:q} \
             --output {output.report:q} \
             --figures {output.figures:q} \
             2>{log:q}

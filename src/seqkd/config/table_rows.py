@@ -52,9 +52,11 @@ def load_table_config(path: str | Path) -> TableConfig:
     """Read the rows of a table.
 
     Raises:
-        SeqkdError: if the file is missing or wrong, or two rows show the same model.
+        SeqkdError: if the file is missing or wrong, has no rows, or two of the same model.
     """
     config = load(TableConfig, path)
+    if not config.rows:
+        raise SeqkdError(f"{path}: no rows to show")
     models = [row.model for row in config.rows]
     for model in models:
         if models.count(model) > 1:

@@ -1,7 +1,7 @@
-"""Two models, or the rows of two experiments, side by side on the same test sentences.
+"""Two models, possibly of two experiments, on the same test sentences.
 
 A model is the mean over its seeds. Two models are tested by paired bootstrap and approximate
-randomisation on the sentences that both translated (see `statistics`).
+randomisation over the sentences that both translated (see `significance`).
 """
 
 from __future__ import annotations
@@ -9,30 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError, nearest
 from seqkd.evaluation.score_files import Evaluation, load_evaluation
 from seqkd.evaluation.significance import (
     RESAMPLES,
-    Metric,
+    FloatArray,
     approximate_randomisation,
     bleu_metric,
     bootstrap_scores,
     corpus_scores,
+    corrected,
+    pair_seeds,
     paired_bootstrap,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: a model of an experiment, with the evaluations of its seeds."""
+    """One side of a comparison: a model of an experiment on one test set."""
 
-    results: Path
-    """Folder of the experiment."""
+    folder: Path
+    """Of the experiment."""
     model: str
     evaluations: tuple[Evaluation, ...]
-    """On one test set, one a seed."""
+    """One a seed."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in the order of the evaluations."""
+        return [evaluation.seed for evaluation in self.evaluations]
 
     @property
     def first(self) -> Evaluation:
@@ -40,21 +48,30 @@ class Side:
         return self.evaluations[0]
 
     def mean(self, field: Callable[[Evaluation], float | None]) -> float | None:
-        """Return the mean over seeds of a field, None where one has none."""
+        """Return the mean over seeds of a field; None if it is missing for a seed."""
         values = [value for value in map(field, self.evaluations) if value is not None]
-        return _mean(values) if len(values) == len(self.evaluations) else None
+        return fmean(values) if len(values) == len(self.evaluations) else None
+
+    def references(self) -> Sequence[str] | None:
+        """Return the references of the test set; None if the corpus was deleted."""
+        path = self.folder / "corpus" / "tests" / f"{self.first.test_set}.json"
+        return load_test_set(path).references if path.is_file() else None
+
+    def statistics(self, search: str, references: Sequence[str]) -> dict[int, FloatArray]:
+        """Return BLEU's sentence statistics of the translations of each seed."""
+        extract = bleu_metric(self.first.tokenizer(search)).extractor(references)
+        return {entry.seed: extract(entry.hypotheses(search)) for entry in self.evaluations}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one search gives on both sides."""
+    """The scores of both sides under one search."""
 
     search: str
     bleu: tuple[float, float]
     chrf: tuple[float, float]
-    p_bootstrap: float | None
-    """Two-sided; None where the two were tested on different sentences."""
-    p_randomisation: float | None
+    p_values: tuple[float, float] | None
+    """By paired bootstrap and approximate randomisation, two-sided; None if test sets differ."""
 
     @property
     def delta(self) -> float:
@@ -63,11 +80,11 @@ class Difference:
 
 
 def find_model(results: Path, word: str) -> tuple[Path, str, int | None]:
-    """Return experiment folder, model and seed behind `[EXPERIMENT/]MODEL[/seed-N]`.
+    """Return the experiment folder, model and seed behind `[EXPERIMENT/]MODEL[/seed-N]`.
 
     Args:
         results: the folder of all experiments.
-        word: what the user wrote; leading parts of a path are fine.
+        word: what the user wrote; leading parts of a path are ignored.
 
     Raises:
         SeqkdError: if no experiment, or more than one, has an evaluated model of that name.
@@ -78,23 +95,23 @@ def find_model(results: Path, word: str) -> tuple[Path, str, int | None]:
         seed = int(parts.pop()[5:])
     pattern = f"{parts[0]}/evaluations/*" if len(parts) == 2 else "*/evaluations/*"
     folders = {path for path in results.glob(pattern) if path.is_dir()}
-    found = [path for path in folders if parts and path.name == parts[-1]]
-    if len(found) > 1:
-        owners = ", ".join(sorted(path.parents[1].name for path in found))
+    matches = [path for path in folders if parts and path.name == parts[-1]]
+    if len(matches) > 1:
+        owners = ", ".join(sorted(path.parents[1].name for path in matches))
         raise SeqkdError(f"'{word}' is in several experiments ({owners}); write EXPERIMENT/{word}")
-    if not found:
+    if not matches:
         names = sorted({path.name for path in folders})
         raise SeqkdError(f"no evaluated model '{word}' in {results}/{nearest(word, names)}")
-    return found[0].parents[1], found[0].name, seed
+    return matches[0].parents[1], matches[0].name, seed
 
 
 def experiment_models(folder: Path) -> list[str]:
-    """Return the evaluated models of an experiment, by name."""
+    """Return the names of the evaluated models of an experiment."""
     return sorted(path.name for path in (folder / "evaluations").glob("*") if path.is_dir())
 
 
 def load_side(folder: Path, model: str, test_set: str, seed: int | None = None) -> Side | None:
-    """Return one side with all its seeds, or one of them; None if it was not evaluated."""
+    """Return a model with all its seeds, or one of them; None if it was not evaluated."""
     pattern = f"seed-{'*' if seed is None else seed}/{test_set}.json"
     paths = sorted((folder / "evaluations" / model).glob(pattern))
     return Side(folder, model, tuple(map(load_evaluation, paths))) if paths else None
@@ -102,70 +119,46 @@ def load_side(folder: Path, model: str, test_set: str, seed: int | None = None) 
 
 def test_sets_of(folder: Path, model: str) -> list[str]:
     """Return the names of the test sets that a model was evaluated on."""
-    paths = (folder / "evaluations" / model).glob("seed-*/*.json")
-    return sorted({path.stem for path in paths} - {"speed"})
+    paths = (folder / "evaluations" / model).glob("seed-*/*.greedy.*")
+    return sorted({path.name.partition(".greedy.")[0] for path in paths})
 
 
-def compare(one: Side, two: Side, resamples: int = RESAMPLES) -> list[Difference]:
-    """Compare two sides on their test set, by each search that both have.
-
-    Args:
-        one: what is compared with.
-        two: what is compared.
-        resamples: of both tests.
-    """
-    references = [_references(side) for side in (one, two)]
-    same = references[0] is not None and references[0] == references[1]
-    found = []
-    for search in one.first.searches:
-        if search not in two.first.searches:
-            continue
-        metric = bleu_metric(one.first.tokenizer(search))
-        p_values: tuple[float, float] | None = None
-        if same and references[0]:
-            p_values = _test(metric, one, two, search, references[0], resamples)
-        sides = (one, two)
-        bleu = [_mean([e.searches[search].bleu for e in side.evaluations]) for side in sides]
-        chrf = [_mean([e.searches[search].chrf for e in side.evaluations]) for side in sides]
-        found.append(
-            Difference(
-                search,
-                (bleu[0], bleu[1]),
-                (chrf[0], chrf[1]),
-                p_values[0] if p_values else None,
-                p_values[1] if p_values else None,
+def compare(first: Side, second: Side, resamples: int = RESAMPLES) -> list[Difference]:
+    """Compare two models on their test set, by each search that both have."""
+    references = first.references()
+    if references != second.references():
+        references = None
+    differences = []
+    for search in first.first.searches:
+        if search in second.first.searches:
+            scores = [[e.scores(search) for e in side.evaluations] for side in (first, second)]
+            bleu_a, bleu_b = (fmean(score.bleu for score in seeds) for seeds in scores)
+            chrf_a, chrf_b = (fmean(score.chrf for score in seeds) for seeds in scores)
+            p_values = references and _test(first, second, search, references, resamples)
+            differences.append(
+                Difference(search, (bleu_a, bleu_b), (chrf_a, chrf_b), p_values or None)
             )
-        )
-    return found
-
-
-def _references(side: Side) -> Sequence[str] | None:
-    path = side.results / "corpus" / "tests" / f"{side.first.test_set}.json"
-    return load_test_set(path).references if path.is_file() else None
+    return differences
 
 
 def _test(
-    metric: Metric,
-    one: Side,
-    two: Side,
-    search: str,
-    references: Sequence[str],
-    resamples: int,
+    first: Side, second: Side, search: str, references: Sequence[str], resamples: int
 ) -> tuple[float, float]:
     """Return p by paired bootstrap and by approximate randomisation."""
-    extract = metric.extractor(references)
-    first = [extract(each.hypotheses(search)) for each in one.evaluations]
-    second = [extract(each.hypotheses(search)) for each in two.evaluations]
-    scores = corpus_scores(metric, [*first, *second])
-    drawn = bootstrap_scores(metric, [*first, *second], resamples)
-    cut = len(first)
+    metric = bleu_metric()
+    counts = [side.statistics(search, references) for side in (first, second)]
+    systems, cut = [*counts[0].values(), *counts[1].values()], len(counts[0])
+    scores, drawn = corpus_scores(metric, systems), bootstrap_scores(metric, systems, resamples)
     delta = float(scores[cut:].mean() - scores[:cut].mean())
     bootstrap = paired_bootstrap(drawn[cut:].mean(axis=0), drawn[:cut].mean(axis=0), delta)
-    # Equal seeds face each other; where one side has fewer, its seeds take turns.
-    pairs = [(second[n % len(second)], first[n % len(first)]) for n in range(max(cut, len(second)))]
+    longer, shorter = sorted(counts, key=len, reverse=True)
+    pairs = [(longer[a], shorter[b]) for a, b in pair_seeds(list(longer), list(shorter))]
     (randomised,) = approximate_randomisation(metric, [pairs], resamples)
     return bootstrap, randomised
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def corrected_p_values(differences: Sequence[Difference]) -> list[float | None]:
+    """Return the larger p of each difference, each corrected by Holm over all; None without p."""
+    tested = [entry.p_values for entry in differences if entry.p_values]
+    p_values = iter(corrected(*zip(*tested, strict=True)) if tested else [])
+    return [next(p_values) if entry.p_values else None for entry in differences]

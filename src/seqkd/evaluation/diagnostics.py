@@ -1,50 +1,39 @@
-"""What distillation does to text and to models: variety, repetition, memory, agreement.
+"""What distillation did: to the targets, and to the models that learnt from them.
 
-Pure functions over sentences; `steps/diagnose.py` reads the files. Words are those of
-`text.tokenise`.
+Of each distilled text: complexity and faithfulness (Zhou et al. 2020), variety of words, length,
+repetition, and how often it differs from the most probable hypothesis. Of each n-best list: the
+BLEU of its best hypothesis for growing K. Of each model: agreement with its teacher, memorised and
+repeated output, BLEU by length and F1 by word frequency. Long texts are sampled evenly.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from seqkd.evaluation.sentence_scores import Segment, similarity
-from seqkd.evaluation.significance import bleu_metric, corpus_scores
+from seqkd.alignment.word_alignment import Dictionary, align, complexity, faithfulness
+from seqkd.config.table_rows import TableConfig
+from seqkd.corpus.test_sets import TestSet
+from seqkd.evaluation.results import teacher_of
+from seqkd.evaluation.score_files import Evaluations
+from seqkd.evaluation.text_statistics import (
+    Bucket,
+    Variety,
+    bleu,
+    bleu_by_length,
+    f1_by_frequency,
+    has_loop,
+    memorised,
+    nested_widths,
+    oracle_bleu,
+    share,
+    variety,
+    word_counts,
+)
 from seqkd.text import tokenise
 
-LENGTHS = (1, 5, 10, 15, 20, 30)
-"""Smallest number of source words of each length bucket."""
-FREQUENCIES = (0, 1, 5, 20, 100, 500)
-"""Smallest count in training of each word bucket."""
-MEMORISED_WORDS = 5  # shorter sentences are repeated in any corpus
-_MTLD_THRESHOLD = 0.72  # McCarthy & Jarvis (2010)
-_LOOP_ORDER, _LOOP_TIMES = 4, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Part of a test set, or of its words."""
-
-    name: str
-    size: int
-    """Sentences (by length) or words of the references (by frequency)."""
-    score: float
-    """BLEU (by length) or F1 of words (by frequency), 0 to 100."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variety:
-    """How varied the words of a text are."""
-
-    words: int
-    distinct_words: int
-    distinct_2: float
-    """Share of word pairs in a row that are different ones."""
-    mtld: float
-    """Words it takes, on average, until variety falls below a threshold; hardly depends on size."""
+ALIGNED_PAIRS = 20_000
+ORACLE_SENTENCES = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,156 +95,145 @@ class Diagnostics:
 
     test_set: str
     memorised_references: float
-    """Share of the references that stand in training: what memory alone would explain."""
+    """Share of the references that are in training: what memory alone would explain."""
     texts: Sequence[TextDiagnostics]
     nbest: Sequence[NbestDiagnostics]
     models: Sequence[ModelDiagnostics]
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Return corpus BLEU, 0 to 100; 0 for no sentences."""
-    if not references:
-        return 0.0
-    metric = bleu_metric()
-    return float(corpus_scores(metric, [metric.extract(hypotheses, references)])[0])
+@dataclass(frozen=True, slots=True)
+class ParallelText:
+    """Sentence pairs as lines."""
+
+    src: Sequence[str]
+    tgt: Sequence[str]
 
 
-def bucket_names(edges: Sequence[int]) -> list[str]:
-    """Return `1-4`, `5-9`, ..., `30+` for the smallest value of each bucket."""
-    names = []
-    for low, following in itertools.pairwise(edges):
-        names.append(f"{low}" if following == low + 1 else f"{low}\u2013{following - 1}")
-    return [*names, f"{edges[-1]}+"]
+def stride(count: int, most: int) -> int:
+    """Return the step at which an even sample of `count` items has at most `most`."""
+    return max(1, -(-count // most))
 
 
-def bucket_of(value: int, edges: Sequence[int]) -> int:
-    """Return which bucket a value falls into; below the first edge counts as the first."""
-    return max(sum(value >= edge for edge in edges) - 1, 0)
-
-
-def bleu_by_length(
-    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
-) -> list[Bucket]:
-    """Return BLEU of the sentences of each source length."""
-    places: list[list[int]] = [[] for _ in LENGTHS]
-    for number, line in enumerate(sources):
-        places[bucket_of(len(tokenise(line)), LENGTHS)].append(number)
-    buckets = []
-    for name, place in zip(bucket_names(LENGTHS), places, strict=True):
-        score = bleu([hypotheses[n] for n in place], [references[n] for n in place])
-        buckets.append(Bucket(name, len(place), score))
-    return buckets
-
-
-def f1_by_frequency(
-    hypotheses: Sequence[str], references: Sequence[str], training: Mapping[str, int]
-) -> list[Bucket]:
-    """Return F1 of words by how often they stand in training, over the whole test set.
-
-    A word of a hypothesis is right if the reference of that sentence holds it, each at most as
-    often as it stands there. Source: Neubig et al. (2019), compare-mt.
-    """
-    size = len(FREQUENCIES)
-    right, ours, theirs = [0] * size, [0] * size, [0] * size
-    for hypothesis, reference in zip(hypotheses, references, strict=True):
-        found, wanted = Counter(tokenise(hypothesis)), Counter(tokenise(reference))
-        for word in found.keys() | wanted.keys():
-            place = bucket_of(training.get(word, 0), FREQUENCIES)
-            right[place] += min(found[word], wanted[word])
-            ours[place] += found[word]
-            theirs[place] += wanted[word]
-    names = bucket_names(FREQUENCIES)
-    return [
-        Bucket(names[n], theirs[n], 200.0 * right[n] / max(ours[n] + theirs[n], 1))
-        for n in range(size)
-    ]
-
-
-def word_counts(lines: Iterable[str]) -> Counter[str]:
-    """Return how often each word stands in a text."""
-    counts: Counter[str] = Counter()
-    for line in lines:
-        counts.update(tokenise(line))
-    return counts
-
-
-def variety(lines: Sequence[str]) -> Variety:
-    """Measure the variety of a text; compare only texts of about one size."""
-    tokenised = [tokenise(line) for line in lines]
-    words = [word for line in tokenised for word in line]
-    pairs = [pair for line in tokenised for pair in itertools.pairwise(line)]
-    return Variety(
-        words=len(words),
-        distinct_words=len(set(words)),
-        distinct_2=len(set(pairs)) / max(len(pairs), 1),
-        mtld=(_mtld(words) + _mtld(words[::-1])) / 2,
-    )
-
-
-def _mtld(words: Sequence[str]) -> float:
-    """Measure of textual lexical diversity in one direction. Source: McCarthy & Jarvis (2010)."""
-    factors, seen, length = 0.0, set[str](), 0
-    for word in words:
-        seen.add(word)
-        length += 1
-        if len(seen) / length < _MTLD_THRESHOLD:
-            factors += 1
-            seen.clear()
-            length = 0
-    if length:
-        factors += (1 - len(seen) / length) / (1 - _MTLD_THRESHOLD)
-    return len(words) / factors if factors else float(len(words))
-
-
-def has_loop(line: str) -> bool:
-    """Whether one to four words stand at least three times in a row."""
-    words = tokenise(line)
-    for order in range(1, _LOOP_ORDER + 1):
-        run = 0
-        for place in range(order, len(words)):
-            run = run + 1 if words[place] == words[place - order] else 0
-            if run >= order * (_LOOP_TIMES - 1):
-                return True
-    return False
-
-
-def share(flags: Iterable[bool]) -> float:
-    """Return the share that is true; 0 of none."""
-    values = list(flags)
-    return sum(values) / max(len(values), 1)
-
-
-def memorised(lines: Iterable[str], training: Collection[str]) -> float:
-    """Return the share of lines, of five words or more, that stand in training word for word."""
-    long = [line for line in lines if len(tokenise(line)) >= MEMORISED_WORDS]
-    return share(line in training for line in long)
-
-
-def oracle_bleu(
-    lists: Sequence[Sequence[str]], references: Sequence[str], widths: Sequence[int]
-) -> list[float]:
-    """Return corpus BLEU if of the first K hypotheses the best was always chosen, for each K.
-
-    Best is by sentence BLEU; the lists are nested, so more hypotheses never choose a worse one.
+def nbest_diagnostics(
+    teacher: str, lists: Iterable[tuple[int, Sequence[str]]], count: int, train: ParallelText
+) -> tuple[NbestDiagnostics, dict[str, str]]:
+    """Measure an n-best list.
 
     Args:
-        lists: hypotheses of each sentence, best first.
-        references: one a sentence.
-        widths: values of K.
+        teacher: name of the model that made it.
+        lists: line of the training text and hypotheses, best first, evenly sampled.
+        count: about how many there are; the oracle takes an even sample of them.
+        train: the training text.
+
+    Returns:
+        The diagnostics, and source line -> most probable hypothesis.
     """
-    measure = similarity("bleu")
-    chosen: list[list[str]] = [[] for _ in widths]
-    for hypotheses, reference in zip(lists, references, strict=True):
-        target = measure.reference(Segment(reference, ()))
-        scores: list[float] = []
-        for text in hypotheses[: max(widths)]:
-            scores.append(measure.score(measure.hypothesis(Segment(text, ())), target))
-        for place, width in enumerate(widths):
-            top = scores[:width]
-            chosen[place].append(hypotheses[top.index(max(top))] if top else "")
-    return [bleu(lines, references) for lines in chosen]
+    best, texts, references = {}, [], []
+    for number, (place, hypotheses) in enumerate(lists):
+        best[train.src[place]] = hypotheses[0] if hypotheses else ""
+        if number % max(1, count // ORACLE_SENTENCES) == 0:
+            texts.append(hypotheses)
+            references.append(train.tgt[place])
+    beam = max(map(len, texts), default=1)
+    widths = nested_widths(max(beam, 1))
+    diagnostics = NbestDiagnostics(
+        teacher=teacher,
+        beam=beam,
+        sentences=len(texts),
+        widths=widths,
+        oracle=oracle_bleu(texts, references, widths),
+    )
+    return diagnostics, best
 
 
-def nested_widths(beam: int) -> list[int]:
-    """Return the K at which a list of `beam` hypotheses is looked at: 1, 2, 3, 5, 10, 20, ..."""
-    return sorted({width for width in (1, 2, 3, 5, 10, 20, 35, 50, 100) if width < beam} | {beam})
+def text_diagnostics(
+    targets: str,
+    teacher: str | None,
+    text: ParallelText,
+    gold: Dictionary | None = None,
+    references: Mapping[str, str] | None = None,
+    best: Mapping[str, str] | None = None,
+) -> tuple[TextDiagnostics, Dictionary]:
+    """Measure a text that models learn from, and return the dictionary of its alignment.
+
+    Args:
+        targets: `gold`, or the name of the selection.
+        teacher: the model that translated it; None for `gold`.
+        text: its pairs.
+        gold: dictionary of the gold text; None if this is it.
+        references: source line -> gold target; None for `gold`.
+        best: source line -> most probable hypothesis, where known; None for `gold`.
+    """
+    sample = range(0, len(text.src), stride(len(text.src), ALIGNED_PAIRS))
+    pairs = [(tokenise(text.src[n]), tokenise(text.tgt[n])) for n in sample]
+    lines = [text.tgt[n] for n in sample]
+    dictionary = align(pairs)
+    words = sum(len(source) for source, _ in pairs)
+    diagnostics = TextDiagnostics(
+        targets=targets,
+        teacher=teacher,
+        pairs=len(text.tgt),
+        sampled=len(pairs),
+        complexity=complexity(dictionary),
+        faithfulness=faithfulness(gold if gold is not None else dictionary, dictionary),
+        variety=variety(lines),
+        words_per_source_word=sum(len(target) for _, target in pairs) / max(words, 1),
+        repeated=share(map(has_loop, lines)),
+        as_gold=_agreement(text, references),
+        differs=_disagreement(text, best),
+    )
+    return diagnostics, dictionary
+
+
+def _agreement(text: ParallelText, references: Mapping[str, str] | None) -> float | None:
+    """Return the share of lines that are the reference."""
+    if references is None:
+        return None
+    pairs = zip(text.src, text.tgt, strict=True)
+    return share(references.get(source) == target for source, target in pairs)
+
+
+def _disagreement(text: ParallelText, best: Mapping[str, str] | None) -> float | None:
+    """Return the share of lines that are not the most probable hypothesis, of those known."""
+    pairs = zip(text.src, text.tgt, strict=True)
+    flags = [best[source] != target for source, target in pairs if best and source in best]
+    return share(flags) if flags else None
+
+
+def model_diagnostics(
+    config: TableConfig, evaluations: Evaluations, test: TestSet, training: Sequence[str]
+) -> Iterator[ModelDiagnostics]:
+    """Measure each model of the table: its first seed, on one test set.
+
+    Args:
+        config: the rows.
+        evaluations: those of all rows.
+        test: the test set.
+        training: target side of the training text.
+    """
+    counts, lines = word_counts(training), frozenset(training)
+    reference_words = sum(len(tokenise(line)) for line in test.references)
+    seeds = {row.model: row.seeds[0] for row in config.rows}
+    for row in config.rows:
+        output = evaluations.get(row.model, row.seeds[0], test.name).hypotheses("greedy")
+        teacher = teacher_of(config, row)
+        taught: list[str] | None = None
+        if teacher is not None and teacher in seeds:
+            evaluation = evaluations.get(teacher, seeds[teacher], test.name)
+            taught = evaluation.hypotheses(f"beam-{config.beam}")
+        measured = variety(output)
+        yield ModelDiagnostics(
+            model=row.model,
+            seed=row.seeds[0],
+            teacher=teacher,
+            same_as_teacher=share(a == b for a, b in zip(output, taught, strict=True))
+            if taught
+            else None,
+            bleu_to_teacher=bleu(output, taught) if taught else None,
+            memorised=memorised(output, lines),
+            repeated=share(map(has_loop, output)),
+            variety=measured,
+            length_ratio=measured.words / max(reference_words, 1),
+            by_length=bleu_by_length(test.sources, output, test.references),
+            by_frequency=f1_by_frequency(output, test.references, counts),
+        )

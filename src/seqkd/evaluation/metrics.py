@@ -20,9 +20,9 @@ from seqkd.models.protocol import TranslationModel
 from seqkd.vocabulary.specials import BOS, EOS
 from seqkd.vocabulary.tokens import pad_rows
 
-_CHUNK = 512  # positions whose logits are in memory at a time
+_CHUNK = 512  # positions whose logits are in memory at once
 _BATCH_POSITIONS = 4096  # padded target positions of a batch
-# Languages that write no spaces, and how sacreBLEU cuts them without further packages.
+# Languages written without spaces, and the sacreBLEU tokenizer that needs no further package.
 _TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
 
 
@@ -81,13 +81,13 @@ def forced_log_probs(
 def _word_log_probs(model: TranslationModel, hidden_ND: Tensor, target_N: Tensor) -> Tensor:
     """Return log p of each target word, float64, without ever holding N x V logits."""
     weight_DV, bias_V = model.output_weight_VD.to(hidden_ND.dtype).t(), model.output_bias_V.float()
-    found = []
+    log_probs = []
     for start in range(0, len(target_N), _CHUNK):
         logits_NV = (hidden_ND[start : start + _CHUNK] @ weight_DV).float() + bias_V
         word_N1 = target_N[start : start + _CHUNK, None]
         chosen_N = logits_NV.gather(1, word_N1).view(-1)
-        found.append(chosen_N.double() - logits_NV.logsumexp(1).double())
-    return torch.cat(found)
+        log_probs.append(chosen_N.double() - logits_NV.logsumexp(1).double())
+    return torch.cat(log_probs)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

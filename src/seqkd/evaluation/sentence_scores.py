@@ -1,12 +1,12 @@
-"""How like two sentences are: the sentence-level scores that choose among hypotheses.
+"""Sentence-level similarity, which chooses among hypotheses.
 
-`kim-rush` is the smoothed sentence BLEU of the paper's own code (`s2sa/scorers/bleu.lua`), on word
-ids; `kim-rush-marks` keeps a quirk of that code, which hands over hypotheses with `<s>` and `</s>`
-around them, so that each carries two words that never match. `bleu` and `chrf` equal sacreBLEU's
-sentence scores on text, and are several times faster because each sentence is counted once.
+`kim-rush` is the smoothed sentence BLEU of the paper's code (`s2sa/scorers/bleu.lua`), on word ids;
+`kim-rush-marks` keeps a quirk of that code, which scores hypotheses with `<s>` and `</s>` around
+them: two words that never match. `bleu` and `chrf` equal sacreBLEU's sentence scores on text, and
+are several times faster because the n-grams of a sentence are counted once.
 
-A measure turns a sentence into a `Profile` once and then compares profiles, so that 35 hypotheses
-share one reference, and a list can be compared with itself.
+A measure turns each sentence into a `Profile` and compares profiles, so that 35 hypotheses share
+one reference, and a list can be compared with itself.
 
 Sources: Kim & Rush 2016, section 3.3; Chen & Cherry 2014 (smoothing); Post 2018 (sacreBLEU);
 Popovic 2015 (chrF).
@@ -34,7 +34,7 @@ _MARKS = ("<s>", "</s>")
 
 
 class Segment(NamedTuple):
-    """One sentence in the two forms that measures look at."""
+    """One sentence in the two forms that measures read."""
 
     text: str
     tokens: Sequence[int]
@@ -48,7 +48,7 @@ class Profile(NamedTuple):
 
 
 class Similarity(NamedTuple):
-    """A measure: how to profile each side, and how to compare. Higher is more alike."""
+    """A measure: how to profile each side, and how to compare; higher is more similar."""
 
     hypothesis: Callable[[Segment], Profile]
     reference: Callable[[Segment], Profile]
@@ -60,8 +60,8 @@ def similarity(name: SimilarityName, on: Literal["tokens", "words"] = "tokens") 
 
     Args:
         name: which one.
-        on: what the paper's BLEU counts, the model's tokens or words of the text; the other
-            measures have their own.
+        on: what the paper's BLEU counts: the model's tokens or the words of the text. `bleu` and
+            `chrf` have units of their own.
     """
     units = _tokens if on == "tokens" else _words
     match name:
@@ -124,12 +124,12 @@ def _characters(segment: Segment) -> Profile:
 
 def matches(hypothesis: Profile, reference: Profile) -> list[int]:
     """Return the clipped number of common n-grams of each order."""
-    found: list[int] = []
+    numbers: list[int] = []
     for ours, theirs in zip(hypothesis.counts, reference.counts, strict=True):
-        # No common n-gram, no longer one: most pairs of sentences part early.
-        common = ours.keys() & theirs.keys() if not found or found[-1] else ()
-        found.append(sum([min(ours[gram], theirs[gram]) for gram in common]))
-    return found
+        # Without a common n-gram there is no longer one: most pairs of sentences end early.
+        common = ours.keys() & theirs.keys() if not numbers or numbers[-1] else ()
+        numbers.append(sum([min(ours[gram], theirs[gram]) for gram in common]))
+    return numbers
 
 
 def kim_rush_bleu(hypothesis: Profile, reference: Profile) -> float:
@@ -159,11 +159,11 @@ def sentence_bleu(hypothesis: Profile, reference: Profile) -> float:
 
     Source: Post 2018; equal to `sacrebleu.sentence_bleu`.
     """
-    found = matches(hypothesis, reference)
-    if not any(found):
+    common = matches(hypothesis, reference)
+    if not any(common):
         return 0.0
     log_sum, smooth, order = 0.0, 1.0, 0
-    for total, match in zip(hypothesis.totals, found, strict=True):
+    for total, match in zip(hypothesis.totals, common, strict=True):
         if not total:
             break
         order += 1
@@ -181,8 +181,8 @@ def sentence_chrf(hypothesis: Profile, reference: Profile) -> float:
     Source: Popovic 2015; equal to `sacrebleu.sentence_chrf`.
     """
     precision, recall, order = 0.0, 0.0, 0
-    found = matches(hypothesis, reference)
-    for ours, theirs, match in zip(hypothesis.totals, reference.totals, found, strict=True):
+    common = matches(hypothesis, reference)
+    for ours, theirs, match in zip(hypothesis.totals, reference.totals, common, strict=True):
         if ours and theirs:
             precision += match / ours
             recall += match / theirs

@@ -1,13 +1,13 @@
-"""How sure a score is: intervals, paired tests, correction for many tests, spread over seeds.
+"""Significance of scores: intervals, paired tests, correction for many tests, spread over seeds.
 
-The tests are those of `sacrebleu.significance`, over the same sentences, the same random numbers
-and the same definition of p; corpus scores are computed for all resamples at once, which makes ten
-thousand resamples cheap. That many are needed: after Holm's correction over m tests the smallest
-p that R resamples can show is m / (R + 1).
+The tests are those of `sacrebleu.significance`, with the same sentences, random numbers and
+definition of p; but corpus scores are computed for all resamples at once, which makes ten thousand
+resamples cheap. That many are needed: after Holm's correction over m tests, the smallest p that R
+resamples can show is m / (R + 1).
 
-A model may have several seeds. The score of a model is then the mean over its seeds, and a
-resample draws the same sentences for all of them. So p answers "would other test sentences say
-the same?"; whether other seeds would is answered by the noise floor beside it.
+The score of a model is the mean over its seeds, and a resample draws the same sentences for all of
+them. So p answers "would other test sentences show the same?"; the noise floor answers whether
+other seeds would.
 
 Sources: Koehn (2004), paired bootstrap; Riezler & Maxwell (2005), approximate randomisation;
 Holm (1979).
@@ -16,6 +16,7 @@ Holm (1979).
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -108,7 +109,7 @@ def chrf_from_sums(sums: FloatArray) -> FloatArray:
 
 def corpus_scores(metric: Metric, systems: Sequence[FloatArray]) -> FloatArray:
     """Return the score of each system; shape (systems,)."""
-    return metric.score(np.stack([statistics.sum(axis=0) for statistics in systems]))
+    return metric.score(np.stack([counts.sum(axis=0) for counts in systems]))
 
 
 def bootstrap_scores(
@@ -161,11 +162,11 @@ def paired_bootstrap(scores_a: FloatArray, scores_b: FloatArray, difference: flo
 
 
 def _p_value(null: FloatArray, difference: float) -> float:
-    # Greater, as in sacrebleu; but there two systems that agree on every sentence come out as
-    # surely different (no resample exceeds 0). Here no difference has no significance.
+    # Strictly greater, as in sacrebleu; but there two systems that agree on every sentence are
+    # significantly different, because no resample exceeds 0.
     if difference == 0:
         return 1.0
-    # One is added so that p is never 0 (Riezler & Maxwell 2005).
+    # Adding one keeps p above 0 (Riezler & Maxwell 2005).
     return float((np.sum(null > difference) + 1) / (null.size + 1))
 
 
@@ -173,13 +174,21 @@ SeedPairs: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
 """Statistics (sentences, k) of both systems, seed by seed."""
 
 
+def pair_seeds(ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]]:
+    """Pair each of our seeds with the same seed of theirs; without it, theirs take turns."""
+    return [
+        (seed, seed if seed in theirs else theirs[turn % len(theirs)])
+        for turn, seed in enumerate(ours)
+    ]
+
+
 def approximate_randomisation(
     metric: Metric, comparisons: Sequence[SeedPairs], trials: int = RESAMPLES, seed: int = SEED
 ) -> list[float]:
     """Return the two-sided p of each comparison by approximate randomisation.
 
-    In each trial the two outputs of each sentence change places with probability one half, for
-    all seeds of a comparison at once.
+    Each trial swaps the two outputs of each sentence with probability 1/2, for all seeds of a
+    comparison alike.
     """
     if not comparisons:
         return []
@@ -207,9 +216,9 @@ def approximate_randomisation(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number, so that any one is wrong with p at most.
+    """Return p values corrected for their number (family-wise error).
 
-    Source: Holm (1979): the smallest is multiplied by m, the next by m - 1, ...; never falling.
+    Source: Holm (1979): the smallest is multiplied by m, the next by m - 1, ..., never decreasing.
     """
     adjusted = [1.0] * len(p_values)
     highest = 0.0
@@ -220,7 +229,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def corrected(*tests: Sequence[float]) -> list[float]:
-    """Return for each comparison the largest of its p values, each test corrected after Holm."""
+    """Return the largest p of each comparison, each test corrected by Holm over all comparisons."""
     return [max(p_values) for p_values in zip(*map(holm, tests), strict=True)]
 
 
@@ -235,31 +244,28 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread:
     """Return mean and sample standard deviation; the latter is None for a single value."""
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return Spread(mean, None, len(values))
-    square = math.fsum((value - mean) ** 2 for value in values)
-    return Spread(mean, math.sqrt(square / (len(values) - 1)), len(values))
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), sd, len(values))
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """How far two trainings of one kind of model differ by their seeds alone."""
+    """How far two trainings of the same kind of model differ by their seeds alone."""
 
     sd: float
     """Standard deviation of one training, pooled over models; BLEU."""
     degrees: int
-    """Degrees of freedom behind it: seeds less models."""
+    """Degrees of freedom: seeds less models."""
 
     def variance(self, count: int) -> float:
-        """Return the variance of a mean over so many seeds."""
+        """Return the variance of a mean over `count` seeds."""
         return self.sd**2 / count
 
 
 def noise_floor(groups: Sequence[Spread]) -> NoiseFloor | None:
     """Pool the spread of models with more than one seed; None if there is no such model.
 
-    Only models whose training varies alike may be pooled, such as those of one architecture.
+    Pool only models whose training varies alike, such as those of one architecture.
     """
     degrees = sum(group.count - 1 for group in groups)
     if degrees == 0:

@@ -17,9 +17,7 @@ from seqkd.report.rows import (
     teacher_row,
     timings_of,
 )
-from seqkd.report.tables import PLUS_MINUS, count, megabytes, signed
-
-_TIMES = "\u00d7"
+from seqkd.report.tables import PLUS_MINUS, TIMES, count, megabytes, signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def findings(material: Material) -> Iterator[Finding]:
             f"p {p_value(gain.p_corrected)} after correction{seeds}",
         )
     yield Finding(
-        f"{teacher.parameters / max(student.nonzero_parameters, 1):.1f}{_TIMES}",
+        f"{teacher.parameters / max(student.nonzero_parameters, 1):.1f}{TIMES}",
         "fewer parameters than the teacher",
         f"{count(student.nonzero_parameters)} of {count(teacher.parameters)}; "
         f"{megabytes(student.shipped_bytes)} MB of {megabytes(teacher.shipped_bytes)}",
@@ -79,10 +77,10 @@ def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -
     setting = speed_setting(material.speeds)
     if setting and greedy and teacher_greedy and teacher_beam:
         yield Finding(
-            f"{greedy / teacher_beam:.0f}{_TIMES}",
+            f"{greedy / teacher_beam:.0f}{TIMES}",
             "faster than its teacher",
             f"{'' if timed[0] is student else row_name(timed[0]) + ', '}greedy to the teacher's "
-            f"beam {material.config.beam}; both greedy: {greedy / teacher_greedy:.1f}{_TIMES}; "
+            f"beam {material.config.beam}; both greedy: {greedy / teacher_greedy:.1f}{TIMES}; "
             f"{setting_name(setting)}",
         )
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from seqkd.evaluation.diagnostics import Bucket
 from seqkd.evaluation.results import Results, RowResult
+from seqkd.evaluation.text_statistics import Bucket
 from seqkd.report.chart import Chart, Point, Series
 from seqkd.report.material import Key, Material
 from seqkd.report.plots import methods, pruning, quality_size, quality_speed

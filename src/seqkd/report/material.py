@@ -1,7 +1,4 @@
-"""Everything a report shows, read from the results folder of one experiment.
-
-What a file of the folder does not say is left out of the report; nothing is guessed.
-"""
+"""Everything a report shows, read from the artefacts of one experiment."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from seqkd.artefacts import read_json, read_json_lines
-from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.corpus.funnel import Stage, load_funnel
 from seqkd.corpus.test_sets import TestSet, load_test_set
+from seqkd.evaluation.analysis import OutputStatistics, analyse, analyse_all
 from seqkd.evaluation.diagnostics import Diagnostics
-from seqkd.evaluation.results import Results, analyse, count_outputs
+from seqkd.evaluation.results import Results
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import RESAMPLES
 from seqkd.evaluation.speed_files import Speed, load_speed
@@ -49,8 +47,28 @@ class RuleCost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReportFiles:
+    """The files that a report is made from; without an optional one its section is left out."""
+
+    tables: Mapping[str, Path]
+    """Rows of `results` and, if the experiment has these tables, of `speed` and `pruning`."""
+    scores: Sequence[Path]
+    tests: Sequence[Path]
+    """Manifests of the test sets, the main one first."""
+    funnel: Path
+    configs: Sequence[Path]
+    """Shown as they are."""
+    speeds: Sequence[Path] = ()
+    manifests: Sequence[Path] = ()
+    """Of trained models."""
+    diagnostics: Path | None = None
+    benchmarks: Path | None = None
+    """Folder of Snakemake's benchmark files, one folder a rule."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Material:
-    """All of one experiment."""
+    """All that a report shows."""
 
     config: TableConfig
     further: Mapping[str, TableConfig]
@@ -58,103 +76,63 @@ class Material:
     analyses: Sequence[Results]
     """The results table: each test set, whole and without near duplicates."""
     others: Results | None
-    """Pruned, quantised and timed rows on the first test set."""
+    """All rows on the first test set, if other tables have rows that `analyses` has not."""
     evaluations: Evaluations
     test: TestSet
     speeds: Mapping[str, Speed]
+    """By model; of its first seed."""
     trained: Mapping[Key, TrainedModel]
     funnel: Sequence[Stage]
     costs: Sequence[RuleCost]
     diagnostics: Diagnostics | None
     configs: Mapping[str, str]
-    """Name -> YAML as it stands in the folder."""
+    """Name of the file -> its content."""
 
 
-def gather(
-    root: Path, config: TableConfig, further: Mapping[str, TableConfig], resamples: int = RESAMPLES
-) -> Material:
-    """Read the results folder.
+def gather(files: ReportFiles, resamples: int = RESAMPLES) -> Material:
+    """Read all files and compare the models.
 
     Args:
-        root: results/{experiment}.
-        config: rows of the results table.
-        further: rows of the other tables: `speed`, `pruning`.
+        files: where everything is.
         resamples: of the significance tests.
 
     Raises:
         SeqkdError: if scores of a row are missing or a file is damaged.
     """
-    rows = {row.model: row for each in further.values() for row in each.rows}
-    rows = {row.model: row for row in config.rows} | {
-        model: row for model, row in rows.items() if model not in {r.model for r in config.rows}
-    }
-    everything = TableConfig(
-        experiment=config.experiment,
-        source=config.source,
-        target=config.target,
-        beam=config.beam,
-        test_sets=config.test_sets,
-        rows=tuple(rows.values()),
-    )
-    evaluations = Evaluations(_score_files(root, everything))
-    folder = root / "corpus" / "tests"
-    tests = [load_test_set(folder / f"{name}.json") for name in config.test_sets]
-    analyses = []
-    for test in tests:
-        counted = count_outputs(config, evaluations, test)
-        analyses.append(analyse(counted, resamples=resamples))
-        if 0 < len(test.clean) < len(test.references):
-            analyses.append(analyse(counted, whole=False, resamples=resamples))
+    configs = {table: load_table_config(path) for table, path in files.tables.items()}
+    config = configs.pop("results")
+    evaluations = Evaluations(files.scores)
+    tests = [load_test_set(path) for path in files.tests]
+    models = map(load_trained_model, files.manifests)
+    shown = {row.model: row for row in config.rows}
+    further = {row.model: row for other in configs.values() for row in other.rows}
+    rows = shown | further | shown  # the rows of the results table come first and have all seeds
+    everything = config.model_copy(update={"rows": tuple(rows.values())})
     others = None
     if len(rows) > len(config.rows):
-        others = analyse(count_outputs(everything, evaluations, tests[0]), resamples=resamples)
+        outputs = OutputStatistics(everything, evaluations, tests[0])
+        others = analyse(outputs, resamples=resamples)
     return Material(
         config=config,
-        further=further,
-        analyses=analyses,
+        further=configs,
+        analyses=analyse_all(config, evaluations, tests, resamples),
         others=others,
         evaluations=evaluations,
         test=tests[0],
-        speeds=_speeds(root, list(rows.values())),
-        trained=_trained(root),
-        funnel=load_funnel(root / "corpus" / "funnel.json"),
-        costs=_costs(root / "benchmarks"),
-        diagnostics=_diagnostics(root / "tables" / "diagnostics.json"),
-        configs=_configs(root),
+        speeds={speed.model: speed for speed in map(load_speed, reversed(files.speeds))},
+        trained={(model.manifest.model, model.manifest.seed): model for model in models},
+        funnel=load_funnel(files.funnel),
+        costs=_costs(files.benchmarks) if files.benchmarks else [],
+        diagnostics=read_json(Diagnostics, files.diagnostics) if files.diagnostics else None,
+        configs={
+            f"{path.parent.name}/{path.name}": path.read_text(encoding="utf-8")
+            for path in files.configs
+        },
     )
 
 
-def _score_files(root: Path, config: TableConfig) -> list[Path]:
-    return [
-        root / "evaluations" / row.model / f"seed-{seed}" / f"{name}.json"
-        for row in config.rows
-        for seed in row.seeds
-        for name in config.test_sets
-        if (root / "evaluations" / row.model / f"seed-{seed}" / f"{name}.json").is_file()
-    ]
-
-
-def _speeds(root: Path, rows: Sequence[TableRow]) -> dict[str, Speed]:
-    found = {}
-    for row in rows:
-        path = root / "evaluations" / row.model / f"seed-{row.seeds[0]}" / "speed.json"
-        if path.is_file():
-            found[row.model] = load_speed(path)
-    return found
-
-
-def _diagnostics(path: Path) -> Diagnostics | None:
-    return read_json(Diagnostics, path) if path.is_file() else None
-
-
-def _trained(root: Path) -> dict[Key, TrainedModel]:
-    paths = sorted((root / "models").glob("*/seed-*/manifest.json"))
-    models = map(load_trained_model, paths)
-    return {(model.manifest.model, model.manifest.seed): model for model in models}
-
-
 def _costs(folder: Path) -> list[RuleCost]:
-    """Add up Snakemake's benchmark files by rule."""
+    """Add up Snakemake's benchmark files by rule, the longest first."""
     jobs: dict[str, list[_Benchmark]] = {}
     for path in sorted(folder.rglob("*.jsonl")):
         rule = path.relative_to(folder).parts[0]
@@ -172,16 +150,3 @@ def _costs(folder: Path) -> list[RuleCost]:
         for rule, measured in jobs.items()
     ]
     return sorted(costs, key=lambda cost: -cost.seconds)
-
-
-def _configs(root: Path) -> dict[str, str]:
-    paths = [
-        root / "config.yaml",
-        root / "corpus" / "config.yaml",
-        root / "tables" / "results.yaml",
-    ]
-    return {
-        str(path.relative_to(root)): path.read_text(encoding="utf-8")
-        for path in paths
-        if path.is_file()
-    }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from seqkd.evaluation.results import Comparison, Measured, Results, RowResult, SearchResult
-from seqkd.report.tables import DELTA, PLUS_MINUS, Block, Column, Table, count, signed
+from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, signed
 
 _NAMES = {
     "baseline": "Baseline",
@@ -19,8 +19,7 @@ _NAMES = {
 
 def method_name(method: str) -> str:
     """Return how the paper writes a method: `seq-kd+seq-inter` is `Seq-KD+Seq-Inter`."""
-    parts = [_NAMES.get(part, part[:1].upper() + part[1:]) for part in method.split("+")]
-    return "+".join(parts)
+    return "+".join(_NAMES.get(part, capitalised(part)) for part in method.split("+"))
 
 
 def row_name(result: RowResult) -> str:
@@ -32,28 +31,26 @@ def row_name(result: RowResult) -> str:
 
 
 def results_tables(analyses: Sequence[Results], setting: str) -> list[Table]:
-    """Return one table for each analysis; the notes stand below the last.
+    """Return one table for each analysis; the notes are below the last.
 
     Args:
         analyses: test sets, each whole and without near duplicates.
         setting: what was trained, on how much, by which commit.
     """
-    tables = []
-    for place, results in enumerate(analyses):
-        last = place == len(analyses) - 1
-        tables.append(_table(results, setting, notes=_notes(analyses) if last else []))
-    return tables
+    *first, last = analyses
+    tables = [_table(results, setting, []) for results in first]
+    return [*tables, _table(last, setting, _notes(analyses))]
 
 
 def _table(results: Results, setting: str, notes: Sequence[str]) -> Table:
     config = results.config
-    part = "all sentences" if results.whole else "sentences with no near duplicate in training"
+    part = "sentences" if results.whole else "sentences with no near duplicate in training"
     title = f"Results: {config.experiment}, {config.source}-{config.target}, {results.test_set}"
     return Table(
-        title=f"{title}, {results.sentences:,} {'sentences' if results.whole else part}",
+        title=f"{title}, {results.sentences:,} {part}",
         caption=[setting] if results.whole else [],
-        columns=list(_columns(results)),
-        blocks=list(_blocks(results)),
+        columns=_columns(results),
+        blocks=_blocks(results),
         notes=notes,
         records=[_record(results, row) for row in results.rows],
         label=f"results-{results.test_set}{'' if results.whole else '-no-near-duplicate'}",
@@ -81,35 +78,35 @@ def gain(results: Results, result: SearchResult) -> Comparison | None:
     return result.against if _aim(results) else result.baseline
 
 
-def _columns(results: Results) -> Iterator[Column]:
-    yield Column("model", "left")
-    for width in (1, results.config.beam):
-        yield Column(f"BLEU K={width}")
-        if _seeded(results):
-            yield Column("sd")
-        yield Column(DELTA)
-    yield Column(f"{DELTA} T")
-    if results.whole:
-        yield Column("PPL")
-        yield Column("p(t=y^)")
+def _columns(results: Results) -> list[str]:
+    sd = ["sd"] if _seeded(results) else []
+    searches = [f"BLEU K={width}" for width in (1, results.config.beam)]
+    columns = ["model", *(name for search in searches for name in (search, *sd, DELTA))]
+    return [*columns, f"{DELTA} T", *(["PPL", "p(t=y^)"] if results.whole else [])]
 
 
-def _blocks(results: Results) -> Iterator[Block]:
+def _blocks(results: Results) -> dict[str, list[list[str]]]:
+    blocks = {}
     for architecture in dict.fromkeys(row.row.architecture for row in results.rows):
         rows = [row for row in results.rows if row.row.architecture == architecture]
-        name = architecture[:1].upper() + architecture[1:]
-        title = f"{name} {rows[0].row.label} {count(rows[0].parameters)}"
-        yield Block(title, [_cells(results, row) for row in rows])
+        title = f"{capitalised(architecture)} {rows[0].row.label} {count(rows[0].parameters)}"
+        blocks[title] = [_cells(results, row) for row in rows]
+    return blocks
+
+
+def capitalised(name: str) -> str:
+    """Return a name with its first letter in upper case, the others as they are."""
+    return name[:1].upper() + name[1:]
 
 
 def _cells(results: Results, row: RowResult) -> list[str]:
-    seeds = max(len(other.row.seeds) for other in results.rows)
-    own = len(row.row.seeds)
+    most = max(len(other.row.seeds) for other in results.rows)
+    seeds = len(row.row.seeds)
     room = _room_for_stars(results)
-    cells = [row_name(row) + (f" [{own}]" if own != seeds else "")]
+    cells = [row_name(row) + (f" [{seeds}]" if seeds != most else "")]
     for search in results.searches:
         result = row.searches[search]
-        cells.append(f"{result.bleu.spread.mean:.1f}{PLUS_MINUS}{result.bleu.margin:.1f}")
+        cells.append(score(result.bleu))
         if _seeded(results):
             cells.append(_sd(result.bleu))
         cells.append(_delta(gain(results, result), room))
@@ -118,6 +115,11 @@ def _cells(results: Results, row: RowResult) -> list[str]:
         cells.append("" if row.perplexity is None else f"{row.perplexity:.1f}")
         cells.append("" if row.mode_mean is None else percent(row.mode_mean))
     return cells
+
+
+def score(measured: Measured) -> str:
+    """Return a score with half its interval."""
+    return f"{measured.spread.mean:.1f}{PLUS_MINUS}{measured.margin:.1f}"
 
 
 def _sd(measured: Measured) -> str:
@@ -132,7 +134,7 @@ def _room_for_stars(results: Results) -> int:
         for comparison in (result.baseline, result.teacher, result.against)
         if comparison is not None
     ]
-    return max((len(each.stars) for each in compared), default=0)
+    return max((len(comparison.stars) for comparison in compared), default=0)
 
 
 def _delta(comparison: Comparison | None, room: int) -> str:
@@ -141,7 +143,7 @@ def _delta(comparison: Comparison | None, room: int) -> str:
     text = signed(comparison.delta)
     if comparison.standard_error is not None:
         text += f"{PLUS_MINUS}{comparison.standard_error:.1f}"
-    return f"{text}{comparison.stars:<{room}}"  # stars have a place of their own: numbers align
+    return f"{text}{comparison.stars:<{room}}"  # room for stars in each row: numbers align
 
 
 def percent(share: float) -> str:
@@ -152,15 +154,15 @@ def percent(share: float) -> str:
 def _notes(analyses: Sequence[Results]) -> list[str]:
     results = analyses[0]
     beam = results.config.beam
-    tests = f"{_counts([each.comparisons for each in analyses])} comparisons of its table"
+    tests = f"{_counts([results.comparisons for results in analyses])} comparisons of its table"
     if results.aimed:
-        aimed = _counts([each.aimed for each in analyses])
+        aimed = _counts([results.aimed for results in analyses])
         tests = f"{aimed} comparisons of {DELTA} and, apart from them, for the other {tests}"
     return [
         f"BLEU: greedy (K=1) and beam search of {beam} (K={beam}); {PLUS_MINUS}: half the 95% "
         f"interval over test sentences ({results.resamples:,} bootstrap resamples).",
         f"{DELTA}: against {aim_name(results)}. {DELTA} T: K={beam} against its "
-        f"teacher's K={beam}. Beside each architecture: its parameters.",
+        f"teacher's K={beam}. After each architecture: its parameters.",
         "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
         f"corrected after Holm for the {tests}.",
         noise_note(results),
@@ -198,50 +200,48 @@ def noise_note(results: Results) -> str:
 
 
 def _record(results: Results, result: RowResult) -> dict[str, object]:
-    """Return one line of the CSV: all numbers, not rounded."""
-    row = result.row
+    """Return one line of the CSV."""
     record: dict[str, object] = {
         "experiment": results.config.experiment,
         "test_set": results.test_set,
         "sentences": results.sentences,
         "subset": "all" if results.whole else "no-near-duplicate",
-        "architecture": row.architecture,
-        "label": row.label,
-        "method": row.method,
-        "model": row.model,
-        "pruned": row.pruned,
-        "format": row.format,
-        "seeds": " ".join(map(str, row.seeds)),
+        "architecture": result.row.architecture,
+        "label": result.row.label,
+        "method": result.row.method,
+        "model": result.row.model,
+        "pruned": result.row.pruned,
+        "format": result.row.format,
+        "seeds": " ".join(map(str, result.row.seeds)),
         "parameters": result.parameters,
         "nonzero_parameters": result.nonzero_parameters,
         "file_bytes": result.file_bytes,
     }
     for search in results.searches:
-        record |= _search_record(search.replace("-", "_"), result, search)
+        scores = _search_record(result.searches[search])
+        prefix = search.replace("-", "_")
+        record |= {f"{prefix}_{name}": value for name, value in scores.items()}
     if results.whole:
         record |= {
             "perplexity": result.perplexity,
             "mode_probability_mean": result.mode_mean,
             "mode_probability_median": result.mode_median,
         }
-    record["signatures"] = " ; ".join(results.signatures)
-    return record
+    return record | {"signatures": " ; ".join(results.signatures)}
 
 
-def _search_record(prefix: str, result: RowResult, search: str) -> dict[str, object]:
-    scores = result.searches[search]
-    record: dict[str, object] = {f"{prefix}_length_ratio": scores.length_ratio}
-    for name, measured in (("bleu", scores.bleu), ("chrf", scores.chrf)):
-        record[f"{prefix}_{name}"] = measured.spread.mean
-        record[f"{prefix}_{name}_sd"] = measured.spread.sd
-        record[f"{prefix}_{name}_low"] = measured.low
-        record[f"{prefix}_{name}_high"] = measured.high
-    roles = {"baseline": scores.baseline, "teacher": scores.teacher, "aim": scores.against}
-    for role, compared in roles.items():
-        start = f"{prefix}_vs_{role}"
-        record[f"{start}_delta"] = compared.delta if compared else None
-        record[f"{start}_standard_error"] = compared.standard_error if compared else None
-        record[f"{start}_p_bootstrap"] = compared.p_bootstrap if compared else None
-        record[f"{start}_p_randomisation"] = compared.p_randomisation if compared else None
-        record[f"{start}_p_corrected"] = compared.p_corrected if compared else None
+def _search_record(result: SearchResult) -> dict[str, float | None]:
+    record: dict[str, float | None] = {"length_ratio": result.length_ratio}
+    for name, measured in (("bleu", result.bleu), ("chrf", result.chrf)):
+        record |= {
+            name: measured.spread.mean,
+            f"{name}_sd": measured.spread.sd,
+            f"{name}_low": measured.low,
+            f"{name}_high": measured.high,
+        }
+    roles = {"baseline": result.baseline, "teacher": result.teacher, "aim": result.against}
+    fields = ("delta", "standard_error", "p_bootstrap", "p_randomisation", "p_corrected")
+    for role, comparison in roles.items():
+        for field in fields:
+            record[f"vs_{role}_{field}"] = getattr(comparison, field, None)
     return record

@@ -7,8 +7,8 @@
 
 Scores are means over seeds. p is two-sided: paired bootstrap (10,000 resamples) and approximate
 randomisation over the same test sentences. Between experiments it is the larger of the two, each
-corrected for the number of rows (Holm), as in the results table. A difference on other test
-sentences has no p. Whether other seeds would show the same is not in p: see the noise floor.
+corrected for the number of rows (Holm), as in the results table. Without common test sentences
+there is no p. Whether other seeds would show the same is not in p: see the noise floor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,15 +26,25 @@ from seqkd.evaluation.comparison import (
     Difference,
     Side,
     compare,
+    corrected_p_values,
     experiment_models,
     find_model,
     load_side,
     test_sets_of,
 )
 from seqkd.evaluation.score_files import Evaluation
-from seqkd.evaluation.significance import RESAMPLES, corrected
+from seqkd.evaluation.significance import RESAMPLES
 from seqkd.report.tables import signed
 from seqkd.runs.experiments import names_in
+
+Row = tuple[str, str, Callable[[Evaluation], float | None]]
+_ROWS: tuple[Row, ...] = (
+    ("perplexity", "{:.2f}", lambda x: x.perplexity),
+    ("p(t = y^)", "{:.1%}", lambda x: x.mode_mean),
+    ("parameters", "{:,.0f}", lambda x: x.parameters),
+    ("non-zero", "{:,.0f}", lambda x: x.nonzero_parameters),
+    ("file, MB", "{:.1f}", lambda x: x.file_bytes / 1e6),
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,19 +65,19 @@ def run(args: argparse.Namespace) -> None:
     names_in(args.results)  # there are some
     folders = [_experiment(args.results, word) for word in (args.one, args.two)]
     if folders[0] and folders[1]:
-        _experiments(console, folders[0], folders[1], args)
+        _compare_experiments(console, folders[0], folders[1], args)
         return
-    found = [find_model(args.results, word) for word in (args.one, args.two)]
-    test_sets = _shared([test_sets_of(folder, model) for folder, model, _ in found], args.test_set)
-    for test_set in test_sets:
-        one, two = (load_side(folder, model, test_set, seed) for folder, model, seed in found)
-        if one is None or two is None:
+    models = [find_model(args.results, word) for word in (args.one, args.two)]
+    test_sets = [test_sets_of(folder, model) for folder, model, _ in models]
+    for test_set in _shared(test_sets, args.test_set):
+        a, b = (load_side(folder, model, test_set, seed) for folder, model, seed in models)
+        if a is None or b is None:
             raise SeqkdError("no scores of that seed; see the folder evaluations/")
-        for side, letter in ((one, "A"), (two, "B")):
-            seeds = ", ".join(str(each.seed) for each in side.evaluations)
-            name = f"{letter}: {side.model} of {side.results.name}, seed {seeds}"
+        for side, letter in ((a, "A"), (b, "B")):
+            seeds = ", ".join(map(str, side.seeds))
+            name = f"{letter}: {side.model} of {side.folder.name}, seed {seeds}"
             console.print(escape(name), soft_wrap=True)
-        console.print(_models(one, two, compare(one, two, args.resamples)))
+        console.print(_model_table(a, b, compare(a, b, args.resamples)))
 
 
 def _experiment(results: Path, word: str) -> Path | None:
@@ -80,81 +89,64 @@ def _experiment(results: Path, word: str) -> Path | None:
 def _shared(names: list[list[str]], only: str | None) -> list[str]:
     shared = [name for name in names[0] if name in names[1] and only in (None, name)]
     if not shared:
-        raise SeqkdError(
-            f"no test set in common: {', '.join(names[0]) or 'none'} "
-            f"and {', '.join(names[1]) or 'none'}"
-        )
+        lists = " and ".join(", ".join(side) or "none" for side in names)
+        raise SeqkdError(f"no test set in common: {lists}")
     return shared
 
 
-def _models(one: Side, two: Side, differences: list[Difference]) -> Table:
+def _model_table(a: Side, b: Side, differences: list[Difference]) -> Table:
     """Return the table of two models on one test set."""
-    title = f"{one.first.test_set}: {one.first.sentences:,} sentences"
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    table.add_column("A", justify="right")
-    table.add_column("B", justify="right")
-    table.add_column("B - A", justify="right")
-    table.add_column("p boot.", justify="right")
-    table.add_column("p rand.", justify="right")
-    for each in differences:
-        p_values = [_p(each.p_bootstrap), _p(each.p_randomisation)]
-        scores = [f"{value:.1f}" for value in each.bleu]
-        table.add_row(f"BLEU {each.search}", *scores, signed(each.delta), *p_values)
-    for each in differences:
-        scores = [f"{value:.1f}" for value in each.chrf]
-        table.add_row(f"chrF {each.search}", *scores, signed(each.chrf[1] - each.chrf[0]))
-    rows: list[tuple[str, str, Callable[[Evaluation], float | None]]] = [
-        ("perplexity", "{:.2f}", lambda x: x.perplexity),
-        ("p(t = y^)", "{:.1%}", lambda x: x.mode_mean),
-        ("parameters", "{:,.0f}", lambda x: x.parameters),
-        ("non-zero", "{:,.0f}", lambda x: x.nonzero_parameters),
-        ("file, MB", "{:.1f}", lambda x: x.file_bytes / 1e6),
-    ]
-    for heading, form, field in rows:
-        values = [side.mean(field) for side in (one, two)]
+    title = f"{a.first.test_set}: {a.first.sentences:,} sentences"
+    table = Table("", title=title, title_justify="left")
+    for heading in ("A", "B", "B - A", "p boot.", "p rand."):
+        table.add_column(heading, justify="right")
+    for entry in differences:
+        p_values = map(_p, entry.p_values or (None, None))
+        scores = [f"{value:.1f}" for value in entry.bleu]
+        table.add_row(f"BLEU {entry.search}", *scores, signed(entry.delta), *p_values)
+    for entry in differences:
+        scores = [f"{value:.1f}" for value in entry.chrf]
+        table.add_row(f"chrF {entry.search}", *scores, signed(entry.chrf[1] - entry.chrf[0]))
+    for heading, form, field in _ROWS:
+        values = [side.mean(field) for side in (a, b)]
         table.add_row(heading, *("-" if value is None else form.format(value) for value in values))
     return table
 
 
-def _experiments(console: Console, first: Path, second: Path, args: argparse.Namespace) -> None:
-    models = [name for name in experiment_models(first) if name in experiment_models(second)]
-    if not models:
+def _compare_experiments(
+    console: Console, first: Path, second: Path, args: argparse.Namespace
+) -> None:
+    models = [experiment_models(folder) for folder in (first, second)]
+    common = [model for model in models[0] if model in models[1]]
+    if not common:
         raise SeqkdError(f"{first.name} and {second.name} have no evaluated model in common")
-    names = [
-        sorted({name for model in models for name in test_sets_of(folder, model)})
+    test_sets = [
+        sorted({name for model in common for name in test_sets_of(folder, model)})
         for folder in (first, second)
     ]
-    for test_set in _shared(names, args.test_set):
-        pairs = []
-        for model in models:
-            one, two = (load_side(folder, model, test_set) for folder in (first, second))
-            if one is not None and two is not None:
-                pairs.append((model, compare(one, two, args.resamples)))
-        console.print(_rows(f"{test_set}: A {first.name}, B {second.name}", pairs))
-    for folder, other in ((first, second), (second, first)):
-        alone = [name for name in experiment_models(folder) if name not in experiment_models(other)]
-        if alone:
+    for test_set in _shared(test_sets, args.test_set):
+        rows = []
+        for model in common:
+            a, b = (load_side(folder, model, test_set) for folder in (first, second))
+            if a is not None and b is not None:
+                rows += [(model, entry) for entry in compare(a, b, args.resamples)]
+        console.print(_experiment_table(f"{test_set}: A {first.name}, B {second.name}", rows))
+    for folder, names in ((first, models[0]), (second, models[1])):
+        if alone := [name for name in names if name not in common]:
             console.print(f"Only in {folder.name}: {escape(', '.join(alone))}")
 
 
-def _rows(title: str, pairs: list[tuple[str, list[Difference]]]) -> Table:
+def _experiment_table(title: str, rows: list[tuple[str, Difference]]) -> Table:
     """Return the table of all models that two experiments share, on one test set."""
-    tested = [each for _, differences in pairs for each in differences if each.p_bootstrap]
-    p_values = corrected(
-        [each.p_bootstrap or 1.0 for each in tested],
-        [each.p_randomisation or 1.0 for each in tested],
-    )
-    surest = dict(zip(map(id, tested), p_values, strict=True))
     table = Table(title=title, title_justify="left")
-    for heading in ("model", "search", "A", "B", "B - A", "p, Holm"):
-        side: Literal["left", "right"] = "left" if heading in ("model", "search") else "right"
-        table.add_column(heading, justify=side, overflow="fold")
-    for model, differences in pairs:
-        for each in differences:
-            scores = [f"{value:.1f}" for value in each.bleu]
-            p_value = _p(surest.get(id(each)))
-            table.add_row(escape(model), each.search, *scores, signed(each.delta), p_value)
+    for heading in ("model", "search"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("A", "B", "B - A", "p, Holm"):
+        table.add_column(heading, justify="right", overflow="fold")
+    p_values = corrected_p_values([entry for _, entry in rows])
+    for (model, entry), p_value in zip(rows, p_values, strict=True):
+        scores = [f"{value:.1f}" for value in entry.bleu]
+        table.add_row(escape(model), entry.search, *scores, signed(entry.delta), _p(p_value))
     return table
 
 

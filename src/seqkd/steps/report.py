@@ -1,8 +1,6 @@
 """Write the report of an experiment: one HTML file that needs no network, and its figures.
 
-Reads the results folder: scores, translations, speed, learning curves, manifests, the corpus
-funnel, diagnostics and benchmarks. What is not there is left out. The figures are also written as
-SVG and PDF for a paper.
+Sections without data are left out. The figures are also written as SVG and PDF for a paper.
 """
 
 from __future__ import annotations
@@ -11,40 +9,52 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqkd.config.table_rows import load_table_config
-from seqkd.errors import SeqkdError
 from seqkd.evaluation.significance import RESAMPLES
 from seqkd.files import atomic_text
 from seqkd.report.figures import save_figures
 from seqkd.report.learning_plots import charts
-from seqkd.report.material import gather
+from seqkd.report.material import ReportFiles, gather
 from seqkd.report.page import page
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `seqkd report`."""
+    """Declare the arguments."""
     add = parser.add_argument
-    add("--config", type=Path, required=True, help="rows of the results table, YAML")
-    add("--speed-config", type=Path, help="rows of the speed table")
-    add("--pruning-config", type=Path, help="rows of the pruning table")
-    add("--results", type=Path, required=True, help="folder of the experiment")
+    add("--results-config", type=Path, required=True, help="rows of the results table, YAML")
+    add("--speed-config", type=Path, help="rows of the speed table, YAML")
+    add("--pruning-config", type=Path, help="rows of the pruning table, YAML")
+    add("--corpus-config", type=Path, required=True, help="config of the corpus, YAML")
+    add("--scores", type=Path, nargs="+", required=True, help="scores files, JSON")
+    add("--tests", type=Path, nargs="+", required=True, help="manifests of the test sets, JSON")
+    add("--funnel", type=Path, required=True, help="funnel of the corpus, JSON")
+    add("--speeds", type=Path, nargs="*", default=[], help="speed files, JSON")
+    add("--manifests", type=Path, nargs="*", default=[], help="manifests of the models, JSON")
+    add("--diagnostics", type=Path, help="diagnostics, JSON")
+    add("--benchmarks", type=Path, help="folder of benchmark files; those that exist are shown")
     add("--resamples", type=int, default=RESAMPLES, help="of the significance tests")
-    add("--output", type=Path, required=True, help="the HTML file")
-    add("--figures", type=Path, help="folder for figures as SVG and PDF")
+    add("--output", type=Path, required=True, help="output: HTML")
+    add("--figures", type=Path, help="output: folder of figures as SVG and PDF")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the report and its figures.
-
-    Raises:
-        SeqkdError: if the folder lacks scores of a row.
-    """
-    config = load_table_config(args.config)
-    if not config.rows or not config.test_sets:
-        raise SeqkdError(f"{args.config}: no rows or no test sets to show")
-    given = {"speed": args.speed_config, "pruning": args.pruning_config}
-    further = {name: load_table_config(path) for name, path in given.items() if path is not None}
-    material = gather(args.results, config, further, args.resamples)
+    """Write the report and its figures."""
+    tables = {
+        "results": args.results_config,
+        "speed": args.speed_config,
+        "pruning": args.pruning_config,
+    }
+    files = ReportFiles(
+        tables={table: path for table, path in tables.items() if path is not None},
+        scores=args.scores,
+        tests=args.tests,
+        funnel=args.funnel,
+        configs=[args.corpus_config, args.results_config],
+        speeds=args.speeds,
+        manifests=args.manifests,
+        diagnostics=args.diagnostics,
+        benchmarks=args.benchmarks,
+    )
+    material = gather(files, args.resamples)
     drawn = charts(material)
     if args.figures is not None:
         save_figures(drawn, args.figures)

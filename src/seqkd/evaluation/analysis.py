@@ -1,0 +1,278 @@
+"""Comparing all models of an experiment on one test set: scores, intervals and tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.corpus.test_sets import TestSet
+from seqkd.evaluation.results import (
+    Comparison,
+    Measured,
+    Results,
+    RowResult,
+    SearchResult,
+    searches_of,
+    teacher_of,
+)
+from seqkd.evaluation.score_files import Evaluations, signatures_of
+from seqkd.evaluation.significance import (
+    RESAMPLES,
+    FloatArray,
+    Metric,
+    NoiseFloor,
+    SeedPairs,
+    Spread,
+    approximate_randomisation,
+    bleu_metric,
+    bootstrap_scores,
+    chrf_metric,
+    corpus_scores,
+    corrected,
+    interval,
+    noise_floor,
+    pair_seeds,
+    paired_bootstrap,
+    spread,
+)
+
+Key = tuple[str, int]
+"""Model and seed."""
+Places = npt.NDArray[np.int64]
+Role = Literal["baseline", "teacher", "against"]
+"""What a row is compared with."""
+
+
+class OutputStatistics:
+    """Sentence statistics of all outputs on one test set, counted once for any part of it.
+
+    `bleu`, `chrf` and `words` are by search, then by model and seed; shapes (sentences, 10),
+    (sentences, 18) and (sentences,).
+    """
+
+    def __init__(self, config: TableConfig, evaluations: Evaluations, test: TestSet) -> None:
+        """Read the outputs.
+
+        Args:
+            config: the rows.
+            evaluations: those of all rows.
+            test: the test set.
+
+        Raises:
+            SeqkdError: if an evaluation of a row is missing.
+        """
+        self.config, self.test = config, test
+        self.evaluations = {
+            (row.model, seed): evaluations.get(row.model, seed, test.name)
+            for row in config.rows
+            for seed in row.seeds
+        }
+        self.bleu: dict[str, dict[Key, FloatArray]] = {}
+        self.chrf: dict[str, dict[Key, FloatArray]] = {}
+        self.words: dict[str, dict[Key, FloatArray]] = {}
+        first = next(iter(self.evaluations.values()))
+        chrf = chrf_metric().extractor(test.references)
+        for search in searches_of(config):
+            bleu = bleu_metric(first.tokenizer(search)).extractor(test.references)
+            texts = {key: entry.hypotheses(search) for key, entry in self.evaluations.items()}
+            self.bleu[search] = {key: bleu(lines) for key, lines in texts.items()}
+            self.chrf[search] = {key: chrf(lines) for key, lines in texts.items()}
+            self.words[search] = {key: _words(lines) for key, lines in texts.items()}
+
+
+def analyse_all(
+    config: TableConfig, evaluations: Evaluations, tests: Sequence[TestSet], resamples: int
+) -> list[Results]:
+    """Compare all rows on each test set: whole, then without near duplicates if it has any."""
+    analyses = []
+    for test in tests:
+        outputs = OutputStatistics(config, evaluations, test)
+        analyses.append(analyse(outputs, resamples=resamples))
+        if 0 < len(test.clean) < len(test.references):
+            analyses.append(analyse(outputs, whole=False, resamples=resamples))
+    return analyses
+
+
+def analyse(
+    outputs: OutputStatistics, *, whole: bool = True, resamples: int = RESAMPLES
+) -> Results:
+    """Compare all rows on one test set.
+
+    Args:
+        outputs: all outputs on it.
+        whole: all sentences, or only those without a near duplicate in training.
+        resamples: of the bootstrap, and trials of the randomisation.
+    """
+    config, test = outputs.config, outputs.test
+    places = np.arange(len(test.references)) if whole else np.array(test.clean)
+    bleu, chrf, noise = {}, {}, {}
+    raw: dict[tuple[str, str, Role], Comparison] = {}
+    for search in searches_of(config):
+        bleu[search] = _Scored(bleu_metric(), outputs.bleu[search], places, resamples)
+        chrf[search] = _Scored(chrf_metric(), outputs.chrf[search], places, min(resamples, 1000))
+        noise[search] = _noise(config.rows, bleu[search])
+        for (model, role), comparison in _compare(config, bleu[search], noise[search]).items():
+            raw[search, model, role] = comparison
+    # The tests against the models to beat are one family, all others another.
+    aimed = {key: comparison for key, comparison in raw.items() if key[2] == "against"}
+    others = {key: comparison for key, comparison in raw.items() if key[2] != "against"}
+    comparisons = _correct(aimed) | _correct(others)
+    reference_words = max(float(_words(test.references)[places].sum()), 1.0)
+
+    def result(row: TableRow, search: str) -> SearchResult:
+        words = [outputs.words[search][row.model, n][places].sum() for n in row.seeds]
+        return SearchResult(
+            bleu=bleu[search].measured(row),
+            chrf=chrf[search].measured(row),
+            length_ratio=float(sum(words)) / len(words) / reference_words,
+            baseline=comparisons.get((search, row.model, "baseline")),
+            teacher=comparisons.get((search, row.model, "teacher")),
+            against=comparisons.get((search, row.model, "against")),
+        )
+
+    rows = [
+        _row(row, outputs, {search: result(row, search) for search in bleu}) for row in config.rows
+    ]
+    return Results(
+        config=config,
+        test_set=test.name,
+        sentences=len(places),
+        whole=whole,
+        rows=rows,
+        noise=noise,
+        comparisons=len(others),
+        aimed=len(aimed),
+        resamples=resamples,
+        signatures=signatures_of(outputs.evaluations.values()),
+    )
+
+
+class _Scored:
+    """Sentence statistics and resampled scores of every model and seed, by one metric."""
+
+    def __init__(
+        self, metric: Metric, statistics: Mapping[Key, FloatArray], places: Places, resamples: int
+    ) -> None:
+        self.metric, self.resamples = metric, resamples
+        self._statistics = {key: counts[places] for key, counts in statistics.items()}
+        systems = list(self._statistics.values())
+        self._scores = dict(zip(statistics, corpus_scores(metric, systems), strict=True))
+        drawn = bootstrap_scores(metric, systems, resamples)
+        self._resampled = dict(zip(statistics, drawn, strict=True))
+
+    def spread(self, row: TableRow) -> Spread:
+        return spread([float(self._scores[row.model, seed]) for seed in row.seeds])
+
+    def resampled(self, row: TableRow) -> FloatArray:
+        mean: FloatArray = np.mean([self._resampled[row.model, n] for n in row.seeds], axis=0)
+        return mean
+
+    def measured(self, row: TableRow) -> Measured:
+        low, high = interval(self.resampled(row))
+        return Measured(spread=self.spread(row), low=low, high=high)
+
+    def pairs(self, row: TableRow, other: TableRow) -> SeedPairs:
+        return [
+            (self._statistics[row.model, ours], self._statistics[other.model, theirs])
+            for ours, theirs in pair_seeds(row.seeds, other.seeds)
+        ]
+
+
+def _words(lines: Sequence[str]) -> FloatArray:
+    return np.array([len(line.split()) for line in lines], dtype=np.float64)
+
+
+def _noise(rows: Sequence[TableRow], bleu: _Scored) -> dict[str, NoiseFloor]:
+    """Pool the spread over seeds within each architecture: a teacher's says nothing of students."""
+    floors = {}
+    for architecture in dict.fromkeys(row.architecture for row in rows):
+        same = [bleu.spread(row) for row in rows if row.architecture == architecture]
+        if (floor := noise_floor(same)) is not None:
+            floors[architecture] = floor
+    return floors
+
+
+def _compare(
+    config: TableConfig, bleu: _Scored, noise: Mapping[str, NoiseFloor]
+) -> dict[tuple[str, Role], Comparison]:
+    """Test every row against its baseline, its teacher and its model to beat, by row and role.
+
+    p values are not corrected yet.
+    """
+    rows = {row.model: row for row in config.rows}
+    pairs: dict[tuple[str, Role], tuple[TableRow, TableRow]] = {}
+    for row in config.rows:
+        others: dict[Role, str | None] = {
+            "baseline": row.baseline,
+            "teacher": teacher_of(config, row),
+            "against": row.against,
+        }
+        for role, name in others.items():
+            if name is not None and name != row.model and name in rows:
+                pairs[row.model, role] = (row, rows[name])
+    randomised = approximate_randomisation(
+        bleu.metric, [bleu.pairs(*pair) for pair in pairs.values()], bleu.resamples
+    )
+    comparisons = {}
+    for (key, (row, other)), p_randomisation in zip(pairs.items(), randomised, strict=True):
+        delta = bleu.spread(row).mean - bleu.spread(other).mean
+        comparisons[key] = Comparison(
+            other=other.model,
+            delta=delta,
+            standard_error=_standard_error((row, other), noise),
+            p_bootstrap=paired_bootstrap(bleu.resampled(row), bleu.resampled(other), delta),
+            p_randomisation=p_randomisation,
+        )
+    return comparisons
+
+
+def _standard_error(
+    rows: tuple[TableRow, TableRow], noise: Mapping[str, NoiseFloor]
+) -> float | None:
+    """Return the standard error by seeds of the difference of two rows, if it is known."""
+    if any(row.architecture not in noise for row in rows):
+        return None
+    return math.sqrt(sum(noise[row.architecture].variance(len(row.seeds)) for row in rows))
+
+
+def _correct(
+    family: Mapping[tuple[str, str, Role], Comparison],
+) -> dict[tuple[str, str, Role], Comparison]:
+    """Return a family of tests with their p values corrected together."""
+    p_values = corrected(
+        [comparison.p_bootstrap for comparison in family.values()],
+        [comparison.p_randomisation for comparison in family.values()],
+    )
+    return {
+        key: replace(comparison, p_corrected=p_value)
+        for (key, comparison), p_value in zip(family.items(), p_values, strict=True)
+    }
+
+
+def _row(
+    row: TableRow, outputs: OutputStatistics, searches: Mapping[str, SearchResult]
+) -> RowResult:
+    seeds = [outputs.evaluations[row.model, seed] for seed in row.seeds]
+    return RowResult(
+        row=row,
+        parameters=seeds[0].parameters,
+        nonzero_parameters=seeds[0].nonzero_parameters,
+        file_bytes=seeds[0].file_bytes,
+        compressed_bytes=seeds[0].compressed_bytes,
+        perplexity=_mean([entry.perplexity for entry in seeds]),
+        mode_mean=_mean([entry.mode_mean for entry in seeds]),
+        mode_median=_mean([entry.mode_median for entry in seeds]),
+        searches=searches,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean, or None if a value is missing."""
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if len(present) == len(values) else None

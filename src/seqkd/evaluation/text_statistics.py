@@ -1,0 +1,195 @@
+"""Statistics of sentences: variety, repetition, memorised lines, quality by length and frequency.
+
+Words are those of `text.tokenise`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from seqkd.evaluation.sentence_scores import Segment, similarity
+from seqkd.evaluation.significance import bleu_metric, corpus_scores
+from seqkd.text import tokenise
+
+LENGTHS = (1, 5, 10, 15, 20, 30)
+"""Smallest number of source words of each length bucket."""
+FREQUENCIES = (0, 1, 5, 20, 100, 500)
+"""Smallest count in training of each word bucket."""
+MEMORISED_WORDS = 5  # shorter sentences recur in any corpus
+_MTLD_THRESHOLD = 0.72  # McCarthy & Jarvis (2010)
+_LOOP_ORDER, _LOOP_TIMES = 4, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Part of a test set, or of its words."""
+
+    name: str
+    size: int
+    """Sentences (by length) or words of the references (by frequency)."""
+    score: float
+    """BLEU (by length) or F1 of words (by frequency), 0 to 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """How varied the words of a text are."""
+
+    words: int
+    distinct_words: int
+    distinct_2: float
+    """Share of word pairs in a row that are different ones."""
+    mtld: float
+    """Words it takes, on average, until variety falls below a threshold; hardly depends on size."""
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Return corpus BLEU, 0 to 100; 0 for no sentences."""
+    if not references:
+        return 0.0
+    metric = bleu_metric()
+    return float(corpus_scores(metric, [metric.extract(hypotheses, references)])[0])
+
+
+def bucket_names(edges: Sequence[int]) -> list[str]:
+    """Return `1-4`, `5-9`, ..., `30+` for the smallest value of each bucket."""
+    names = []
+    for low, following in itertools.pairwise(edges):
+        names.append(f"{low}" if following == low + 1 else f"{low}\u2013{following - 1}")
+    return [*names, f"{edges[-1]}+"]
+
+
+def bucket_of(value: int, edges: Sequence[int]) -> int:
+    """Return which bucket a value falls into; below the first edge counts as the first."""
+    return max(sum(value >= edge for edge in edges) - 1, 0)
+
+
+def bleu_by_length(
+    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
+) -> list[Bucket]:
+    """Return BLEU of the sentences of each source length."""
+    places: list[list[int]] = [[] for _ in LENGTHS]
+    for number, line in enumerate(sources):
+        places[bucket_of(len(tokenise(line)), LENGTHS)].append(number)
+    buckets = []
+    for name, place in zip(bucket_names(LENGTHS), places, strict=True):
+        score = bleu([hypotheses[n] for n in place], [references[n] for n in place])
+        buckets.append(Bucket(name, len(place), score))
+    return buckets
+
+
+def f1_by_frequency(
+    hypotheses: Sequence[str], references: Sequence[str], training: Mapping[str, int]
+) -> list[Bucket]:
+    """Return F1 of words by their count in training, over the whole test set.
+
+    Matches are clipped: a word of a hypothesis counts at most as often as it is in its reference.
+    Source: Neubig et al. (2019), compare-mt.
+    """
+    size = len(FREQUENCIES)
+    matches, output, wanted = [0] * size, [0] * size, [0] * size
+    for hypothesis, reference in zip(hypotheses, references, strict=True):
+        ours, theirs = Counter(tokenise(hypothesis)), Counter(tokenise(reference))
+        for word in ours.keys() | theirs.keys():
+            place = bucket_of(training.get(word, 0), FREQUENCIES)
+            matches[place] += min(ours[word], theirs[word])
+            output[place] += ours[word]
+            wanted[place] += theirs[word]
+    names = bucket_names(FREQUENCIES)
+    return [
+        Bucket(names[n], wanted[n], 200.0 * matches[n] / max(output[n] + wanted[n], 1))
+        for n in range(size)
+    ]
+
+
+def word_counts(lines: Iterable[str]) -> Counter[str]:
+    """Return the count of each word of a text."""
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(tokenise(line))
+    return counts
+
+
+def variety(lines: Sequence[str]) -> Variety:
+    """Measure the variety of a text; compare only texts of about one size."""
+    tokenised = [tokenise(line) for line in lines]
+    words = [word for line in tokenised for word in line]
+    pairs = [pair for line in tokenised for pair in itertools.pairwise(line)]
+    return Variety(
+        words=len(words),
+        distinct_words=len(set(words)),
+        distinct_2=len(set(pairs)) / max(len(pairs), 1),
+        mtld=(_mtld(words) + _mtld(words[::-1])) / 2,
+    )
+
+
+def _mtld(words: Sequence[str]) -> float:
+    """Measure of textual lexical diversity in one direction. Source: McCarthy & Jarvis (2010)."""
+    factors, seen, length = 0.0, set[str](), 0
+    for word in words:
+        seen.add(word)
+        length += 1
+        if len(seen) / length < _MTLD_THRESHOLD:
+            factors += 1
+            seen.clear()
+            length = 0
+    if length:
+        factors += (1 - len(seen) / length) / (1 - _MTLD_THRESHOLD)
+    return len(words) / factors if factors else float(len(words))
+
+
+def has_loop(line: str) -> bool:
+    """Whether one to four words are repeated at least three times in a row."""
+    words = tokenise(line)
+    for order in range(1, _LOOP_ORDER + 1):
+        run = 0
+        for place in range(order, len(words)):
+            run = run + 1 if words[place] == words[place - order] else 0
+            if run >= order * (_LOOP_TIMES - 1):
+                return True
+    return False
+
+
+def share(flags: Iterable[bool]) -> float:
+    """Return the share of true flags; 0 if there are none."""
+    values = list(flags)
+    return sum(values) / max(len(values), 1)
+
+
+def memorised(lines: Iterable[str], training: Collection[str]) -> float:
+    """Return the share of lines of five words or more that are verbatim in training."""
+    long = [line for line in lines if len(tokenise(line)) >= MEMORISED_WORDS]
+    return share(line in training for line in long)
+
+
+def oracle_bleu(
+    lists: Sequence[Sequence[str]], references: Sequence[str], widths: Sequence[int]
+) -> list[float]:
+    """Return the corpus BLEU of choosing the best of the first K hypotheses, for each K.
+
+    Best is by sentence BLEU; the lists are nested, so more hypotheses never choose a worse one.
+
+    Args:
+        lists: hypotheses of each sentence, best first.
+        references: one a sentence.
+        widths: values of K.
+    """
+    measure = similarity("bleu")
+    chosen: list[list[str]] = [[] for _ in widths]
+    for hypotheses, reference in zip(lists, references, strict=True):
+        target = measure.reference(Segment(reference, ()))
+        scores: list[float] = []
+        for text in hypotheses[: max(widths)]:
+            scores.append(measure.score(measure.hypothesis(Segment(text, ())), target))
+        for place, width in enumerate(widths):
+            top = scores[:width]
+            chosen[place].append(hypotheses[top.index(max(top))] if top else "")
+    return [bleu(lines, references) for lines in chosen]
+
+
+def nested_widths(beam: int) -> list[int]:
+    """Return the K for the oracle of a list of `beam` hypotheses: 1, 2, 3, 5, 10, 20, ..."""
+    return sorted({width for width in (1, 2, 3, 5, 10, 20, 35, 50, 100) if width < beam} | {beam})
