@@ -28,6 +28,7 @@ VERBS = {
     "subset": ("subset", "take an evenly spread share of the training text"),
     "test-set": ("test_set", "prepare one test set and flag near duplicates in training"),
     "vocab": ("vocab", "train the vocabularies of both sides"),
+    "align": ("align", "learn the word alignment that guides training"),
     "train": ("train", "train a teacher or a student, or one stage of it"),
     "soft-targets": ("soft_targets", "store a teacher's top-k word distributions"),
     "decode": ("decode", "decode one shard of a text into n-best lists"),

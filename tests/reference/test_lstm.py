@@ -32,8 +32,8 @@ def both(request):
 
 def make(**options):
     torch.manual_seed(3)
-    defaults = dict(layers=2, width=8, dropout=0.0)
-    return Lstm(LstmConfig(**(defaults | options)), 13, 11)
+    config = LstmConfig(**(dict(layers=2, width=8, dropout=0.0) | options))
+    return Lstm(config, 13, 13 if config.tie_embeddings == "all" else 11)
 
 
 def batch():
@@ -58,7 +58,7 @@ def torch_weights(input_IG, recurrent_HG, bias_G, suffix=""):
 
 def encode_by_library(model, sentence):
     """The memory (S, H), and last output and cell (1, H) of each layer, by `nn.LSTM`."""
-    x, states = model.src_embedding_VE[sentence], []
+    x, states = model.source_embedding_VE[sentence], []
     for k, recurrent in enumerate(model.encoder_recurrent):
         directions, width, _ = recurrent.shape
         inputs = model.encoder_input[k].chunk(directions, 1)
@@ -103,6 +103,7 @@ DESIGNS = [
     {"bidirectional": True},
     {"input_feeding": False},
     {"tie_embeddings": True},
+    {"tie_embeddings": "all"},
     {"embedding": 5},
     {"init": "xavier", "bidirectional": True, "layers": 3},
 ]
@@ -152,6 +153,34 @@ def test_kernels_equal_the_plain_model(kernels, monkeypatch, options, dropout, d
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
         else:  # 8 bits, and rounded at different places
             assert (ours - theirs).norm() < 0.03 * theirs.norm()
+
+
+@pytest.mark.parametrize("options", DESIGNS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("states_too", [True, False])
+def test_kernels_send_the_gradient_of_attention_back(
+    kernels, monkeypatch, options, dtype, states_too
+):
+    src, length, tgt = batch()
+    target_BTS = torch.rand(*tgt.shape, src.shape[1], generator=torch.manual_seed(3))
+    results = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("SEQKD_KERNELS", switch)
+        model = make(**options)
+        model.compute_dtype = dtype
+        states, attention = model.hidden_and_attention(src, length, tgt)
+        assert attention.dtype == torch.float32
+        torch.testing.assert_close(attention.sum(2), torch.ones(tgt.shape))
+        loss = (attention * target_BTS).sum()
+        (loss + states.float().square().sum() if states_too else loss).backward()
+        results.append(
+            [attention.detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
+        )
+    for ours, theirs in zip(*results, strict=True):
+        if dtype == torch.float32:
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+        else:
+            assert (ours - theirs).norm() < 0.03 * theirs.norm() + 1e-6
 
 
 @pytest.mark.parametrize(

@@ -22,15 +22,15 @@ DESIGNS = [
     {"layers": 3, "bidirectional": True},
     {"input_feeding": False},
     {"tie_embeddings": True},
+    {"tie_embeddings": "all"},
     {"embedding": 5},
 ]
 
 
 def make(**options) -> Lstm:
     torch.manual_seed(3)
-    model = Lstm(
-        LstmConfig(**({"layers": 2, "width": 16, "dropout": 0.0} | options)), 23, 19
-    ).eval()
+    config = LstmConfig(**({"layers": 2, "width": 16, "dropout": 0.0} | options))
+    model = Lstm(config, 23, 23 if config.tie_embeddings == "all" else 19).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4)  # away from the linear middle of every nonlinearity

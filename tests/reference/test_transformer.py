@@ -16,13 +16,15 @@ DESIGNS = [
     {"layers": 3, "decoder_layers": 1},
     {"decoder": "ssru"},
     {"tie_embeddings": False, "feedforward": 10},
+    {"tie_embeddings": "all"},
 ]
 
 
 def make(**options):
     torch.manual_seed(3)
     defaults = dict(family="transformer", layers=2, width=8, heads=2, dropout=0.0)
-    return Transformer(TransformerConfig(**(defaults | options)), 13, 11).eval()
+    config = TransformerConfig(**(defaults | options))
+    return Transformer(config, 13, 13 if config.tie_embeddings == "all" else 11).eval()
 
 
 def batch():
@@ -55,6 +57,27 @@ def test_padding_and_later_words_change_nothing(options):
     together = model.hidden(src, length, tgt)
     torch.testing.assert_close(model.hidden(src[1:2, :3], length[1:2], tgt[1:2])[0], together[1])
     torch.testing.assert_close(model.hidden(src, length, tgt[:, :2]), together[:, :2])
+
+
+@pytest.mark.parametrize("options", DESIGNS, ids=str)
+def test_attention_is_that_of_the_last_layers_first_head(options):
+    model = make(**options)
+    src, length, tgt = batch()
+    cross = model.stack[-1].cross
+    seen = []
+    cross.register_forward_pre_hook(lambda module, inputs: seen.append(inputs))
+    hidden, attention = model.hidden_and_attention(src, length, tgt)
+    torch.testing.assert_close(hidden, model.hidden(src, length, tgt))
+    torch.testing.assert_close(attention.sum(2), torch.ones(tgt.shape))
+    assert not attention[1, :, 3:].any()  # padding
+    # PyTorch's own attention, with our weights.
+    memory, _, x = seen[0]
+    k = memory.chunk(2, -1)[0]
+    size = k.shape[-1] // cross.heads
+    q = cross.query(x)
+    for b, n in enumerate(length):
+        scores = q[b, :, :size] @ k[b, :n, :size].t() / size**0.5
+        torch.testing.assert_close(attention[b, :, :n], scores.softmax(-1))
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

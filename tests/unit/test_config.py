@@ -48,6 +48,33 @@ def test_only_fresh_weights_have_a_curriculum(smoke: dict):
     assert models[name, 1].training.curriculum_epochs == 2
 
 
+def test_only_fresh_weights_are_guided_by_the_aligner(smoke: dict):
+    smoke["architectures"]["student"]["training"] = {"guided_alignment": {"epochs": 1}}
+    models = Experiment(parse_experiment(smoke)).models
+    guided = {name for (name, _), entry in models.items() if entry.wants_lexicon}
+    students = {name for name, _ in models if name.startswith("lstm-1x16") and "pruned" not in name}
+    assert guided == {name for name in students if models[name, 1].parent is None}
+
+
+def test_a_stage_may_learn_the_attention_of_its_teacher(smoke: dict):
+    stage = {
+        "targets": "gold",
+        "label": "attention",
+        "training": {"guided_alignment": {"by": "teacher"}},
+    }
+    smoke["methods"]["attention"] = [stage]
+    smoke["models"][1]["methods"].append("attention")
+    entry = Experiment(parse_experiment(smoke)).models["lstm-1x16.attention.from-lstm-1x32", 1]
+    assert entry.wants_teacher
+    assert entry.teacher == "lstm-1x32.nll"
+
+
+def test_attention_of_a_teacher_needs_a_teacher(smoke: dict):
+    smoke["training"]["guided_alignment"] = {"by": "teacher"}
+    with pytest.raises(SeqkdError, match="has no teacher to guide its attention"):
+        Experiment(parse_experiment(smoke))
+
+
 def test_shared_stages_are_trained_once(smoke: dict):
     experiment = Experiment(parse_experiment(smoke))
     assert len(experiment.rows) == 10

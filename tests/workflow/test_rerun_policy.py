@@ -93,6 +93,18 @@ def test_a_dropout_reruns_the_cone_of_that_architecture(finished: Workspace):
     assert all("Params have changed" in reason for reason in reasons)
 
 
+def test_guided_alignment_adds_one_lexicon_and_retrains_what_starts_from_random_weights(
+    finished: Workspace,
+):
+    finished.edit_config(architectures__student__training={"guided_alignment": {"epochs": 1}})
+    plan = finished.plan()
+    assert [job.rule for job in plan].count("align") == 1
+    changed = settings(plan)
+    assert "models/lstm-1x16.nll/seed-1/config" in changed
+    assert "models/lstm-1x16.nll_seq-inter.from-lstm-1x32/seed-1/config" not in changed
+    assert f"models/{TEACHER}/seed-1/config" not in changed
+
+
 def test_training_of_one_stage_reruns_the_models_that_have_it(finished: Workspace):
     stages = [{"targets": "gold", "kd_weight": 0.5, "training": {"epochs": 3}}]
     finished.edit_config(methods={"word-kd": stages, "word-kd+seq-inter": None})

@@ -36,9 +36,7 @@ try:
     GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}
     CORPUS = CONFIG.parallel_corpus
     CORPUS_FILES = required_files(CORPUS, RESOURCES)
-    TEST_SET_FILES = {
-        name: files_of_test_set(CORPUS, name, RESOURCES) for name in CORPUS.test_sets
-    }
+    TEST_SET_FILES = {name: files_of_test_set(CORPUS, name, RESOURCES) for name in CORPUS.test_sets}
 except SeqkdError as error:
     raise WorkflowError(str(error)) from None
 
@@ -55,9 +53,7 @@ SIDES = ("src", "tgt")
 RESULTS = Path("results", CONFIG.experiment)
 TIMED_TEST_SET = next(iter(CONFIG.corpus.test_sets))
 FETCHED = [
-    name
-    for source in all_sources(CORPUS)
-    for name in fetched_names(source, CORPUS.languages)
+    name for source in all_sources(CORPUS) for name in fetched_names(source, CORPUS.languages)
 ]
 
 # False in the processes that Snakemake starts for jobs.

@@ -90,6 +90,8 @@ def training_inputs(wildcards):
     files = {"train_src": f"{text}.<src>", "train_tgt": f"{text}.<tgt>"}
     if entry.parent:
         files["init"] = f"<run>/models/{entry.parent}/seed-{entry.seed}/model.safetensors"
+    if entry.wants_lexicon:
+        files["lexicon"] = "<run>/alignment/lexicon.safetensors"
     if entry.wants_teacher:
         files["teacher"] = models_of(entry.teacher, entry.teacher_seeds)
     if entry.wants_top_k:

@@ -36,7 +36,9 @@ rule train:
         save_seconds=round(60 * CONFIG.save_minutes),
     params:
         languages=[CONFIG.source, CONFIG.target],
-        optional=lambda wildcards, input: options(input, "init", "teacher", "soft_targets"),
+        optional=lambda wildcards, input: options(
+            input, "init", "teacher", "soft_targets", "lexicon"
+        ),
         folder=subpath(output.model, parent=True),
         code=code("train"),
     shell:

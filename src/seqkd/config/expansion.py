@@ -160,9 +160,9 @@ class Experiment:
         """Return the entry of one stage, with any seed."""
         teacher = teacher if self.config.needs_teacher(stage) else None
         training = self.config.training_of(architecture, stage)
-        if parent is not None and "curriculum_epochs" not in stage.training.model_fields_set:
-            training = training.model_copy(update={"curriculum_epochs": 0})
-        return ModelEntry(
+        if parent is not None:
+            training = training.for_later_stage(stage.training.model_fields_set)
+        entry = ModelEntry(
             model=name,
             seed=0,
             architecture=self.config.architecture_of(architecture),
@@ -175,6 +175,12 @@ class Experiment:
             ensemble=teacher.seeds[1:] if teacher else (),
             prune=prune,
         )
+        if entry.wants_teacher and entry.teacher is None:
+            raise SeqkdError(
+                f"'{name}' has no teacher to guide its attention; set guided_alignment.by to "
+                "teacher in a stage's training only"
+            )
+        return entry
 
     def _add(self, entry: ModelEntry, seeds: tuple[int, ...]) -> None:
         for seed in seeds:

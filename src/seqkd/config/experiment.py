@@ -301,7 +301,12 @@ class ExperimentConfig(Languages, Named):
 
     def needs_teacher(self, stage: StageConfig) -> bool:
         """Return whether a stage uses another model's output."""
-        return stage.targets != GOLD or stage.kd_weight > 0
+        return stage.targets != GOLD or stage.kd_weight > 0 or _is_guided_by_teacher(stage.training)
+
+
+def _is_guided_by_teacher(training: TrainingConfig) -> bool:
+    guided = training.guided_alignment
+    return guided is not None and guided.by == "teacher" and guided.weight > 0
 
 
 def _check_key(name: str, keys: Collection[str], path: str) -> None:

@@ -143,7 +143,9 @@ def _type(node: Node) -> str:
     if "enum" in node or "const" in node:
         return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
     if "anyOf" in node:
-        return _type(node["anyOf"][0])
+        options = [option for option in node["anyOf"] if option.get("type") != "null"]
+        words = dict.fromkeys(map(_type, options))
+        return ", ".join(words)
     if node.get("type") == "array":
         item = _type(node.get("items") or node["prefixItems"][0])
         return f"list of {item if item.startswith('`') else f'{item}s'}"

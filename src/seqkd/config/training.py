@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -21,6 +22,28 @@ from seqkd.config.schema import (
 from seqkd.errors import SeqkdError
 
 
+class GuidedAlignmentConfig(Section):
+    """Guided alignment: a term of the loss that shows the attention a word alignment.
+
+    Source: Chen et al. (2016); `-guided_alignment` of Kim & Rush's released code.
+    """
+
+    weight: NonNegativeNumber = 1.0
+    """Weight of the cross entropy from alignment to attention, summed over target tokens like the
+    NLL; 0: off."""
+    epochs: Positive = 2
+    """Number of first epochs with this term."""
+    decay: PositiveFraction = 1.0
+    """Factor of the weight from one epoch to the next."""
+    by: Literal["aligner", "teacher"] = "aligner"
+    """Where alignments come from: IBM Model 1 with a diagonal prior, learned on the training text;
+    or the attention of the teacher, which runs alongside (attention distillation)."""
+
+    def weight_in(self, epoch: int) -> float:
+        """Return the weight in an epoch counted from 0."""
+        return self.weight * self.decay**epoch if epoch < self.epochs else 0.0
+
+
 class TrainingConfig(Section):
     """Optimiser, schedule, batches, validation and stopping of a training run.
 
@@ -37,6 +60,9 @@ class TrainingConfig(Section):
     curriculum_epochs: NonNegative = 0
     """First epochs whose batches are ordered from short targets to long. One such epoch helps
     models that learn alignment slowly. Later stages default to 0."""
+    guided_alignment: GuidedAlignmentConfig | None = None
+    """Show the attention a word alignment in the first epochs; null: off. Later stages default to
+    null."""
     max_length: Positive = 60
     """Maximum length in tokens; pairs with a longer side are skipped and counted in the
     manifest."""
@@ -77,6 +103,18 @@ class TrainingConfig(Section):
     """Average the weights of this many last validations; 1: no averaging."""
     patience: NonNegative = 0
     """Stop after this many validations without improvement; 0: never."""
+
+    def for_later_stage(self, given: Collection[str]) -> TrainingConfig:
+        """Return the training of a stage that starts from another model's weights.
+
+        What helps random weights to find the source is off unless the stage asks for it.
+
+        Args:
+            given: keys that the stage itself sets.
+        """
+        defaults: dict[str, object] = {"curriculum_epochs": 0, "guided_alignment": None}
+        update = {key: value for key, value in defaults.items() if key not in given}
+        return self.model_copy(update=update)
 
     @model_validator(mode="after")
     def _check_batches(self) -> Self:

@@ -86,7 +86,9 @@ class Lstm(nn.Module):
         def weight(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(*shape))
 
-        self.src_embedding_VE = weight(src_vocab_size, embed)
+        # None: shared with the output projection.
+        shares_all = config.tie_embeddings == "all"
+        self.src_embedding_VE = None if shares_all else weight(src_vocab_size, embed)
         self.tgt_embedding_VE = None if config.tie_embeddings else weight(tgt_vocab_size, embed)
         directions = [2 if config.bidirectional and k == 0 else 1 for k in range(config.layers)]
         sizes = [embed] + [width] * (config.layers - 1)
@@ -119,7 +121,9 @@ class Lstm(nn.Module):
             if name.endswith("_VE"):
                 parameter.normal_(std=0.5)
             elif name == "output_weight_VD":
-                parameter.normal_(std=0.8 / math.sqrt(width))
+                # As word vectors of the source the rows want to be large, as a projection small.
+                shared = self.config.tie_embeddings == "all"
+                parameter.normal_(std=0.2 if shared else 0.8 / math.sqrt(width))
             elif parameter.dim() == 1:
                 parameter.zero_()
             elif parameter.dim() == 3:
@@ -133,6 +137,12 @@ class Lstm(nn.Module):
                 block[2] = 1.0
         for bias in self.decoder_bias:
             bias.view(4, -1)[2] = 1.0
+
+    @property
+    def source_embedding_VE(self) -> Tensor:
+        """Source word vectors, also when they are tied to the output projection."""
+        table = self.src_embedding_VE
+        return self.output_weight_VD if table is None else table
 
     @property
     def target_embedding_VE(self) -> Tensor:
@@ -162,7 +172,7 @@ class Lstm(nn.Module):
 
     def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the memory (B, S, H), and each layer's last output and cell, both (B, L, H)."""
-        x_SBH = self.embed(src_BS.t(), self.src_embedding_VE)
+        x_SBH = self.embed(src_BS.t(), self.source_embedding_VE)
         h_last, c_last = [], []
         for layer, weight_DXG in enumerate(self.encoder_recurrent):
             if layer:
@@ -199,7 +209,7 @@ class Lstm(nn.Module):
         state: State,
         drop_LNH: Tensor | None = None,
         drop_NH: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
+    ) -> tuple[Tensor, Tensor, State]:
         """Do one step of the decoder (Luong et al. 2015, sec. 3.1 and 3.3).
 
         Args:
@@ -209,7 +219,8 @@ class Lstm(nn.Module):
             drop_NH: scaled dropout mask of the attentional state, or None.
 
         Returns:
-            The attentional state (N, H), and the state after the step.
+            The attentional state (N, H), the attention weights (N, S), and the state after the
+            step.
         """
         memory_BSH, keys_BSH, mask_BS = state.sentence
         attentional_NH, h_NLH, c_NLH = state.hypothesis
@@ -229,31 +240,41 @@ class Lstm(nn.Module):
         h_NH = x_NI
         h_BKH = h_NH.view(len(memory_BSH), -1, h_NH.shape[1])
         scores_BKS = h_BKH @ keys_BSH.transpose(1, 2) + mask_BS[:, None]
-        context_NH = (torch.softmax(scores_BKS, -1) @ memory_BSH).view(h_NH.shape)
+        attention_BKS = torch.softmax(scores_BKS, -1)
+        context_NH = (attention_BKS @ memory_BSH).view(h_NH.shape)
         # The attentional state: tanh(W_c [context; h]) (eq. 5).
         attentional_NH = torch.tanh(torch.cat([context_NH, h_NH], 1) @ self.combine)
         if drop_NH is not None:
             attentional_NH = attentional_NH * drop_NH
         hypothesis = attentional_NH, torch.stack(outputs, 1), torch.stack(cells, 1)
-        return attentional_NH, State(state.sentence, hypothesis)
+        return attentional_NH, attention_BKS.flatten(0, 1), State(state.sentence, hypothesis)
 
     def hidden(self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
         """Return attentional states (B, T, H) for target prefixes that start with `bos`."""
+        return self.hidden_and_attention(src_BS, length_B, tgt_in_BT)[0]
+
+    def hidden_and_attention(
+        self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same, and the attention weights (B, T, S) of each step, fp32."""
         if compiled.available(self.compute_dtype, src_BS.device):
-            return teacher_forcing.hidden(self, src_BS, length_B, tgt_in_BT)
+            return teacher_forcing.hidden_and_attention(self, src_BS, length_B, tgt_in_BT)
         batch, steps = tgt_in_BT.shape
         with autocast(src_BS.device, self.compute_dtype):
             state = self.start(src_BS, length_B)
             words_TBE = self.embed(tgt_in_BT.t(), self.target_embedding_VE)
             drop_LTBH = self.dropout_mask(self.config.layers - 1, steps, batch, self.config.width)
             drop_TBH = self.dropout_mask(steps, batch, self.config.width)
-            states = []
+            states, attention = [], []
             for t, word_BE in enumerate(words_TBE):
                 drop_LBH = None if drop_LTBH is None else drop_LTBH[:, t]
                 drop_BH = None if drop_TBH is None else drop_TBH[t]
-                attentional_BH, state = self.decoder_step(word_BE, state, drop_LBH, drop_BH)
+                attentional_BH, attention_BS, state = self.decoder_step(
+                    word_BE, state, drop_LBH, drop_BH
+                )
                 states.append(attentional_BH)
-        return torch.stack(states, 1).to(self.compute_dtype)
+                attention.append(attention_BS)
+        return torch.stack(states, 1).to(self.compute_dtype), torch.stack(attention, 1)
 
     # ------------------------------------------------------------------ search
 
@@ -261,7 +282,7 @@ class Lstm(nn.Module):
         """Advance each hypothesis by one word; see `protocol.Decoder`."""
         with autocast(token_N.device, self.compute_dtype):
             word_NE = F.embedding(token_N, self.target_embedding_VE)
-            attentional_NH, state = self.decoder_step(word_NE, state)
+            attentional_NH, _, state = self.decoder_step(word_NE, state)
             return F.linear(attentional_NH, self.output_weight_VD, self.output_bias_V), state
 
     def decoder(self) -> Decoder:

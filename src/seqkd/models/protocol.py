@@ -58,6 +58,16 @@ class TranslationModel(Protocol):
         """Return the states before the output projection under teacher forcing, (B, T, D)."""
         ...
 
+    def hidden_and_attention(
+        self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same, and where each step looked in the source, (B, T, S), fp32.
+
+        Rows sum to 1. The Transformer has one head of its last decoder layer speak for it, the
+        one that guided alignment trains.
+        """
+        ...
+
     def decoder(self) -> Decoder:
         """Return the model made ready for search, at the model's compute precision."""
         ...

@@ -133,6 +133,13 @@ class _CrossAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(query, keys, values, mask_BS[:, None, None])
         return self.out(_join(mixed)).view(x.shape)  # type: ignore[no-any-return]
 
+    def first_head(self, memory_BSD2: Tensor, mask_BS: Tensor, x_BTD: Tensor) -> Tensor:
+        """Return the attention weights of the first head, (B, T, S), fp32."""
+        key_BSK = _split(memory_BSD2.chunk(2, -1)[0], self.heads)[:, 0]
+        query_BTK = _split(self.query(x_BTD), self.heads)[:, 0]
+        scores_BTS = (query_BTK @ key_BSK.transpose(1, 2)).float() / math.sqrt(key_BSK.shape[-1])
+        return scores_BTS.masked_fill(~mask_BS[:, None], -math.inf).softmax(-1)
+
 
 class _FeedForward(nn.Module):
     def __init__(self, width: int, inner: int) -> None:
@@ -183,7 +190,10 @@ class Transformer(nn.Module):
         self.noise = DropoutNoise([0])
         width = config.width
         std = width**-0.5
-        self.src_embedding_VD = _normal(src_vocab_size, width, std)
+        # None: shared with the output projection.
+        self.src_embedding_VD = (
+            None if config.tie_embeddings == "all" else _normal(src_vocab_size, width, std)
+        )
         self.tgt_embedding_VD = (
             None if config.tie_embeddings else _normal(tgt_vocab_size, width, std)
         )
@@ -197,6 +207,12 @@ class Transformer(nn.Module):
         self.output_bias_V = nn.Parameter(torch.zeros(tgt_vocab_size))
 
     # ------------------------------------------------------------------ parts
+
+    @property
+    def source_embedding_VD(self) -> Tensor:
+        """Source word vectors, also when they are tied to the output projection."""
+        table = self.src_embedding_VD
+        return self.output_weight_VD if table is None else table
 
     @property
     def target_embedding_VD(self) -> Tensor:
@@ -230,7 +246,7 @@ class Transformer(nn.Module):
     def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return memory (B, S, D) and the mask of real words (B, S)."""
         mask_BS = torch.arange(src_BS.shape[1], device=src_BS.device)[None] < length_B[:, None]
-        x = self.embed(src_BS, self.src_embedding_VD)
+        x = self.embed(src_BS, self.source_embedding_VD)
         for layer in cast(Iterable[_EncoderLayer], self.encoder_layers):
             mix = functools.partial(layer.mix, mask_BS[:, None, None])
             x = self.sublayer(x, layer.first, mix)
@@ -241,12 +257,34 @@ class Transformer(nn.Module):
 
     def hidden(self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
         """Return states before the output projection (B, T, D) for prefixes that start with bos."""
+        return self._forced(src_BS, length_B, tgt_in_BT)
+
+    def hidden_and_attention(
+        self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same, and the attention (B, T, S) of the last layer's first head, fp32."""
+        attention: list[Tensor] = []
+        hidden_BTD = self._forced(src_BS, length_B, tgt_in_BT, attention)
+        return hidden_BTD, attention[0]
+
+    def _forced(
+        self,
+        src_BS: Tensor,
+        length_B: Tensor,
+        tgt_in_BT: Tensor,
+        attention: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Return what `hidden` does; add the last layer's attention to `attention`."""
         with autocast(src_BS.device, self.compute_dtype):
             memory_BSD, mask_BS = self.encode(src_BS, length_B)
             x = self.embed(tgt_in_BT, self.target_embedding_VD)
             for layer in self.stack:
-                cross = functools.partial(layer.cross, layer.cross.memory(memory_BSD), mask_BS)
+                memory_BSD2 = layer.cross.memory(memory_BSD)
+                cross = functools.partial(layer.cross, memory_BSD2, mask_BS)
                 x = self.sublayer(x, layer.first, functools.partial(layer.mix, None))
+                if attention is not None and layer is self.stack[-1]:
+                    query = _in_fp32(layer.middle, x) if self.config.norm == "pre" else x
+                    attention.append(layer.cross.first_head(memory_BSD2, mask_BS, query))
                 x = self.sublayer(x, layer.middle, cross)
                 x = self.sublayer(x, layer.last, layer.feed_forward)
         return self._drop(_in_fp32(self.decoder_norm, x))

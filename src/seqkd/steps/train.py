@@ -52,9 +52,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--dev-tgt", type=Path, required=True)
     add("--init", type=Path, help="model file to start from")
     add("--teacher", type=Path, nargs="+", default=[], metavar="MODEL",
-        help="model file, or several as an ensemble, run alongside for Word-KD")  # fmt: skip
+        help="model file, or several as an ensemble, for Word-KD or its attention")  # fmt: skip
     add("--soft-targets", type=Path, nargs=2, default=[], metavar=("NPY", "JSON"),
         help="stored distributions for Word-KD and their manifest")  # fmt: skip
+    add("--lexicon", type=Path, help="of the aligner (`seqkd align`), for guided alignment")
     add("--model", type=Path, required=True, help="output: the model file")
     add("--curve", type=Path, required=True, help="output: one JSON line a validation")
     add("--manifest", type=Path, required=True, help="output: inputs, versions, cost")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from seqkd.alignment.model_1 import Lexicon
 from seqkd.config.model_entry import ModelEntry
 from seqkd.errors import SeqkdError
 from seqkd.files import digest, read_lines
@@ -17,6 +18,7 @@ from seqkd.model_files.model_file import LoadedModel, load_ensemble, load_model
 from seqkd.models.build import Model, build
 from seqkd.models.precision import compute_dtype
 from seqkd.training.batching import ParallelTokens, read_pairs
+from seqkd.training.guided_attention import Guidance, LexiconAligner, TeacherAligner
 from seqkd.training.losses import Objective
 from seqkd.training.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
 from seqkd.training.trainer import TrainingTask
@@ -31,8 +33,10 @@ class TrainingFiles:
 
     Attributes:
         init: model file to start from.
-        teacher: model files run alongside for Word-KD; several are an ensemble.
+        teacher: model files run alongside, for Word-KD or their attention; several are an
+            ensemble.
         soft_targets: stored distributions for Word-KD and their manifest.
+        lexicon: of the aligner, for guided attention.
     """
 
     src_vocab: Path
@@ -44,6 +48,7 @@ class TrainingFiles:
     init: Path | None
     teacher: Sequence[Path]
     soft_targets: Sequence[Path]
+    lexicon: Path | None
 
     def by_role(self) -> dict[str, str | Path | None]:
         """Return the files whose content determines the result."""
@@ -75,6 +80,7 @@ def make_task(
     dev = read_pairs(files.dev_src, files.dev_tgt, vocabularies)
     references = list(read_lines(files.dev_tgt))
     dtype = compute_dtype(config.precision, device)
+    teachers = _teachers(files, vocabularies, dtype, device)
     return TrainingTask(
         config=config,
         objective=Objective(**entry.objective.model_dump(), label_smoothing=config.label_smoothing),
@@ -85,7 +91,8 @@ def make_task(
             dev_perplexity(model, dev, device),
             greedy_bleu(model, dev, references, vocabularies[1], device),
         ),
-        soft_targets=_soft_targets(entry, files, pairs, vocabularies, device),
+        soft_targets=_soft_targets(entry, files, pairs, teachers),
+        guidance=_guidance(entry, files, vocabularies, teachers),
         compute_dtype=dtype,
     )
 
@@ -110,25 +117,52 @@ def _resampled(
     return resample
 
 
-def _soft_targets(
-    entry: ModelEntry,
+def _teachers(
     files: TrainingFiles,
-    pairs: ParallelTokens,
     vocabularies: tuple[Vocabulary, Vocabulary],
+    dtype: torch.dtype,
     device: torch.device,
+) -> list[Model]:
+    """Return the teachers that run alongside, if any."""
+    if not files.teacher:
+        return []
+    teachers = load_ensemble(files.teacher, device)
+    _check_vocabularies(files.teacher[0], teachers[0], vocabularies)
+    for teacher in teachers:
+        teacher.model.compute_dtype = dtype
+    return [teacher.model for teacher in teachers]
+
+
+def _soft_targets(
+    entry: ModelEntry, files: TrainingFiles, pairs: ParallelTokens, teachers: Sequence[Model]
 ) -> SoftTargets | None:
     if entry.objective.kd_weight == 0.0:
         return None
     if files.soft_targets:
         array, manifest = files.soft_targets
         return StoredTopK.open(array, manifest, digest(files.train_tgt), pairs.tgt_positions)
-    if not files.teacher:
+    if not teachers:
         raise SeqkdError("Word-KD needs --soft-targets or --teacher")
-    teachers = load_ensemble(files.teacher, device)
-    _check_vocabularies(files.teacher[0], teachers[0], vocabularies)
-    for teacher in teachers:
-        teacher.model.compute_dtype = compute_dtype(entry.training.precision, device)
-    return TeacherAlongside(*(teacher.model for teacher in teachers))
+    return TeacherAlongside(*teachers)
+
+
+def _guidance(
+    entry: ModelEntry,
+    files: TrainingFiles,
+    vocabularies: tuple[Vocabulary, Vocabulary],
+    teachers: Sequence[Model],
+) -> Guidance | None:
+    config = entry.training.guided_alignment
+    if config is None or not config.weight:
+        return None
+    if config.by == "teacher":
+        if not teachers:
+            raise SeqkdError("guided_alignment by the teacher needs --teacher")
+        return Guidance(config, TeacherAligner(teachers))
+    if files.lexicon is None:
+        raise SeqkdError("guided_alignment by the aligner needs --lexicon")
+    digests = [vocabulary.digest for vocabulary in vocabularies]
+    return Guidance(config, LexiconAligner(Lexicon.load(files.lexicon, digests)))
 
 
 def initial_model(

@@ -21,6 +21,7 @@ from seqkd.models.build import Model
 from seqkd.models.dropout import DropoutNoise
 from seqkd.training.batching import Epoch, ParallelTokens, plan_batches
 from seqkd.training.distributed import broadcast, rank, sum_gradients, world_size
+from seqkd.training.guided_attention import Guidance
 from seqkd.training.losses import Objective
 from seqkd.training.manifest import Validation
 from seqkd.training.optimizer import clipped_step
@@ -41,6 +42,7 @@ class TrainingTask:
         pairs: returns the training pairs of an epoch, counted from 0.
         validate: returns dev perplexity and dev BLEU of a model.
         soft_targets: teacher distributions for Word-KD.
+        guidance: guided attention.
         compute_dtype: of matrix products.
     """
 
@@ -51,6 +53,7 @@ class TrainingTask:
     pairs: Callable[[int], ParallelTokens]
     validate: Callable[[Model], tuple[float, float]]
     soft_targets: SoftTargets | None = None
+    guidance: Guidance | None = None
     compute_dtype: torch.dtype = torch.float32
 
     def epoch(self, number: int) -> Epoch:
@@ -149,7 +152,8 @@ def _gradients(
         batch = epoch.batch(number).to(task.device)
         model.noise = DropoutNoise([task.seed, state.epoch, number])
         soft = None if task.soft_targets is None else task.soft_targets.of(batch)
-        objective = batch_losses(model, batch, soft, task.objective).objective
+        guide = None if task.guidance is None else task.guidance.of(batch, state.epoch)
+        objective = batch_losses(model, batch, soft, task.objective, guide).objective
         objective.backward()
         counts = float(len(batch.position_N)), float(len(batch.length_B))
         sums += torch.tensor([float(objective.detach()), *counts], dtype=torch.float64)

@@ -189,6 +189,7 @@ typedef struct {
     real *attended;             // (T, B, 2 H): the context is written beside the query
     float *dscores, *dcontext;  // (T, B, S), (T, B, H)
     float *dquery;              // (B, H)
+    const float *dattention;    // (T, B, S), the gradient of `attention` from outside, or NULL
 } Attention;
 
 static inline float dot(const float *restrict x, const real *restrict y, size n) {
@@ -238,11 +239,13 @@ void attend_backward(const Attention *s, size t, const real *dattended) {
         float *restrict dcontext = s->dcontext + (t * s->batch + b) * H;
         float *restrict dscores = s->dscores + (t * s->batch + b) * S;
         float *restrict dquery = s->dquery + b * H;
+        const float *dattention = s->dattention ? s->dattention + (t * s->batch + b) * S : NULL;
         #pragma omp simd
         for (size j = 0; j < H; j++) dcontext[j] = wide(d[j]), dquery[j] = wide(d[H + j]);
         float mean = 0;
         for (size k = 0; k < S; k++) {
             dscores[k] = p[k] == 0 ? 0 : dot(dcontext, s->memory + (b * S + k) * H, H);
+            if (dattention) dscores[k] += dattention[k];
             mean += p[k] * dscores[k];
         }
         for (size k = 0; k < S; k++) {

@@ -37,7 +37,7 @@ class LstmDecoder:
         self._width = model.config.width
         self._feeds = model.config.input_feeding
         self.vocab_size = model.vocab_size
-        self._source_VE = model.src_embedding_VE.to(dtype)
+        self._source_VE = model.source_embedding_VE.to(dtype)
         self._target_VE = model.target_embedding_VE.to(dtype)
         encoder = zip(model.encoder_input, model.encoder_recurrent, model.encoder_bias, strict=True)
         self._encoder = [_directions(*weights, dtype) for weights in encoder]

@@ -195,7 +195,7 @@ class Int8Decoder:
             return Int8Linear(weight_IO.detach(), bias_O, steps)
 
         inputs, biases = list(model.encoder_input), list(model.encoder_bias)
-        words = _WordGates(model.src_embedding_VE, inputs[0], biases[0])
+        words = _WordGates(model.source_embedding_VE, inputs[0], biases[0])
         layers = map(linear, inputs[1:], biases[1:])
         self._encoder_input: list[_WordGates | Int8Linear] = [words, *layers]
         self._encoder_recurrent = [

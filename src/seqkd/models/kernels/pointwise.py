@@ -53,7 +53,7 @@ _Lstm = _structure(
 _Attention = _structure(
     "Attention",
     "batch source width",
-    "memory keys mask attention attended dscores dcontext dquery",
+    "memory keys mask attention attended dscores dcontext dquery dattention",
 )
 _Output = _structure(
     "Output", "batch width", "output drop dropped fed fed_step fed_row ddropped dproduct"
@@ -168,9 +168,11 @@ class Attention:
         """Do step t."""
         self._lib.attend(byref(self._c), t)
 
-    def start_backward(self) -> None:
-        """Make room for gradients."""
+    def start_backward(self, dattention_TBS: Tensor | None) -> None:
+        """Make room for gradients; take that of `attention_TBS` from outside, if there is one."""
         steps, batch, both = self.attended_TBM.shape
+        self._dattention_TBS = _contiguous(dattention_TBS)
+        self._c.dattention = pointer(self._dattention_TBS)
         self.dscores_TBS = torch.empty_like(self.attention_TBS)
         self.dcontext_TBH = self.attention_TBS.new_empty(steps, batch, both // 2)
         self._dquery = torch.empty_like(self.dcontext_TBH[0])
@@ -199,7 +201,7 @@ class AttentionalState:
     def __init__(
         self, dropped_TBH: Tensor, drop_TBH: Tensor | None, fed_TBH: Tensor | None
     ) -> None:
-        self._dropped_TBH, self._fed_TBH = dropped_TBH, fed_TBH
+        self.dropped_TBH, self._fed_TBH = dropped_TBH, fed_TBH
         self._drop_TBH = _contiguous(drop_TBH)
         self.output_TBH = torch.empty_like(dropped_TBH, dtype=torch.float32)
         self._lib = _library(dropped_TBH)

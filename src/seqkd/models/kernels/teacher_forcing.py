@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from seqkd.models.lstm import Lstm
 
 
-def hidden(model: Lstm, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> Tensor:
-    """Return what `Lstm.hidden` returns."""
+def hidden_and_attention(
+    model: Lstm, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what `Lstm.hidden_and_attention` returns."""
     config = model.config
     memory_BSH, h0_LBH, c0_LBH = _encode(model, src_BS, length_B)
     keys_BSH = product(memory_BSH, model.attention_HH)
@@ -36,17 +38,17 @@ def hidden(model: Lstm, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor) -> 
     batch, steps = tgt_in_BT.shape
     drop_layers = model.dropout_mask(config.layers - 1, steps, batch, config.width)
     drop_output = model.dropout_mask(steps, batch, config.width)
-    states_TBH: Tensor = _Decoder.apply(  # type: ignore[no-untyped-call]
+    states_TBH, attention_TBS = _Decoder.apply(  # type: ignore[no-untyped-call]
         product(words_TBE, model.decoder_input), h0_LBH, c0_LBH, memory_BSH, keys_BSH,
         padding_mask(length_B, src_BS.shape[1]), model.combine, drop_layers, drop_output,
         config.input_feeding, *model.decoder_recurrent, *model.decoder_bias,
     )  # fmt: skip
-    return states_TBH.transpose(0, 1)
+    return states_TBH.transpose(0, 1), attention_TBS.transpose(0, 1)
 
 
 def _encode(model: Lstm, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return memory (B, S, H) and the decoder's first outputs and cells, each (L, B, H)."""
-    x_SBH = model.embed(src_BS.t(), model.src_embedding_VE)
+    x_SBH = model.embed(src_BS.t(), model.source_embedding_VE)
     h_last, c_last = [], []
     for layer, weight_DHG in enumerate(model.encoder_recurrent):
         if layer:
@@ -145,7 +147,8 @@ class _Decoder(torch.autograd.Function):
             input feeding, (H, G); then L biases (G,).
 
     Returns:
-        Attentional states after dropout, (T, B, H), in the dtype of the products.
+        Attentional states after dropout, (T, B, H), in the dtype of the products; attention
+        weights, (T, B, S), fp32.
     """
 
     @staticmethod
@@ -162,7 +165,7 @@ class _Decoder(torch.autograd.Function):
         drop_output: Tensor | None,
         feeding: bool,
         *weights: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         steps, batch, width4 = gates_TBG.shape
         layers, _, width = h0_LBH.shape
         new, dtype = gates_TBG.new_empty, gates_TBG.dtype
@@ -205,13 +208,15 @@ class _Decoder(torch.autograd.Function):
         ctx.below, ctx.feeding = below, feeding
         ctx.parts = stack, attend, state
         ctx.save_for_backward(wc, *recurrent, *inputs)
-        # The node keeps `states`: what it returns must be another tensor, or the two keep each
-        # other alive.
-        return states.view_as(states)
+        ctx.set_materialize_grads(False)
+        # The node keeps both: what it returns must be other tensors, or they keep each other alive.
+        return states.view_as(states), attend.attention_TBS.view_as(attend.attention_TBS)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dstates_TBH: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, dstates_TBH: Tensor | None, dattention_TBS: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         feeding, below = ctx.feeding, ctx.below
         stack: list[LstmSteps]
         attend: Attention
@@ -220,10 +225,11 @@ class _Decoder(torch.autograd.Function):
         layers = len(stack)
         wc, *rest = ctx.saved_tensors
         recurrent, inputs = rest[:layers], rest[layers:]
+        dstates_TBH = torch.zeros_like(state.dropped_TBH) if dstates_TBH is None else dstates_TBH
         steps, _, width = dstates_TBH.shape
         for layer in range(layers):
             stack[layer].start_backward()
-        attend.start_backward()
+        attend.start_backward(dattention_TBS)
         state.start_backward(dstates_TBH.to(wc.dtype))
         by_recurrent = [product_with_transposed(w) for w in recurrent]
         by_combine = product_with_transposed(wc)
