@@ -133,7 +133,7 @@ def _expand(
     Returns:
         The candidates, and the scores (B, K) of the hypotheses when closed by `eos` now.
     """
-    (batch, k), vocab_size, wanted = score_BK.shape, logits_NV.shape[1], 2 * config.beam
+    (batch, k), vocab_size, size = score_BK.shape, logits_NV.shape[1], 2 * config.beam
     logits_NMW = in_blocks(logits_NV)
     max_NM, lse_N = normalise(logits_NMW)
     blocks, words = logits_NMW.shape[1:]
@@ -141,7 +141,7 @@ def _expand(
     base_BK = score_BK - lse_N.view(batch, k)
 
     max_BY = (max_NM.view(batch, k, blocks) + base_BK[:, :, None]).view(batch, k * blocks)
-    count = min(wanted, k * blocks)
+    count = min(size, k * blocks)
     block_BX = (max_BY * tie[: k * blocks]).topk(count, 1, sorted=False).indices
     block_BX = block_BX.sort(1).values  # so that places below follow rank, then word id
     parent_BX = block_BX.div(blocks, rounding_mode="floor")
@@ -150,7 +150,7 @@ def _expand(
     logit_BXW = logits_NMW.flatten(0, 1).index_select(0, row_BX.view(-1)).view(batch, count, words)
     score_BXW = logit_BXW.float().add_(base_BK.gather(1, parent_BX)[:, :, None])
     places = count * words
-    best = (score_BXW.view(batch, places) * tie[:places]).topk(min(wanted, places), 1)
+    best = (score_BXW.view(batch, places) * tie[:places]).topk(min(size, places), 1)
     slot_BC = best.indices.div(words, rounding_mode="floor")
     parent_BC = parent_BX.gather(1, slot_BC)
     # A place in its sentence's K * M * W words, and that less the words of those ranked higher.
@@ -161,12 +161,12 @@ def _expand(
         parent_BC,
         token_BC.clamp(max=vocab_size - 1),  # words past the end have score -inf
     )
-    return _fill(candidates, wanted), logits_NMW[:, 0, EOS].float().view(batch, k) + base_BK
+    return _fill(candidates, size), logits_NMW[:, 0, EOS].float().view(batch, k) + base_BK
 
 
-def _fill(candidates: _Candidates, wanted: int) -> _Candidates:
+def _fill(candidates: _Candidates, size: int) -> _Candidates:
     """Fill up lists that a tiny vocabulary left short."""
-    missing = (0, wanted - candidates.score_BC.shape[1])
+    missing = (0, size - candidates.score_BC.shape[1])
     if not missing[1]:
         return candidates
     score_BC, *others = candidates

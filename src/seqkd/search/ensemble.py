@@ -5,6 +5,7 @@ Source: Freitag, Al-Onaizan & Sankaran 2017 (ensembles as teachers).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -30,20 +31,17 @@ class Ensemble:
 
     def step(self, token_N: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the logarithm of the mean probabilities as logits, and the joint state."""
-        pairs = zip(self._members, self._split(state), strict=True)
-        logits, states = zip(*(member.step(token_N, own) for member, own in pairs), strict=True)
+        parts = zip(self._members, self._split(state), strict=True)
+        steps = [member.step(token_N, part) for member, part in parts]
+        logits, states = zip(*steps, strict=True)
         return mean_log_probs(logits), _join(states)
 
     def _split(self, state: State) -> list[State]:
-        states, sentence, hypothesis = [], 0, 0
-        for of_sentence, of_hypothesis in self._sizes:
-            own = State(
-                state.sentence[sentence : sentence + of_sentence],
-                state.hypothesis[hypothesis : hypothesis + of_hypothesis],
-            )
-            states.append(own)
-            sentence, hypothesis = sentence + of_sentence, hypothesis + of_hypothesis
-        return states
+        sentence, hypothesis = iter(state.sentence), iter(state.hypothesis)
+        return [
+            State(tuple(itertools.islice(sentence, n)), tuple(itertools.islice(hypothesis, m)))
+            for n, m in self._sizes
+        ]
 
 
 def mean_log_probs(logits: Sequence[Tensor]) -> Tensor:

@@ -123,9 +123,9 @@ void lstm_forward(const Lstm *s, size t, const real *restrict product) {
     }
 }
 
-// The gradient of h is above * drop + own; `above` is fp32 where `above_is_float`, `own` may be null.
+// The gradient of h is above * drop + later; `above` is fp32 where `above_is_float`, `later` may be null.
 void lstm_backward(const Lstm *s, size t, const void *above, size above_row, size above_is_float,
-                   const real *own, size own_row) {
+                   const real *later, size later_row) {
     size H = s->width;
     float dh[H];
     for (size r = 0; r < s->rows; r++) {
@@ -142,8 +142,8 @@ void lstm_backward(const Lstm *s, size t, const void *above, size above_row, siz
             #pragma omp simd
             for (size j = 0; j < H; j++) dh[j] *= wide(drop[j]);
         }
-        if (own) {
-            const real *restrict x = own + r * own_row;
+        if (later) {
+            const real *restrict x = later + r * later_row;
             #pragma omp simd
             for (size j = 0; j < H; j++) dh[j] += wide(x[j]);
         }

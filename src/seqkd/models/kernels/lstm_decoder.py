@@ -135,7 +135,7 @@ def _directions(
     """Return the one or two directions of an encoder layer."""
     count = len(recurrent_DHG)
     parts = zip(weight_IG.chunk(count, 1), recurrent_DHG, bias_G.chunk(count), strict=True)
-    return [_Cell(torch.cat([w, own]), bias, dtype).run for w, own, bias in parts]
+    return [_Cell(torch.cat([w, recurrent]), bias, dtype).run for w, recurrent, bias in parts]
 
 
 def encoder_layer(

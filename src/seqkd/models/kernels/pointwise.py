@@ -120,20 +120,20 @@ class LstmSteps:
         self._last = step_R.contiguous(), dh_RH.contiguous(), dc_RH.contiguous()
         self._c.last, self._c.dlast_h, self._c.dlast_c = map(pointer, self._last)
 
-    def backward(self, t: int, above_RH: Tensor, own_RH: Tensor | None) -> Tensor:
+    def backward(self, t: int, above_RH: Tensor, later_RH: Tensor | None) -> Tensor:
         """Return the gates' gradient at step t.
 
         Args:
             t: the step; the last comes first.
             above_RH: gradient of `up_TRH[t]`, or of `out_TRH[t]` from outside.
-            own_RH: gradient of `out_TRH[t]` from step t + 1 of this layer, if there is one.
+            later_RH: gradient of `out_TRH[t]` from step t + 1 of this layer, if there is one.
         """
         if above_RH.stride(1) != 1:
             above_RH = above_RH.contiguous()
         is_float = above_RH.dtype == torch.float32
-        own, own_row = (None, 0) if own_RH is None else (own_RH.data_ptr(), own_RH.stride(0))
+        later, row = (None, 0) if later_RH is None else (later_RH.data_ptr(), later_RH.stride(0))
         self._lib.lstm_backward(
-            byref(self._c), t, above_RH.data_ptr(), above_RH.stride(0), is_float, own, own_row
+            byref(self._c), t, above_RH.data_ptr(), above_RH.stride(0), is_float, later, row
         )
         return self._dgates[t]
 

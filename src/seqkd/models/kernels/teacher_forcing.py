@@ -120,10 +120,10 @@ class _EncoderLayer(torch.autograd.Function):
         layer.start_backward()
         layer.last_state(ctx.last_B, dlast_h_BH, dlast_c_BH)
         by_weight = product_with_transposed(weight)
-        own: Tensor | None = None
+        later: Tensor | None = None
         for t in range(len(dh_TBH) - 1, -1, -1):
-            dgates_BG = layer.backward(t, dh_TBH[t], own)
-            own = by_weight(dgates_BG) if t else None  # the first state is no input
+            dgates_BG = layer.backward(t, dh_TBH[t], later)
+            later = by_weight(dgates_BG) if t else None  # the first state is no input
         del ctx.layer
         dweight = weight_gradient(h[:-1].flatten(0, 1), layer.dgates_TRG.flatten(0, 1))
         return layer.dgates_TRG, dweight, layer.dbias_G, None
@@ -233,17 +233,17 @@ class _Decoder(torch.autograd.Function):
         state.start_backward(dstates_TBH.to(wc.dtype))
         by_recurrent = [product_with_transposed(w) for w in recurrent]
         by_combine = product_with_transposed(wc)
-        own: list[Tensor | None] = [None] * layers
+        later: list[Tensor | None] = [None] * layers
         fed = None
         for t in range(steps - 1, -1, -1):
             above = attend.backward(t, by_combine(state.backward(t, fed)))
             for layer in range(layers - 1, -1, -1):
-                dgates = stack[layer].backward(t, above, own[layer])
+                dgates = stack[layer].backward(t, above, later[layer])
                 dx = by_recurrent[layer](dgates)  # gradient of inputs[layer][t]
-                above, own[layer] = dx[:, :width], dx[:, below[layer] :]
+                above, later[layer] = dx[:, :width], dx[:, below[layer] :]
             fed = above if feeding else None
         del ctx.parts
-        dh0 = torch.stack([x.float() for x in own if x is not None])
+        dh0 = torch.stack([x.float() for x in later if x is not None])
         dc0 = torch.stack([part.dcell_RH for part in stack])
         return (
             stack[0].dgates_TRG, dh0, dc0, *_weight_gradients(stack, attend, state, inputs)
