@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
@@ -35,24 +35,10 @@ class ForeignRecord(NamedTuple):
     source: str = ""
 
 
-Reader: TypeAlias = Callable[[Path], Iterator[ForeignRecord]]
-
-
-def reader(form: Literal["lines", "moses", "json"]) -> Reader:
-    """Return the function that reads a format."""
-    match form:
-        case "lines":
-            return read_plain
-        case "moses":
-            return read_moses
-        case "json":
-            return read_json
-
-
 def read_plain(path: Path) -> Iterator[ForeignRecord]:
     """Yield one translation for each line; its score is unknown and set to 0."""
     for number, line in enumerate(read_lines(path), start=1):
-        yield ForeignRecord(f"{path}, line {number}", (_translation(0.0, line),))
+        yield ForeignRecord(f"{path}, line {number}", (ForeignTranslation(0.0, normalise(line)),))
 
 
 def read_moses(path: Path) -> Iterator[ForeignRecord]:
@@ -62,29 +48,21 @@ def read_moses(path: Path) -> Iterator[ForeignRecord]:
         SeqkdError: if a line has another form, or a sentence is missing or out of order.
     """
     lines = enumerate(read_lines(path), start=1)
-    rows = (_moses_row(line, f"{path}, line {number}") for number, line in lines)
-    grouped = itertools.groupby(rows, key=lambda row: row.sentence)
+    rows = ((f"{path}, line {number}", line) for number, line in lines)
+    parsed = ((where, *_moses_row(line, where)) for where, line in rows)
+    grouped = itertools.groupby(parsed, key=lambda row: row[1])
     for expected, (sentence, group) in enumerate(grouped):
-        first, *others = group
+        wheres, _, translations = zip(*group, strict=True)
         if sentence != expected:
-            raise SeqkdError(f"{first.where}: expected sentence {expected}, got {sentence}")
-        yield ForeignRecord(first.where, tuple(row.translation for row in (first, *others)))
+            raise SeqkdError(f"{wheres[0]}: expected sentence {expected}, got {sentence}")
+        yield ForeignRecord(wheres[0], translations)
 
 
-class _Row(NamedTuple):
-    sentence: int
-    translation: ForeignTranslation
-    where: str
-
-
-def _moses_row(line: str, where: str) -> _Row:
-    fields = line.split("|||")
+def _moses_row(line: str, where: str) -> tuple[int, ForeignTranslation]:
+    """Return the number of the sentence and a translation of it."""
     try:
-        number, text, *_, last = fields
-        score = float(last)
-        if not math.isfinite(score):
-            raise ValueError(score)
-        return _Row(int(number), _translation(score, text), where)
+        number, text, *_, score = line.split("|||")
+        return int(number), ForeignTranslation(_finite(score), normalise(text))
     except ValueError:
         raise _misread(where, line, "N ||| translation ||| ... ||| score") from None
 
@@ -92,7 +70,7 @@ def _moses_row(line: str, where: str) -> _Row:
 def read_json(path: Path) -> Iterator[ForeignRecord]:
     """Yield the lists of JSON lines: translations, or [score, translation], under `nbest`.
 
-    `id`, where there is one, counts from 0; `src` is the source line, or its CRC-32 as in ours.
+    `id`, if present, counts from 0; `src` is the source line, or its CRC-32 as in our own lists.
 
     Raises:
         SeqkdError: if a line has another form or another id.
@@ -104,8 +82,7 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
             translations = tuple(map(_json_item, fields["nbest"]))
             identity, source = int(fields.get("id", number)), str(fields.get("src", ""))
         except (ValueError, TypeError, KeyError, AttributeError, IndexError):
-            form = '{"nbest": [[score, translation], ...]}'
-            raise _misread(where, line, form) from None
+            raise _misread(where, line, '{"nbest": [[score, translation], ...]}') from None
         if identity != number:
             raise SeqkdError(f"{where}: expected id {number}, got {identity}")
         yield ForeignRecord(where, translations, source)
@@ -114,18 +91,28 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
 def _json_item(item: object) -> ForeignTranslation:
     match item:
         case str():
-            return _translation(0.0, item)
-        case [int() | float() as score, str() as text, *_] if math.isfinite(score):
-            return _translation(float(score), text)
+            return ForeignTranslation(0.0, normalise(item))
+        case [int() | float() as score, str() as text, *_]:
+            return ForeignTranslation(_finite(score), normalise(text))
     raise ValueError(item)
 
 
-def _translation(score: float, text: str) -> ForeignTranslation:
-    return ForeignTranslation(score, normalise(text))
+def _finite(score: str | float) -> float:
+    number = float(score)
+    if not math.isfinite(number):
+        raise ValueError(score)
+    return number
 
 
 def _misread(where: str, line: str, expected: str) -> SeqkdError:
     return SeqkdError(f"{where}: expected {expected}, got {line[:60]!r}")
+
+
+READERS: dict[str, Callable[[Path], Iterator[ForeignRecord]]] = {
+    "lines": read_plain,
+    "moses": read_moses,
+    "json": read_json,
+}
 
 
 @dataclass(slots=True)
@@ -162,55 +149,43 @@ def adopt(
     """
     pairs = _aligned(lists, translated)
     for number, line in enumerate(text, start=1):
-        translations = _find(line, pairs, counts)
-        if translations is None:
+        for pair in pairs:
+            record, source = pair
+            if normalise(source) == line:
+                break
+            counts.left_out += 1
+        else:
             raise SeqkdError(
                 f"line {number} of the training text was not translated, or in another order: "
                 f"{line[:60]!r}; give the text that was translated as `src`"
             )
-        first = translations[:n_best]
+        translations = record.translations[:n_best]
         counts.sentences += 1
-        counts.translations += len(first)
-        counts.empty += not any(translation.text for translation in first)
-        yield line, first
+        counts.translations += len(translations)
+        counts.empty += not any(translation.text for translation in translations)
+        yield line, translations
     counts.left_out += sum(1 for _ in pairs)
-
-
-def _find(
-    line: str, pairs: Iterator[tuple[ForeignRecord, str]], counts: AdoptionCounts
-) -> tuple[ForeignTranslation, ...] | None:
-    """Return the translations of the next source that is this line; skip those before it."""
-    for record, source in pairs:
-        if normalise(source) == line:
-            return record.translations
-        counts.left_out += 1
-    return None
 
 
 def _aligned(
     lists: Iterable[ForeignRecord], lines: Iterable[str]
 ) -> Iterator[tuple[ForeignRecord, str]]:
     """Yield lists with the lines that they translate; there must be as many."""
-    number, where, remaining = 0, "", iter(lines)
-    for record in lists:
-        source = next(remaining, None)
+    where = "the file of translations"
+    remaining = itertools.zip_longest(lists, lines)
+    for number, (record, source) in enumerate(remaining):
+        if record is None:
+            lines_in_all = number + 1 + sum(1 for _ in remaining)
+            raise SeqkdError(
+                f"{where}: ends after {number} sentences, but {lines_in_all} lines were translated"
+            )
+        where = record.where
         if source is None:
-            raise SeqkdError(f"{record.where}: there are only {number} lines that were translated")
-        if record.source and normalise(record.source) != normalise(source):
-            _check_digest(record, source)
-        number, where = number + 1, record.where
+            raise SeqkdError(f"{where}: there are only {number} lines that were translated")
+        is_same = not record.source or normalise(record.source) == normalise(source)
+        if not is_same and record.source != source_digest(source):
+            raise SeqkdError(
+                f"{where}: is of another source, {record.source[:60]!r}, than the line that was "
+                f"translated, {source[:60]!r}"
+            )
         yield record, source
-    if next(remaining, None) is not None:
-        more = 1 + sum(1 for _ in remaining)
-        raise SeqkdError(
-            f"{where or 'the file of translations'}: ends after {number} sentences, "
-            f"but {number + more} lines were translated"
-        )
-
-
-def _check_digest(record: ForeignRecord, source: str) -> None:
-    if record.source != source_digest(source):
-        raise SeqkdError(
-            f"{record.where}: is of another source, {record.source[:60]!r}, than the line that was "
-            f"translated, {source[:60]!r}"
-        )

@@ -11,6 +11,7 @@ jobs may share a GPU (default 1; 0 disables the slots). Jobs of other users are 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import sys
@@ -76,10 +77,8 @@ def visible_gpus(
     listed = environment.get(GPUS_VARIABLE)
     if listed is not None:
         # As CUDA reads it: the list ends at the first id that is not one, such as -1.
-        ids = [word.strip() for word in listed.split(",")]
-        return [
-            *dict.fromkeys(ids[: next((i for i, g in enumerate(ids) if g in ("", "-1")), None)])
-        ]
+        ids = (word.strip() for word in listed.split(","))
+        return list(dict.fromkeys(itertools.takewhile(lambda gpu: gpu not in ("", "-1"), ids)))
     names = (re.fullmatch(r"nvidia(\d+)", path.name) for path in devices.glob("nvidia*"))
     return [str(n) for n in sorted(int(name[1]) for name in names if name)]
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqkd.distillation.adoption import AdoptionCounts, adopt, reader
+from seqkd.distillation.adoption import READERS, AdoptionCounts, adopt
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
 from seqkd.machine.manifest import write_manifest
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("--translations", type=Path, required=True, help="the other system's file")
-    add("--format", choices=["lines", "moses", "json"], default="lines")
+    add("--format", choices=list(READERS), default="lines")
     add("--translated", type=Path, required=True, help="the text that it translated")
     add("--src", type=Path, required=True, help="the source text to write lists for")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the students")
@@ -62,7 +62,7 @@ def _records(
 ) -> Iterator[Record]:
     """Yield the record of each line, in tokens of the students' vocabulary."""
     lists = adopt(
-        reader(args.format)(args.translations),
+        READERS[args.format](args.translations),
         read_lines(args.translated),
         read_lines(args.src),
         args.n_best,

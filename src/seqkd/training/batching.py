@@ -9,6 +9,7 @@ Shapes: B batch, S source length, T target length, N real target positions in a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class ParallelTokens:
         """Number of target positions: each word, and one `eos` a sentence."""
         return len(self.tgt.ids) + len(self.tgt)
 
-    def usable(self, max_length: int) -> Ints:
+    def usable(self, max_length: float = math.inf) -> Ints:
         """Return indices of pairs with 1 to `max_length` tokens on both sides."""
         src, tgt = self.src.lengths, self.tgt.lengths
         fits = (src > 0) & (tgt > 0) & (src <= max_length) & (tgt <= max_length)

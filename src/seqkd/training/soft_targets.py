@@ -126,7 +126,7 @@ def store(
         device: where the teachers run.
     """
     starts = data.tgt.offsets + np.arange(len(data.tgt.offsets))  # one `eos` a sentence
-    non_empty = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
+    non_empty = data.usable()
     blocks = np.split(non_empty, range(_BLOCK, len(non_empty), _BLOCK))
     ends = [int(starts[block[-1] + 1]) for block in blocks[:-1]] + [data.tgt_positions]
     dtype, ensemble = record_type(k), TeacherAlongside(*teachers)

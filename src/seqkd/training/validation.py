@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import sacrebleu
 import torch
 
@@ -26,8 +25,7 @@ def dev_perplexity(model: Model, data: ParallelTokens, device: torch.device) -> 
     Source: Kim & Rush (2016), Table 1; `eval` of their `train.lua`.
     """
     model.eval()
-    non_empty = np.flatnonzero((data.src.lengths > 0) & (data.tgt.lengths > 0))
-    plan = plan_batches(data, non_empty, sentences=0, tokens=_BATCH_TOKENS, seed=0, epoch=0)
+    plan = plan_batches(data, data.usable(), sentences=0, tokens=_BATCH_TOKENS, seed=0, epoch=0)
     nll, tokens = 0.0, 0
     for batch in Epoch(data, plan):
         nll += float(batch_losses(model, batch.to(device)).nll)

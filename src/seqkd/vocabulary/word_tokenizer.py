@@ -1,4 +1,4 @@
-"""Words for the word vocabulary: text cut at spaces and punctuation, and put together again.
+"""Words for the word vocabulary: text split at spaces and punctuation, and joined again.
 
 `simple` loses nothing: a mark that touches its neighbour carries a joiner on that side, so that
 "Wait, what?" is `Wait`, `<J>,`, `what`, `<J>?` with U+FFED for <J>, and joining undoes it.
