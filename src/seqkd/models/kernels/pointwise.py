@@ -168,7 +168,7 @@ class Attention:
         """Do step t."""
         self._lib.attend(byref(self._c), t)
 
-    def start_backward(self, dattention_TBS: Tensor | None) -> None:
+    def start_backward(self, dattention_TBS: Tensor | None = None) -> None:
         """Make room for gradients; take that of `attention_TBS` from outside, if there is one."""
         steps, batch, both = self.attended_TBM.shape
         self._dattention_TBS = _contiguous(dattention_TBS)
