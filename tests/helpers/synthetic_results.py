@@ -19,7 +19,7 @@ from seqkd import cli
 from seqkd.config.table_rows import TableConfig, TableRow, load_table_config
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSetManifest
-from seqkd.evaluation.score_files import Evaluation, ModeProbability, SearchScores
+from seqkd.evaluation.score_files import Evaluation, SearchScores
 from seqkd.evaluation.significance import bleu_metric, chrf_metric, corpus_scores
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, Throughput
 from seqkd.files import write_json
@@ -278,7 +278,8 @@ class Synthetic:
             precision="float32",
             storage="dense",
             perplexity=perplexity + jitter * 20,
-            mode_probability=ModeProbability(mean=mode, median=mode / 2),
+            mode_mean=mode,
+            mode_median=mode / 2,
             searches=searches,
         )
         self._json(folder / "test.json", evaluation)

@@ -348,7 +348,7 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
     assert scores["parameters"] >= scores["nonzero_parameters"] > 0
     assert scores["file_bytes"] == (work / "model.safetensors").stat().st_size
     assert scores["perplexity"] > 1
-    assert 0 < scores["mode_probability"]["median"] <= 1
+    assert 0 < scores["mode_median"] <= 1
     for search, name in (("greedy", "g.en"), ("beam-3", "b.en")):
         assert scores["searches"][search].keys() == {
             "bleu", "bleu_signature", "chrf", "chrf_signature", "length_ratio", "translations",

@@ -104,7 +104,7 @@ def test_the_noise_floor_of_students_knows_nothing_of_their_teacher(three_seeds:
     results = analyse(outputs, resamples=100)
     squares: dict[str, list[float]] = {"teacher": [], "student": []}
     for row in results.rows:
-        sd = row.searches["greedy"].bleu.spread.sd
+        sd = row.searches["greedy"].bleu.sd
         assert sd is not None
         squares[row.row.architecture].append(sd**2)
     variances = {name: sum(each) / len(each) for name, each in squares.items()}
@@ -243,7 +243,7 @@ TINY = Table(
     title="A & B",
     caption=["100% of it_"],
     columns=["model", "BLEU", "BLEU"],
-    blocks={"Teacher": [["a|b", "1.0", "2.0"]], "Student": [["c", "10.0*", "2.0"]]},
+    blocks={"Teacher": [["a|b", "1.0  ", "2.0"]], "Student": [["c", "10.0* ", "2.0"]]},
     notes=["more"],
     records=[{"model": "a,b", "bleu": 1.23456789, "none": None}],
     label="tiny",
@@ -259,12 +259,12 @@ def test_renderings_escape_what_their_format_means() -> None:
 
 def test_groups_are_rows_of_their_own() -> None:
     assert to_markdown(TINY).splitlines()[4:10] == [
-        "| model       |  BLEU | BLEU |",
-        "|:------------|------:|-----:|",
-        "| **Teacher** |       |      |",
-        r"| a\|b        |   1.0 |  2.0 |",
-        "| **Student** |       |      |",
-        "| c           | 10.0* |  2.0 |",
+        "| model       |   BLEU | BLEU |",
+        "|:------------|-------:|-----:|",
+        "| **Teacher** |        |      |",
+        r"| a\|b        |  1.0   |  2.0 |",
+        "| **Student** |        |      |",
+        "| c           | 10.0*  |  2.0 |",
     ]
     lines = to_latex(TINY).splitlines()
     start = lines.index(r"\toprule")
@@ -272,10 +272,10 @@ def test_groups_are_rows_of_their_own() -> None:
         r"model & BLEU & BLEU \\",
         r"\midrule",
         r"\multicolumn{3}{l}{\textbf{Teacher}} \\",
-        r"a\textbar{}b & 1.0 & 2.0 \\",
+        r"a\textbar{}b & 1.0   & 2.0 \\",
         r"\midrule",
         r"\multicolumn{3}{l}{\textbf{Student}} \\",
-        r"c & 10.0* & 2.0 \\",
+        r"c & 10.0*  & 2.0 \\",
     ]
 
 

@@ -174,8 +174,8 @@ class _Scored:
         return mean
 
     def measured(self, row: TableRow) -> Measured:
-        low, high = interval(self.resampled(row))
-        return Measured(spread=self.spread(row), low=low, high=high)
+        over_seeds, (low, high) = self.spread(row), interval(self.resampled(row))
+        return Measured(mean=over_seeds.mean, sd=over_seeds.sd, low=low, high=high)
 
     def pairs(self, row: TableRow, other: TableRow) -> SeedPairs:
         return [

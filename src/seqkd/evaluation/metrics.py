@@ -15,7 +15,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
-from seqkd.evaluation.score_files import ModeProbability, TranslationScores
+from seqkd.evaluation.score_files import TranslationScores
 from seqkd.models.protocol import TranslationModel
 from seqkd.vocabulary.specials import BOS, EOS
 from seqkd.vocabulary.tokens import pad_rows
@@ -109,8 +109,8 @@ def perplexity(log_probs: Sequence[float], targets: Sequence[Sequence[int]]) -> 
     return math.exp(min(-math.fsum(log_probs) / tokens, 700.0)) if tokens else None
 
 
-def mode_probability(log_probs: Sequence[float]) -> ModeProbability | None:
-    """Return how much mass a model puts on its own greedy output; None if there is none.
+def mode_probability(log_probs: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """Return mean and median of p(t = y^), the probability of the greedy output; None if empty.
 
     Short sentences dominate the mean, hence the median.
 
@@ -120,12 +120,9 @@ def mode_probability(log_probs: Sequence[float]) -> ModeProbability | None:
     Source: Kim & Rush 2016, Table 1.
     """
     if not log_probs:
-        return None
+        return None, None
     probabilities = [math.exp(x) for x in log_probs]
-    return ModeProbability(
-        mean=_round(statistics.fmean(probabilities)),
-        median=_round(statistics.median(probabilities)),
-    )
+    return _round(statistics.fmean(probabilities)), _round(statistics.median(probabilities))
 
 
 def _round(probability: float) -> float:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seqkd.config.table_rows import TableConfig, TableRow
-from seqkd.evaluation.significance import NoiseFloor, Spread
+from seqkd.evaluation.significance import NoiseFloor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +40,11 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A score over seeds with its interval over test sentences."""
+    """The mean score over seeds, with its interval over test sentences."""
 
-    spread: Spread
+    mean: float
+    sd: float | None
+    """Over seeds; None for a single one."""
     low: float
     high: float
 
@@ -85,6 +87,14 @@ class RowResult:
     def shipped_bytes(self) -> int:
         """Bytes of the file to ship: zstd leaves out the zeros of a pruned model."""
         return self.compressed_bytes if self.row.pruned else self.file_bytes
+
+
+def by_architecture(rows: Iterable[RowResult]) -> dict[str, list[RowResult]]:
+    """Return the rows of each architecture, in their order."""
+    groups: dict[str, list[RowResult]] = {}
+    for row in rows:
+        groups.setdefault(row.row.architecture, []).append(row)
+    return groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

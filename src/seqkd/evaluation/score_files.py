@@ -33,14 +33,6 @@ class SearchScores(TranslationScores):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModeProbability:
-    """p(t = y^), the probability of the greedy output, 0 to 1; see `metrics.mode_probability`."""
-
-    mean: float
-    median: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
     """One model with one seed on one test set: the JSON file of `seqkd evaluate`."""
 
@@ -58,20 +50,11 @@ class Evaluation:
     storage: str
     perplexity: float | None
     """None if no sentence has both a source and a reference token."""
-    mode_probability: ModeProbability | None
-    """None if all sources are empty."""
+    mode_mean: float | None
+    """p(t = y^): the probability of the greedy output, 0 to 1, mean over sentences; or None."""
+    mode_median: float | None
     searches: Mapping[str, SearchScores]
     """By `greedy` and `beam-{K}`."""
-
-    @property
-    def mode_mean(self) -> float | None:
-        """Mean of p(t = y^) over sentences."""
-        return self.mode_probability.mean if self.mode_probability else None
-
-    @property
-    def mode_median(self) -> float | None:
-        """Median of p(t = y^) over sentences."""
-        return self.mode_probability.median if self.mode_probability else None
 
     def hypotheses(self, search: str) -> list[str]:
         """Return the translations of one search.

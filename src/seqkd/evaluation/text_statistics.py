@@ -40,8 +40,6 @@ class Variety:
 
     words: int
     distinct_words: int
-    distinct_2: float
-    """Share of word pairs in a row that are different ones."""
     mtld: float
     """Words it takes, on average, until variety falls below a threshold; hardly depends on size."""
 
@@ -117,11 +115,9 @@ def variety(lines: Sequence[str]) -> Variety:
     """Measure the variety of a text; compare only texts of about one size."""
     tokenised = [tokenise(line) for line in lines]
     words = [word for line in tokenised for word in line]
-    pairs = [pair for line in tokenised for pair in itertools.pairwise(line)]
     return Variety(
         words=len(words),
         distinct_words=len(set(words)),
-        distinct_2=len(set(pairs)) / max(len(pairs), 1),
         mtld=(_mtld(words) + _mtld(words[::-1])) / 2,
     )
 

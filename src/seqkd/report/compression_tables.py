@@ -84,7 +84,7 @@ def _speed_cells(results: Results, row: RowResult, measured: _Pair, base: _Pair)
         f"{row.row.label} {row_name(row)}",
         *map(_words, measured),
         *("-" if (value := _ratio(*pair)) is None else ratio(value) for pair in ratios),
-        *(f"{row.searches[search].bleu.spread.mean:.1f}" for search in results.searches),
+        *(f"{row.searches[search].bleu.mean:.1f}" for search in results.searches),
     ]
 
 
@@ -102,6 +102,17 @@ def _ratio(ours: SpeedMeasurement | None, theirs: SpeedMeasurement | None) -> fl
     return ours.words_per_second.median / theirs.words_per_second.median
 
 
+def _row_record(results: Results, row: RowResult) -> dict[str, object]:
+    return {
+        "experiment": results.config.experiment,
+        "model": row.row.model,
+        "label": row.row.label,
+        "method": row.row.method,
+        "format": row.row.format,
+        "pruned": row.row.pruned,
+    }
+
+
 def _speed_records(
     results: Results, row: RowResult, measured: _Pair, base: _Pair
 ) -> Iterator[dict[str, object]]:
@@ -109,12 +120,7 @@ def _speed_records(
         if measurement is None:
             continue
         yield {
-            "experiment": results.config.experiment,
-            "model": row.row.model,
-            "label": row.row.label,
-            "method": row.row.method,
-            "format": row.row.format,
-            "pruned": row.row.pruned,
+            **_row_record(results, row),
             "device": measurement.device,
             "threads": measurement.threads,
             "batch": measurement.batch,
@@ -125,7 +131,7 @@ def _speed_records(
             "sentences_per_second": measurement.sentences_per_second.median,
             "ratio_like_for_like": _ratio(measurement, same),
             "ratio_to_beam": _ratio(measurement, base[1]),
-            "bleu": row.searches[search].bleu.spread.mean,
+            "bleu": row.searches[search].bleu.mean,
         }
 
 
@@ -164,7 +170,7 @@ def pruning_table(results: Results, setting: str) -> Table:
 
 def _against(results: Results, row: RowResult, base: RowResult) -> float:
     """Return the BLEU of beam search less that of the base."""
-    ours, theirs = (entry.searches[results.searches[1]].bleu.spread.mean for entry in (row, base))
+    ours, theirs = (entry.searches[results.searches[1]].bleu.mean for entry in (row, base))
     return ours - theirs
 
 
@@ -184,12 +190,7 @@ def _pruning_cells(results: Results, row: RowResult, base: RowResult) -> list[st
 
 def _pruning_record(results: Results, row: RowResult, base: RowResult) -> dict[str, object]:
     return {
-        "experiment": results.config.experiment,
-        "model": row.row.model,
-        "label": row.row.label,
-        "method": row.row.method,
-        "format": row.row.format,
-        "pruned": row.row.pruned,
+        **_row_record(results, row),
         "parameters": row.parameters,
         "nonzero_parameters": row.nonzero_parameters,
         "ratio_parameters": base.parameters / max(row.nonzero_parameters, 1),
@@ -197,7 +198,7 @@ def _pruning_record(results: Results, row: RowResult, base: RowResult) -> dict[s
         "compressed_bytes": row.compressed_bytes,
         "ratio_bytes": base.file_bytes / max(row.shipped_bytes, 1),
         **{
-            f"{search.replace('-', '_')}_bleu": row.searches[search].bleu.spread.mean
+            f"{search.replace('-', '_')}_bleu": row.searches[search].bleu.mean
             for search in results.searches
         },
         "delta": _against(results, row, base),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from seqkd.evaluation.results import Results, RowResult
+from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.report.chart import Chart, Point, Series
 from seqkd.report.material import Material
 from seqkd.report.results_table import method_name, row_name
@@ -15,7 +15,6 @@ from seqkd.report.rows import (
     all_rows,
     best_student,
     bleu,
-    by_architecture,
     colour_of,
     speed_setting,
     teacher_row,

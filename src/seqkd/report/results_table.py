@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seqkd.evaluation.results import Comparison, Measured, Results, RowResult, SearchResult
+from seqkd.evaluation.results import (
+    Comparison,
+    Measured,
+    Results,
+    RowResult,
+    SearchResult,
+    by_architecture,
+)
 from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, signed
 
 _NAMES = {
@@ -87,8 +94,7 @@ def _columns(results: Results) -> list[str]:
 
 def _blocks(results: Results) -> dict[str, list[list[str]]]:
     blocks = {}
-    for architecture in dict.fromkeys(row.row.architecture for row in results.rows):
-        rows = [row for row in results.rows if row.row.architecture == architecture]
+    for architecture, rows in by_architecture(results.rows).items():
         title = f"{capitalised(architecture)} {rows[0].row.label} {count(rows[0].parameters)}"
         blocks[title] = [_cells(results, row) for row in rows]
     return blocks
@@ -108,7 +114,7 @@ def _cells(results: Results, row: RowResult) -> list[str]:
         result = row.searches[search]
         cells.append(score(result.bleu))
         if _seeded(results):
-            cells.append(_sd(result.bleu))
+            cells.append("n/a" if result.bleu.sd is None else f"{result.bleu.sd:.1f}")
         cells.append(_delta(gain(results, result), room))
     cells.append(_delta(row.searches[results.searches[1]].teacher, room))
     if results.whole:
@@ -119,11 +125,7 @@ def _cells(results: Results, row: RowResult) -> list[str]:
 
 def score(measured: Measured) -> str:
     """Return a score with half its interval."""
-    return f"{measured.spread.mean:.1f}{PLUS_MINUS}{measured.margin:.1f}"
-
-
-def _sd(measured: Measured) -> str:
-    return "n/a" if measured.spread.sd is None else f"{measured.spread.sd:.1f}"
+    return f"{measured.mean:.1f}{PLUS_MINUS}{measured.margin:.1f}"
 
 
 def _room_for_stars(results: Results) -> int:
@@ -234,8 +236,8 @@ def _search_record(result: SearchResult) -> dict[str, float | None]:
     record: dict[str, float | None] = {"length_ratio": result.length_ratio}
     for name, measured in (("bleu", result.bleu), ("chrf", result.chrf)):
         record |= {
-            name: measured.spread.mean,
-            f"{name}_sd": measured.spread.sd,
+            name: measured.mean,
+            f"{name}_sd": measured.sd,
             f"{name}_low": measured.low,
             f"{name}_high": measured.high,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from seqkd.evaluation.results import Results, RowResult, teacher_of
+from seqkd.evaluation.results import Results, RowResult, by_architecture, teacher_of
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
 from seqkd.report.material import Material
 
@@ -18,14 +18,6 @@ def all_rows(material: Material) -> list[RowResult]:
     models = {row.row.model for row in rows}
     others = material.others.rows if material.others else []
     return rows + [row for row in others if row.row.model not in models]
-
-
-def by_architecture(rows: Sequence[RowResult]) -> dict[str, list[RowResult]]:
-    """Return the rows of each architecture, in their order."""
-    groups: dict[str, list[RowResult]] = {}
-    for row in rows:
-        groups.setdefault(row.row.architecture, []).append(row)
-    return groups
 
 
 def colour_of(rows: Sequence[RowResult], row: RowResult) -> int:
@@ -66,7 +58,7 @@ def sibling(results: Results, row: RowResult, method: str) -> RowResult | None:
 
 def bleu(row: RowResult, search: str) -> float:
     """Return the mean BLEU of a row over its seeds."""
-    return row.searches[search].bleu.spread.mean
+    return row.searches[search].bleu.mean
 
 
 Setting = tuple[str, int, int]

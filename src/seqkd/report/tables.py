@@ -19,8 +19,7 @@ DELTA = "\u0394"
 TIMES = "\u00d7"
 TERMINAL = 118  # columns that notes are wrapped to
 
-tabulate.PRESERVE_WHITESPACE = True  # blanks in place of stars keep the numbers aligned
-tabulate.MIN_PADDING = 0
+tabulate.MIN_PADDING = 0  # of headings; cells are wide enough
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +49,13 @@ def to_markdown(table: Table) -> str:
     """Return Markdown that is also easy to read in a terminal."""
     body = _frame(table, lambda cell: cell.replace("|", r"\|"), lambda title: f"**{title}**")
     sides = ["left", *["right"] * (len(table.columns) - 1)]
-    grid = body.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=sides)
+    grid = body.to_markdown(
+        index=False,
+        tablefmt="pipe",
+        disable_numparse=True,
+        preserve_whitespace=True,  # blanks in place of stars keep the numbers aligned
+        colalign=sides,
+    )
     # Two spaces keep the line break in rendered Markdown.
     paragraphs = [f"## {table.title}", "  \n".join(table.caption), grid, _items(table.notes)]
     return "\n\n".join(filter(None, paragraphs)) + "\n"

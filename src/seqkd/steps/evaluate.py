@@ -111,6 +111,7 @@ def _evaluation(
         scores = translation_scores(lines, test.references, loaded.info.target)
         name = os.path.relpath(path, args.scores.parent)
         searches[search] = SearchScores(**asdict(scores), translations=name)
+    mean, median = mode_probability([greedy[i].log_prob for i in test.usable])
     return Evaluation(
         model=loaded.info.model,
         seed=loaded.info.seed,
@@ -123,7 +124,8 @@ def _evaluation(
         precision=translator.precision,
         storage=loaded.info.storage,
         perplexity=_perplexity(translator, test),
-        mode_probability=mode_probability([greedy[i].log_prob for i in test.usable]),
+        mode_mean=mean,
+        mode_median=median,
         searches=searches,
     )
 
