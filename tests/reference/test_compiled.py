@@ -131,7 +131,8 @@ def test_logit_statistics_at_their_limits(dtype, monkeypatch):
 @needs_compiler
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [3, 37])
-def test_attention(dtype, width):
+@pytest.mark.parametrize("guided", [False, True])
+def test_attention(dtype, width, guided):
     count, batch, source = 2, 3, 5
     memory, keys = torch.randn(2, batch, source, width).to(dtype)
     mask = torch.zeros(batch, source)
@@ -142,14 +143,16 @@ def test_attention(dtype, width):
     scores = torch.einsum("tbh,bsh->tbs", query, keys.float()) + mask
     weights = scores.softmax(-1)
     context = torch.einsum("tbs,bsh->tbh", weights, memory.float())
+    outside = torch.randn(count, batch, source) if guided else None
     loss = (torch.cat([context, query], -1) * gradient).sum()
+    loss = loss if outside is None else loss + (weights * outside).sum()
     dscores, dcontext, dquery = torch.autograd.grad(loss, [scores, context, query])
 
     attended = torch.cat([torch.zeros_like(query), query], -1).detach().to(dtype)
     part = pointwise.Attention(memory, keys, mask, attended)
     for t in range(count):
         part.forward(t)
-    part.start_backward()
+    part.start_backward(outside)
     ours = torch.stack([part.backward(t, gradient[t]).clone() for t in (1, 0)])
     close(attended, torch.cat([context, query], -1), dtype)
     close(part.attention_TBS, weights, dtype)

@@ -245,8 +245,11 @@ void attend_backward(const Attention *s, size t, const real *dattended) {
         float mean = 0;
         for (size k = 0; k < S; k++) {
             dscores[k] = p[k] == 0 ? 0 : dot(dcontext, s->memory + (b * S + k) * H, H);
-            if (dattention) dscores[k] += dattention[k];
             mean += p[k] * dscores[k];
+        }
+        for (size k = 0; dattention && k < S; k++) {
+            dscores[k] += dattention[k];
+            mean += p[k] * dattention[k];
         }
         for (size k = 0; k < S; k++) {
             dscores[k] = p[k] * (dscores[k] - mean);
