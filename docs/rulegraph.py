@@ -15,11 +15,12 @@ import networkx
 
 RULES = Path(__file__).resolve().parents[1] / "workflow" / "rules"
 OMITTED = {"all", "settings"}
-OPTIONAL = {"subset", "soft_targets", "quantize"}  # paths through these do not imply an edge
+OPTIONAL = {"align", "subset", "soft_targets", "quantize"}  # their paths imply no edge
 TEACHER, STUDENTS = r"train\nteacher", r"train\nstudents"
 COLOURS = {
     "corpus": "#a6cee3",
     "vocab": "#a6cee3",
+    "align": "#a6cee3",
     "train": "#fdbf6f",
     "decode": "#b2df8a",
     "distil": "#b2df8a",
