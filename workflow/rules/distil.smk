@@ -47,7 +47,7 @@ rule adopt:
 
 
 rule select:
-    """Choose one training target for each source sentence."""
+    """Choose the training targets of each source sentence."""
     input:
         unpack(selection_inputs),
         config="<run>/distilled/{teacher}/seed-{seed}/{targets}/config.yaml",

@@ -2,7 +2,8 @@
 
 Exactly: equal words after `text.key_tokens` (case, digits, placeholders and punctuation aside),
 on either side. Nearly: the sets of these words overlap with a Jaccard coefficient at or above a
-threshold, on either side. The search is exact, not sampled.
+threshold, on either side. The search is exact, not sampled. `preparation.decontaminate` removes the
+pairs found from the training text; a test set loses nothing.
 """
 
 from __future__ import annotations

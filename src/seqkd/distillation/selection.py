@@ -1,7 +1,8 @@
 """Selection of training targets from n-best lists: one function a rule.
 
 A rule ranks a list of hypotheses; the first of them, or the first few, are trained on. A new rule
-is one function, one name in `TargetConfig` and one case in `chooser`.
+is one function, one name in `TargetConfig` and one case in `chooser`. `one-best` is Seq-KD,
+`most-similar` (to the reference) Seq-Inter.
 
 Sources: Kim & Rush 2016, sections 3.2 (Seq-KD) and 3.3 (Seq-Inter); Kumar & Byrne 2004 (minimum
 Bayes risk).

@@ -212,6 +212,8 @@ class Lstm(nn.Module):
     ) -> tuple[Tensor, Tensor, State]:
         """Do one step of the decoder (Luong et al. 2015, sec. 3.1 and 3.3).
 
+        `kernels` compute the same where they can.
+
         Args:
             word_NE: vectors of the words before.
             state: see `start`.

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seqkd.evaluation.results import RowResult
-from seqkd.report.material import Material
-from seqkd.report.results_table import row_name
-from seqkd.report.rows import (
+from seqkd.report.highlights import (
     all_rows,
     best_student,
     bleu,
@@ -17,6 +15,8 @@ from seqkd.report.rows import (
     teacher_row,
     timings_of,
 )
+from seqkd.report.material import Material
+from seqkd.report.results_table import row_name
 from seqkd.report.tables import PLUS_MINUS, TIMES, count, megabytes, signed
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.evaluation.text_statistics import Bucket
 from seqkd.report.chart import Chart, Point, Series
+from seqkd.report.highlights import best_student, sibling, teacher_row
 from seqkd.report.material import Key, Material
 from seqkd.report.plots import methods, pruning, quality_size, quality_speed
 from seqkd.report.results_table import method_name
-from seqkd.report.rows import best_student, sibling, teacher_row
 from seqkd.training.manifest import TrainedModel
 
 _FEWEST_SENTENCES, _FEWEST_WORDS = 10, 20  # buckets with fewer are left out

@@ -17,10 +17,10 @@ from seqkd.report.compression_tables import pruning_table, speed_table
 from seqkd.report.figures import HALF, NARROW, WIDE, svg
 from seqkd.report.findings import findings, hours, p_value, words_per_second
 from seqkd.report.graph import HEIGHT, WIDTH, model_graph
+from seqkd.report.highlights import all_rows, colour_of, setting_name, speed_setting
 from seqkd.report.material import Material
 from seqkd.report.palette import PALETTE
 from seqkd.report.results_table import aim_name, gain, method_name, noise_note, percent, row_name
-from seqkd.report.rows import all_rows, colour_of, setting_name, speed_setting
 from seqkd.report.samples import samples
 from seqkd.report.tables import Table, count, megabytes, signed
 

@@ -8,9 +8,7 @@ from dataclasses import replace
 
 from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.report.chart import Chart, Point, Series
-from seqkd.report.material import Material
-from seqkd.report.results_table import method_name, row_name
-from seqkd.report.rows import (
+from seqkd.report.highlights import (
     PRUNED_COLOUR,
     all_rows,
     best_student,
@@ -20,6 +18,8 @@ from seqkd.report.rows import (
     teacher_row,
     timings_of,
 )
+from seqkd.report.material import Material
+from seqkd.report.results_table import method_name, row_name
 from seqkd.report.tables import megabytes
 
 _SAME_COST = 0.01  # relative difference below which two costs count as equal

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from seqkd.evaluation.results import Results, RowResult
 from seqkd.evaluation.sentence_scores import Segment, similarity
+from seqkd.report.highlights import best_student, sibling, teacher_row
 from seqkd.report.material import Material
 from seqkd.report.results_table import method_name
-from seqkd.report.rows import best_student, sibling, teacher_row
 from seqkd.text import tokenise
 
 _SHOWN = 4

@@ -1,8 +1,10 @@
 """Make one table of an experiment: results (Table 1), speed (Table 2) or pruning (Table 3).
 
 Each table is written as CSV (numbers in full), as Markdown (also for a terminal) and as LaTeX, and
-says which setting it shows. The p values are those of sacrebleu's paired tests, corrected for their
-number.
+says which setting it shows. The rows come from the config (`config.expansion`, written to
+`tables/{table}.yaml`), their numbers from `evaluation.analysis`, their cells from
+`report.results_table` and `report.compression_tables`. The p values are those of sacrebleu's paired
+tests, corrected for their number.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ With p the student's distribution over the next word and y the gold word:
 with w the `kd_weight`, s the label smoothing (Szegedy et al. 2016, sec. 7) and q the teacher's
 distribution: its k best words (`TopK`), all words (`Alongside`), or the mean of several teachers
 (`Together`). Each part is a cross entropy -sum t log p, and its gradient by the logits is p - t:
-for NLL t is 1 at y, for Word-KD t is q. `divergences` has what may take the place of Word-KD's
-cross entropy. With `select` below 1 only that share of a batch's positions, those of the highest
-NLL, has w; at the others w is 0 (Wang et al. 2021, sec. 4.1, batch-level).
+for NLL t is 1 at y, for Word-KD t is q. `divergences` has Word-KD over all words (`soft_targets:
+alongside`, as in the paper), and what may take the place of its cross entropy. With `select` below
+1 only that share of a batch's positions, those of the highest NLL, has w; at the others w is 0
+(Wang et al. 2021, sec. 4.1, batch-level).
 
 Shapes: N target positions (no padding), D state width, V vocabulary, K stored words.
 """
