@@ -12,22 +12,26 @@ CORES ?= 2
 EXPERIMENT ?= home-assistant
 CONFIG ?= config/experiments/$(EXPERIMENT).yaml
 ARGS ?=
+# Tests side by side; those of one group in one process.
+PYTEST = pytest --numprocesses $(CORES) --dist loadgroup
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run check test test-slurm environment docs rulegraph screenshot
+.PHONY: run lint check test test-slurm environment docs rulegraph screenshot
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
 	@snakemake --logger seqkd --cores $(CORES) $(ARGS) --configfile $(CONFIG)
 
-check: $(VENV)/.ready
+lint: $(VENV)/.ready
 	@ruff format --check . && ruff check . && mypy && snakefmt --check .
-	@snakemake --lint
-	@pytest tests/unit tests/reference $(ARGS)
+	@snakemake --lint --quiet all
+
+check: lint
+	@$(PYTEST) tests/unit tests/reference $(ARGS)
 
 test: $(VENV)/.ready
-	@pytest -m "not slurm" $(ARGS)
+	@$(PYTEST) -m "not slurm" $(ARGS)
 
 test-slurm: $(VENV)/.ready
 	@pytest -m slurm --capture=no --verbose $(ARGS)

@@ -1,13 +1,15 @@
-"""Fixtures that more than one file of tests uses."""
+"""Settings and fixtures of all tests."""
 
 from __future__ import annotations
 
 import copy
+import os
 import signal
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from seqkd.config.experiment import overlay
 from workflow_harness import (
@@ -23,6 +25,23 @@ from workflow_harness import (
 # they start; steps respect that, and the tests of Ctrl-C could not be made.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Models are tiny, and tests run side by side: one thread each, and those that wait do not spin.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+# CI draws the same examples each time. A busy machine misses any deadline.
+settings.register_profile("seqkd", derandomize="CI" in os.environ, deadline=None, database=None)
+settings.load_profile("seqkd")
+
+GROUPS = {"finished_once": "finished", "smoke_run": "smoke"}
+"""Tests that share a session's fixture -> their group, which pytest-xdist gives to one worker."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in GROUPS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
 
 
 @pytest.fixture(scope="session")

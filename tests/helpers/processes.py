@@ -19,8 +19,6 @@ from subprocess import CompletedProcess
 import fork_server
 
 _WAIT_SECONDS = 1800
-_ENVIRONMENT = {"COLUMNS": "200", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-"""Wide enough for tables; threads that wait leave their core to others."""
 
 
 @functools.cache
@@ -39,8 +37,8 @@ def server() -> str:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return the environment of this process with what suits tests, and with changes."""
-    return {**os.environ, **_ENVIRONMENT, **changes}
+    """Return the environment of this process with changes, and lines that are wide enough."""
+    return {**os.environ, "COLUMNS": "200", **changes}
 
 
 def write_seqkd(path: Path) -> None:

@@ -160,7 +160,6 @@ needs_browser = pytest.mark.skipif(
 )
 
 
-@pytest.mark.browser
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -184,7 +183,6 @@ def test_page_fits_without_network_or_errors(
         assert (tmp_path / "report.png").stat().st_size > 50_000
 
 
-@pytest.mark.browser
 @needs_browser
 def test_table_sorts_by_keyboard(made: Synthetic, tmp_path: Path) -> None:
     values = (
@@ -207,7 +205,6 @@ def test_table_sorts_by_keyboard(made: Synthetic, tmp_path: Path) -> None:
         assert browser.problems() == []
 
 
-@pytest.mark.browser
 @needs_browser
 def test_text_has_contrast_in_both_schemes(made: Synthetic, tmp_path: Path) -> None:
     """WCAG AA: at least 4.5 to 1 for text, 3 to 1 for marks."""

@@ -13,7 +13,7 @@ import torch
 
 from training_folder import TrainingFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.xdist_group("timed")  # one after the other
 
 # The two add the same gradients in another order: each of 10 updates differs by rounding (1e-7 of
 # a gradient), which Adam's division carries into the weights.

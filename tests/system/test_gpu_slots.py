@@ -10,6 +10,8 @@ import pytest
 from seqkd.errors import SeqkdError
 from seqkd.machine.gpu_slots import claim_gpu, visible_gpus
 
+pytestmark = pytest.mark.xdist_group("timed")  # one after the other
+
 # Says which GPU it got, then holds it until its standard input ends.
 JOB = """
 import os, sys

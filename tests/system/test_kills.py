@@ -32,7 +32,7 @@ from small_blocks import BLOCK
 from tiny_model import sentences, write_model
 from training_folder import TrainingFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.xdist_group("timed")  # one after the other
 
 SAVED = 143
 

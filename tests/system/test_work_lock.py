@@ -17,6 +17,8 @@ from seqkd.machine.work_lock import sole_worker
 from tiny_model import sentences, write_model
 from training_folder import TrainingFolder
 
+pytestmark = pytest.mark.xdist_group("timed")  # one after the other
+
 WAIT_SECONDS = 60
 
 
@@ -86,7 +88,6 @@ def training(folder: Path, pairs: int = 160, **options: object) -> tuple[Process
     return process, run.path
 
 
-@pytest.mark.slow
 def test_a_second_training_waits_and_takes_the_model_of_the_first(tmp_path: Path):
     first, folder = training(tmp_path, epochs=6)
     second = Process("seqkd", *TrainingFolder(folder).command(), folder=folder)
@@ -100,7 +101,6 @@ def test_a_second_training_waits_and_takes_the_model_of_the_first(tmp_path: Path
     assert not (folder / "state").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP])
 def test_a_second_training_goes_on_where_the_first_was_stopped(
     tmp_path: Path, number: signal.Signals
@@ -115,7 +115,6 @@ def test_a_second_training_goes_on_where_the_first_was_stopped(
     assert second.wait() == 143
 
 
-@pytest.mark.slow
 def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_path: Path):
     first, folder = training(tmp_path, epochs=40)
     config = folder / "config.yaml"
@@ -131,7 +130,6 @@ def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_p
     assert len(told.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_a_second_decoding_waits_and_takes_the_shard_of_the_first(tmp_path: Path):
     write_model(tmp_path / "model.safetensors")
     text = "".join(f"{line}\n" for line in sentences(300))

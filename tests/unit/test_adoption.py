@@ -22,7 +22,6 @@ from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.translation.nbest import Candidate, Record, read_nbest, source_digest, to_line
 from seqkd.vocabulary.learning import train_vocabulary
-from workflow_harness import Workspace, make_workspace
 
 SOURCES = ["die Lampe", "das Licht", "im Flur"]
 
@@ -191,41 +190,3 @@ def test_the_step_refuses_what_teaches_nothing(work: Path, lines, message):
     with pytest.raises(SystemExit, match=message):
         adopt_step(work)
     assert not (work / "nbest.jsonl.zst").exists()
-
-
-@pytest.fixture
-def taught(tmp_path: Path) -> Workspace:
-    """The smoke experiment with a student that a file teaches."""
-    workspace = make_workspace(tmp_path / "place")
-    write(workspace.folder / "theirs.en", "the lamp")
-    workspace.edit_config(
-        teachers={"theirs": {"kind": "file", "translations": "theirs.en"}},
-        models=[
-            {"architecture": "student", "teacher": "theirs",
-             "methods": ["baseline", "seq-kd", "seq-kd+seq-inter"]},
-        ],
-        pruning={}, quantisation={}, speed={},
-    )  # fmt: skip
-    return workspace
-
-
-@pytest.mark.workflow
-def test_a_file_teaches_seq_kd_and_seq_inter(taught: Workspace):
-    taught.run()
-    results = taught.folder / "results" / "smoke"
-    lists = results / "distilled" / "theirs" / "seed-0"
-    assert sorted(path.name for path in lists.iterdir()) == [
-        "beam-2", "beam-4-share-50", "seq-inter", "seq-kd",
-    ]  # fmt: skip
-    assert (results / "models" / "lstm-1x16.seq-kd_seq-inter.from-theirs").is_dir()
-    assert not taught.plan()
-
-
-@pytest.mark.workflow
-def test_another_file_makes_all_that_it_taught_again(taught: Workspace):
-    taught.run()
-    write(taught.folder / "theirs.en", "the light")
-    rules = {job.rule for job in taught.plan()}
-    assert {"adopt", "select", "train", "table"} <= rules
-    trained = [job.wildcards for job in taught.plan() if job.rule == "train"]
-    assert not [name for name in trained if ".nll" in name]

@@ -21,7 +21,6 @@ from seqkd.steps import decode
 from seqkd.translation.nbest import read_nbest
 from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.vocabulary import Vocabulary
-from workflow_harness import make_workspace
 
 WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]
 LINES = ["die Lampe ist an", "", "das Licht", "im Flur ist das Licht aus", "warm", "zu offen an"]
@@ -190,28 +189,3 @@ def test_merged_lists_do_not_depend_on_the_shards(
         assert merged(3, *search).read_bytes() == whole
     records = [record for _, record in read_nbest(tmp_path / "nbest.jsonl.zst", read_lines(src))]
     assert {len(record.hypotheses) for record in records} == {1, 2}
-
-
-@pytest.mark.workflow
-def test_it_teaches_in_the_workflow(tmp_path: Path):
-    workspace = make_workspace(tmp_path / "place")
-    model = workspace.folder / "model"
-    model.mkdir()
-    (model / "config.json").write_text("{}")
-    workspace.edit_config(
-        teachers={"theirs": {"kind": "hugging-face", "folder": "model", "prefix": "say it: "}},
-        models=[
-            {"architecture": "student", "teacher": "theirs",
-             "methods": ["baseline", "seq-kd", "seq-kd+seq-inter"]},
-        ],
-        pruning={}, quantisation={}, speed={},
-    )  # fmt: skip
-    workspace.run()
-    lists = workspace.folder / "results" / "smoke" / "distilled" / "theirs" / "seed-0"
-    assert (lists / "beam-4-share-50" / "nbest.jsonl.zst").is_file()
-    assert not workspace.plan()
-    (model / "model.safetensors").write_text("other weights")
-    (model / "config.json").write_text('{"other": 1}')
-    assert {"decode_hugging_face", "merge", "select", "train"} <= {
-        job.rule for job in workspace.plan()
-    }

@@ -157,7 +157,6 @@ def test_a_resumed_run_resamples_like_one_that_was_never_stopped(tmp_path: Path,
     assert whole.state.update == resumed.state.update
 
 
-@pytest.mark.slow
 def test_a_killed_training_ends_in_the_same_bytes(tmp_path: Path):
     whole = TrainingFolder.make(tmp_path / "whole", subword_sampling=0.3).finish()
     plain = TrainingFolder.make(tmp_path / "plain").finish()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -13,11 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
+from workflow_harness import REPOSITORY, RealRun, Workspace
 
-from workflow_harness import REPOSITORY, RealRun
-
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 NOT_IN_SMOKE = {"fetch", "adopt", "decode_hugging_face"}
 
 
@@ -43,7 +39,7 @@ class Job:
 class Isolation:
     """Runs jobs of a finished run again, each in a folder of its own."""
 
-    finished: Path
+    finished: Workspace
     folder: Path
     jobs: list[Job]
     done: dict[str, Path] = field(default_factory=dict)
@@ -58,11 +54,10 @@ class Isolation:
             shutil.copy2(self.origin(path) / path, work / path)
         for path in (*job.output, *job.log):
             (work / path).parent.mkdir(parents=True, exist_ok=True)
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         run = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", job.command],
             cwd=work,
-            env={**os.environ, "PATH": path},
+            env=self.finished.environment(real=True),
             capture_output=True,
             text=True,
             check=False,
@@ -74,8 +69,8 @@ class Isolation:
 
     def origin(self, path: str) -> Path:
         """Return the folder that holds a file; temporary ones are made once more."""
-        if (self.finished / path).exists():
-            return self.finished
+        if (self.finished.folder / path).exists():
+            return self.finished.folder
         if path not in self.done:
             self.run(next(job for job in self.jobs if path in job.output))
         return self.done[path]
@@ -102,6 +97,6 @@ def test_steps_read_only_what_their_rules_declare(smoke_run: RealRun, tmp_path: 
     rules = {name for path in files for name in re.findall(r"(?m)^rule (\w+):", path.read_text())}
     kinds = {job.kind: job for job in reversed(jobs)}
     assert {job.rule for job in kinds.values()} == rules - NOT_IN_SMOKE
-    isolation = Isolation(smoke_run.workspace.folder, tmp_path, jobs)
+    isolation = Isolation(smoke_run.workspace, tmp_path, jobs)
     for job in kinds.values():
         isolation.run(job)

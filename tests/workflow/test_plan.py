@@ -17,7 +17,6 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("│")[1:-1]]
 
 
-@pytest.mark.workflow
 def test_a_plan_shows_what_runs_and_what_is_reused(finished: Workspace):
     finished.edit_config(seeds=[1, 2])
     shown = seqkd("plan", finished.config, "--cores", 2, folder=finished.folder)
@@ -31,13 +30,11 @@ def test_a_plan_shows_what_runs_and_what_is_reused(finished: Workspace):
     assert "Disk: " in shown.stdout
 
 
-@pytest.mark.workflow
 def test_a_finished_experiment_has_nothing_to_do(finished: Workspace):
     shown = seqkd("plan", finished.config, folder=finished.folder)
     assert "Nothing to do" in shown.stdout
 
 
-@pytest.mark.workflow
 def test_a_dry_run_gives_jobs_as_data(finished: Workspace, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(finished.folder)
     (finished.folder / "results/smoke/tables/results.md").unlink()
@@ -48,7 +45,6 @@ def test_a_dry_run_gives_jobs_as_data(finished: Workspace, monkeypatch: pytest.M
     assert len(jobs.everything) > 60
 
 
-@pytest.mark.workflow
 def test_a_new_experiment_has_no_estimate_and_leaves_no_trace(tmp_path: Path):
     (tmp_path / "tests").symlink_to(SMOKE.parents[2] / "tests")
     shown = seqkd("plan", "smoke", folder=tmp_path)
@@ -59,7 +55,6 @@ def test_a_new_experiment_has_no_estimate_and_leaves_no_trace(tmp_path: Path):
     assert not (tmp_path / ".snakemake" / "seqkd").exists()
 
 
-@pytest.mark.workflow
 def test_an_error_of_snakemake_is_one_line(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     (workspace.folder / "tests/data/smoke/smoke.de").unlink()

@@ -8,12 +8,9 @@ import shutil
 import time
 from pathlib import Path
 
-import pytest
 import yaml
 
 from workflow_harness import Job, Workspace
-
-pytestmark = pytest.mark.workflow
 
 TEACHER = "lstm-1x32.nll"
 TABLES = {"table", "diagnose", "report"}

@@ -104,7 +104,6 @@ def test_without_slurm_there_is_nothing_to_refuse(tmp_path: Path, monkeypatch: p
     refuse_orphans()
 
 
-@pytest.mark.workflow
 def test_snakemake_continues_a_killed_run(finished: Workspace):
     locks = finished.folder / ".snakemake" / "locks"
     locks.mkdir(exist_ok=True)
@@ -121,7 +120,6 @@ def test_snakemake_continues_a_killed_run(finished: Workspace):
     assert "lock of a killed run" in done.stderr
 
 
-@pytest.mark.workflow
 def test_snakemake_refuses_to_start_next_to_orphans(
     finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -125,7 +125,6 @@ def test_a_job_that_was_stopped_is_told_from_one_that_failed(tmp_path: Path):
     assert was_stopped(str(log))
 
 
-@pytest.mark.workflow
 def test_a_failed_job_is_shown_with_its_log(finished: Workspace):
     (finished.folder / "results/smoke/tables/results.md").unlink()
     # The real step meets the scores of a stand-in.
@@ -137,7 +136,6 @@ def test_a_failed_job_is_shown_with_its_log(finished: Workspace):
     assert "    seqkd table: results/smoke/evaluations/" in shown.stdout
 
 
-@pytest.mark.workflow
 def test_a_finished_experiment_is_finished(finished_once: Workspace):
     shown = seqkd("status", finished_once.config, folder=finished_once.folder)
     assert "Finished" in shown.stdout

@@ -174,7 +174,6 @@ def on_a_terminal(workspace: Workspace, *arguments: str) -> tuple[int, str]:
     return process.wait(), CONTROL.sub("", shown.decode())
 
 
-@pytest.mark.workflow
 def test_a_run_on_a_terminal(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     status, shown = on_a_terminal(workspace, "--until", "corpus")
@@ -187,7 +186,6 @@ def test_a_run_on_a_terminal(tmp_path: Path):
     assert "Nothing to be done: all results are up to date." in shown
 
 
-@pytest.mark.workflow
 def test_a_mistake_in_the_config_is_shown_on_a_terminal(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     workspace.edit_config(architectures__student__dropuot=0.1)
@@ -198,7 +196,6 @@ def test_a_mistake_in_the_config_is_shown_on_a_terminal(tmp_path: Path):
     assert words == [f"error: {message}"]
 
 
-@pytest.mark.workflow
 def test_other_commands_speak_for_themselves(tmp_path: Path):
     status, shown = on_a_terminal(make_workspace(tmp_path), "--lint")
     assert status == 0

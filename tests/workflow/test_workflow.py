@@ -12,8 +12,6 @@ import pytest
 
 from workflow_harness import REPOSITORY, SMOKE, RealRun, Workspace, make_workspace
 
-pytestmark = pytest.mark.workflow
-
 EXPERIMENTS = sorted((REPOSITORY / "config" / "experiments").glob("*.yaml"))
 TEXTS = ("train", "dev", "test", "newstest2013", "newstest2014")
 
@@ -125,12 +123,6 @@ def test_the_workflow_is_parsed_with_what_snakemake_installs():
     }
 
 
-def test_lint_finds_nothing_without_arguments():
-    command = [sys.executable, "-m", "snakemake", "--lint"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert "Congratulations" in done.stdout + done.stderr, done.stdout + done.stderr
-
-
 def test_rules_keep_to_the_house_style():
     workflow = REPOSITORY / "workflow"
     for path in [workflow / "Snakefile", *(workflow / "rules").glob("*.smk")]:
@@ -227,14 +219,12 @@ def test_another_folder_imports_the_workflow_as_a_module(tmp_path: Path):
     assert re.search(r"^report +1$", dry_run.stdout, re.MULTILINE), dry_run.stdout + dry_run.stderr
 
 
-@pytest.mark.slow
 def test_a_plan_may_have_two_thousand_jobs(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     workspace.edit_config(seeds=list(range(1, 56)))
     assert len(workspace.plan()) > 2000
 
 
-@pytest.mark.slow
 def test_smoke_end_to_end(smoke_run: RealRun):
     """Every step for real; then there is nothing left to do."""
     workspace, done = smoke_run.workspace, smoke_run.done

@@ -7,8 +7,6 @@ import pytest
 from golden_smoke import EXACT, PROBABILITIES, TABLE, Rows, read, table_of
 from workflow_harness import RealRun
 
-pytestmark = [pytest.mark.slow, pytest.mark.workflow]
-
 # The whole run without the compiled part, without AVX in PyTorch and with MKL's sums in its most
 # portable order translates every sentence alike: BLEU, chrF and their p-values keep all six digits,
 # perplexities move by 4e-5.

@@ -1,0 +1,49 @@
+"""Runs with teachers that were not trained here: a file of translations, a Hugging Face model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workflow_harness import make_workspace
+
+
+def test_foreign_teachers_teach_and_new_files_of_theirs_teach_again(tmp_path: Path):
+    workspace = make_workspace(tmp_path / "place")
+    translations = workspace.folder / "theirs.en"
+    translations.write_text("the lamp\n", encoding="utf-8")
+    model = workspace.folder / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}", encoding="utf-8")
+    methods = ["baseline", "seq-kd", "seq-kd+seq-inter"]
+    workspace.edit_config(
+        teachers={
+            "file": {"kind": "file", "translations": "theirs.en"},
+            "hub": {"kind": "hugging-face", "folder": "model", "prefix": "say it: "},
+        },
+        models=[
+            {"architecture": "student", "teacher": "file", "methods": methods},
+            {"architecture": "student", "teacher": "hub", "methods": methods[1:]},
+        ],
+        pruning={}, quantisation={}, speed={},
+    )  # fmt: skip
+    workspace.run()
+    results = workspace.folder / "results" / "smoke"
+    assert sorted(path.name for path in (results / "distilled/file/seed-0").iterdir()) == [
+        "beam-2", "beam-4-share-50", "seq-inter", "seq-kd",
+    ]  # fmt: skip
+    assert (results / "distilled/hub/seed-0/beam-4-share-50/nbest.jsonl.zst").is_file()
+    assert (results / "models" / "lstm-1x16.seq-kd_seq-inter.from-file").is_dir()
+    assert workspace.plan() == []
+
+    translations.write_text("the light\n", encoding="utf-8")
+    plan = workspace.plan()
+    assert {"adopt", "select", "train", "table"} <= {job.rule for job in plan}
+    trained = {job.wildcards.split(",")[0] for job in plan if job.rule == "train"}
+    assert trained == {
+        "trained=lstm-1x16.seq-kd.from-file", "trained=lstm-1x16.seq-kd_seq-inter.from-file",
+    }  # fmt: skip
+
+    (model / "model.safetensors").write_text("other weights", encoding="utf-8")
+    (model / "config.json").write_text('{"other": 1}', encoding="utf-8")
+    rules = {job.rule for job in workspace.plan()}
+    assert {"decode_hugging_face", "merge", "select", "train"} <= rules
