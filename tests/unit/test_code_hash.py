@@ -74,6 +74,7 @@ def edit(root: Path, name: str, old: str, new: str) -> None:
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     module._closure.cache_clear()
+    module._module.cache_clear()
 
 
 def after(tree: Path, name: str, old: str, new: str) -> str:
@@ -161,6 +162,7 @@ def test_two_modules_that_change_places_are_a_change(tree: Path):
     swapped = text.replace("two", "x").replace("three", "two").replace("x", "three")
     (tree / "pack" / "both.py").write_text(swapped)
     module._closure.cache_clear()
+    module._module.cache_clear()
     assert code_hash("pack.both", root=tree) != before
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,29 +53,38 @@ def closure(module: str, root: Path = ROOT) -> frozenset[str]:
 @functools.cache
 def _closure(root: Path, name: str, unused: frozenset[str]) -> tuple[str, frozenset[str]]:
     """Return the digest of a module's code and imports, and the names of all these modules."""
+    own, targets = _module(root, name)
+    imports = [_closure(root, target, unused) for target in targets if target not in unused]
+    digests = " ".join([own, *(digest for digest, _ in imports)])
+    names = frozenset({name}).union(*(names for _, names in imports))
+    return hashlib.sha256(digests.encode()).hexdigest(), names
+
+
+@functools.cache
+def _module(root: Path, name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the digest of a module's own code, and the modules that it imports.
+
+    Names of imported modules are left out of the code, so that a module may be moved.
+    """
     path = _file(root, name)
     if path is None:
         raise ModuleNotFoundError(f"no module {name} below {root}")
     tree = ast.parse(path.read_bytes())
-    _drop_inert(root, tree)
-    names = {name}
+    targets: list[str] = []
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(tree):
+    for node in _walk(root, tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            digests = []
-            for target in _internal(root, node, package):
-                if target not in unused and not _is_inert(target):
-                    digest, imported = _closure(root, target, unused)
-                    digests.append(digest)
-                    names |= imported
-            _rename(root, node, package, digests)
+            targets += _internal(root, node, package)
+            if isinstance(node, ast.ImportFrom) and _file(root, _base(node, package)):
+                node.module, node.level = "_", 0
     code = ast.unparse(tree).encode()  # unlike ast.dump, the same for every Python
     if (c_code := path.with_suffix(".c")).exists():  # compiled by the module of this name
         code += _c_code(c_code)
     if b"PackageLoader" in code:  # of jinja2: the templates of this package are part of the module
         templates = sorted((path.parent / "templates").iterdir())
         code += b"".join(template.read_bytes() for template in templates)
-    return hashlib.sha256(code).hexdigest(), frozenset(names)
+    targets = [target for target in targets if not _is_inert(target)]
+    return hashlib.sha256(code).hexdigest(), tuple(targets)
 
 
 def _internal(root: Path, node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
@@ -87,16 +97,6 @@ def _internal(root: Path, node: ast.Import | ast.ImportFrom, package: str) -> li
         base = _base(node, package)
         names = [base, *(f"{base}.{name}" for name in names)]
     return [name for name in names if _file(root, name)]
-
-
-def _rename(
-    root: Path, node: ast.Import | ast.ImportFrom, package: str, digests: list[str]
-) -> None:
-    """Replace the name of an imported module by what it holds, so that it may be moved."""
-    if isinstance(node, ast.ImportFrom) and _file(root, _base(node, package)):
-        node.module, node.level = " ".join(digests), 0
-    else:
-        node.names += [ast.alias(digest) for digest in digests]
 
 
 def _base(node: ast.ImportFrom, package: str) -> str:
@@ -127,15 +127,22 @@ def _c_code(path: Path) -> bytes:
     return b"\n".join(line for line in lines if line)
 
 
-def _drop_inert(root: Path, tree: ast.AST) -> None:
-    """Remove docstrings, imports for the type checker, and the texts of messages."""
-    inert_names = set(_names_from_inert(root, tree))
-    for node in ast.walk(tree):
+def _walk(root: Path, tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes, breadth first, and remove those on the way that compute nothing.
+
+    These are docstrings, imports for the type checker, and the texts of messages.
+    """
+    inert_names: set[str] = set()  # from inert modules: errors, progress, locks
+    todo = deque([tree])
+    while todo:
+        node = todo.popleft()
         for field in ("body", "orelse", "finalbody"):
             body = getattr(node, field, None)
             if isinstance(body, list):
                 setattr(node, field, [line for line in body if not _computes_nothing(line)])
         match node:
+            case ast.ImportFrom(module=str(name)) if _is_inert(name) and _file(root, name):
+                inert_names.update(alias.asname or alias.name for alias in node.names)
             case ast.Raise(exc=ast.Call() as call):
                 _blank_texts(call)
             case ast.Assert():
@@ -145,13 +152,8 @@ def _drop_inert(root: Path, tree: ast.AST) -> None:
                     _blank_texts(node)
             case ast.keyword(arg=str(name), value=value) if name in _MESSAGE_KEYWORDS:
                 node.value = _blank(value)
-
-
-def _names_from_inert(root: Path, tree: ast.AST) -> Iterator[str]:
-    """Yield the names that come from an inert module: errors, progress, locks."""
-    for node in (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)):
-        if node.module and _is_inert(node.module) and _file(root, node.module):
-            yield from (alias.asname or alias.name for alias in node.names)
+        todo.extend(ast.iter_child_nodes(node))
+        yield node
 
 
 def _computes_nothing(line: ast.AST) -> bool:
