@@ -34,14 +34,17 @@ settings.register_profile("seqkd", derandomize="CI" in os.environ, deadline=None
 settings.load_profile("seqkd")
 
 GROUPS = {"finished_once": "finished", "smoke_run": "smoke"}
-"""Tests that share a session's fixture -> their group, which pytest-xdist gives to one worker."""
+"""Session fixture -> group of the tests that use it. pytest-xdist runs a group in one process."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests by what they share: a mark, a fixture of the session, or their file."""
     for item in items:
-        for fixture in GROUPS.keys() & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
+        if not item.get_closest_marker("xdist_group"):
+            fixtures = GROUPS.keys() & set(getattr(item, "fixturenames", ()))
+            group = GROUPS[fixtures.pop()] if fixtures else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,8 @@ def serve(address: str) -> None:
     while server in select.select([server, sys.stdin], [], [])[0]:
         connection, _ = server.accept()
         message, files, *_ = socket.recv_fds(connection, 1 << 20, 3)
+        if not message:  # the client was killed
+            continue
         words, folder, env = json.loads(message)
         for name in IMPORTS.get(words[0], IMPORTS["seqkd"]):
             importlib.import_module(name)

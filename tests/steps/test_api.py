@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import yaml
 
+from processes import seqkd
 from seqkd import cli
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.score_files import Evaluation, SearchScores
@@ -34,7 +34,9 @@ def export(model: Path, folder: Path, *options: object) -> None:
     cli.main(["export", str(model), str(folder), *map(str, options)])
 
 
-# ---------------------------------------------------------------------------- must show 3
+def translate(lines: list[str], *arguments: object) -> CompletedProcess[str]:
+    text = "".join(f"{line}\n" for line in lines)
+    return seqkd("translate", *arguments, "--device", "cpu", folder=Path(), input=text)
 
 
 @pytest.mark.parametrize("beam", [1, 5])
@@ -49,14 +51,10 @@ def test_an_exported_folder_in_a_fresh_process_is_the_model_in_memory(
     in_memory = loaded.tgt_vocab.decode([hypotheses[0].tokens for hypotheses in found])
     folder = tmp_path / "exported"
     export(model, folder, *options)
-    done = subprocess.run(
-        [sys.executable, "-m", "seqkd", "translate", str(folder), "--beam", str(beam),
-         "--precision", "fp32", "--device", "cpu"],
-        input="".join(f"{line}\n" for line in lines).encode(), capture_output=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.decode().split("\n")[:-1] == in_memory
+    done = translate(lines, folder, "--beam", beam, "--precision", "fp32")
+    assert done.stdout.split("\n")[:-1] == in_memory
     assert len(set(in_memory)) > 8  # not all the same
-    assert done.stderr == b""
+    assert done.stderr == ""
 
 
 def test_int8_in_a_fresh_process_is_int8_in_memory(tmp_path):
@@ -64,11 +62,8 @@ def test_int8_in_a_fresh_process_is_int8_in_memory(tmp_path):
     folder = tmp_path / "exported"
     export(model, folder, "--format", "int8")
     lines = sentences(60, seed=3)
-    done = subprocess.run(
-        [sys.executable, "-m", "seqkd", "translate", str(folder), "--device", "cpu"],
-        input="".join(f"{line}\n" for line in lines).encode(), capture_output=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.decode().split("\n")[:-1] == load(folder, device="cpu").translate(lines)
+    done = translate(lines, folder)
+    assert done.stdout.split("\n")[:-1] == load(folder, device="cpu").translate(lines)
 
 
 # ---------------------------------------------------------------------------- the folder

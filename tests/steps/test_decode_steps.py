@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from processes import Process, environment
 from seqkd import cli
 from seqkd.config.architecture import LstmConfig
 from seqkd.config.vocab import VocabConfig
@@ -155,21 +155,6 @@ def test_blocks_of_another_model_are_not_mixed_in(work, vocabulary, monkeypatch)
     assert path.read_bytes() == of_second
 
 
-KILLED = """
-import sys, time
-from seqkd import cli
-from seqkd.steps import decode
-from seqkd.translation import shards
-decode.BLOCK = 10
-write = shards.write_shard
-def slowly(path, header, lines):
-    write(path, header, lines)
-    time.sleep(0.5)
-shards.write_shard = slowly
-cli.main(sys.argv[1:])
-"""
-
-
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
 def test_a_killed_run_ends_in_the_same_bytes(work, signal_number):
     (path,) = decode_shards(work, 1)
@@ -179,13 +164,14 @@ def test_a_killed_run_ends_in_the_same_bytes(work, signal_number):
         "decode", "--model", work / "model.safetensors", "--src", work / "train.de", "--beam", 4,
         "--output", path, "--device", "cpu",
     ]  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, words)])
+    slow = environment(SECONDS_PER_BLOCK="0.5")
+    process = Process("small_blocks", *words, folder=work, env=slow)
     folder = work / f"{path.name}.blocks"
     deadline = time.monotonic() + 60
     while len(list(folder.glob("0*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal_number)
-    assert process.wait(30) == (-signal.SIGKILL if signal_number == signal.SIGKILL else 143)
+    os.kill(process.pid, signal_number)
+    assert process.wait() == (-signal.SIGKILL if signal_number == signal.SIGKILL else 143)
     assert not path.exists()
     assert len(list(folder.glob("0*"))) >= 2
     decode_shards(work, 1)

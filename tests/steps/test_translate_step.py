@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 import seqkd
+from processes import run
 from seqkd.translation import lines
 from seqkd.translation.api import load
 from seqkd.translation.lines import byte_lines, prompt_chunks
@@ -24,11 +26,8 @@ def model(tmp_path_factory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
-def translate(
-    model: Path, *options: object, data: bytes = b""
-) -> subprocess.CompletedProcess[bytes]:
-    words = [sys.executable, "-m", "seqkd", "translate", model, "--device", "cpu", *options]
-    return subprocess.run([str(w) for w in words], input=data, capture_output=True, check=False)
+def translate(model: Path, *options: object, data: bytes = b"") -> CompletedProcess[bytes]:
+    return run("seqkd", "translate", model, "--device", "cpu", *options, folder=Path(), data=data)
 
 
 def test_ten_thousand_lines_with_bad_ones_among_them(model, tmp_path):
@@ -190,8 +189,8 @@ def test_translating_imports_neither_the_workflow_nor_training(model):
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     words = [sys.executable, "-c", program]
-    run = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_package_loads_a_model(model):

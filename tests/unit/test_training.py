@@ -105,6 +105,12 @@ def test_accumulated_batches_equal_one_large_batch():
         torch.testing.assert_close(results[1][name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_more_processes_than_batches_of_an_update_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SeqkdError, match=r"2 processes share the 1 batches .* at most 1 processes"):
+        digit_run(accumulate=1).run()
+
+
 @pytest.mark.parametrize("best", ["bleu", "perplexity", "last"])
 def test_the_weights_kept_are_those_of_the_best_validation(best):
     scores = iter([(3.0, 10.0), (1.0, 5.0), (2.0, 7.0)])
