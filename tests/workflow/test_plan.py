@@ -39,7 +39,7 @@ def test_a_dry_run_gives_jobs_as_data(finished: Workspace, monkeypatch: pytest.M
     monkeypatch.chdir(finished.folder)
     (finished.folder / "results/smoke/tables/results.md").unlink()
     jobs = plan(finished.config)
-    assert {job.rule for job in jobs.needed} == {"table", "report"}
+    assert {job.rule for job in jobs.needed} == {"table"}
     table = next(job for job in jobs.needed if job.rule == "table")
     assert "results/smoke/tables/results.md" in table.output
     assert len(jobs.everything) > 60
