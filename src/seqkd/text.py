@@ -78,8 +78,11 @@ def tokenise(line: str) -> list[str]:
 def key_tokens(line: str) -> list[str]:
     """Return the words that decide whether two sentences are equal.
 
-    Lower case, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation.
+    Lower case, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation. A line
+    without letters is its own key: 12:30 and 42 % are no repetitions of 11:15 and 7 %.
     """
+    if not has_letter(line):
+        return line.split()
     line = line.lower()
     if "{" in line:
         line = _PLACEHOLDER_RE.sub(" X ", line)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seqkd.config.corpus import CleaningConfig
+from seqkd.config.schema import parse
 from seqkd.corpus import cleaning
-from seqkd.corpus.cleaning import FILTERS, clean, digest64
+from seqkd.corpus.cleaning import FILTERS, clean, digest64, rejection
 from seqkd.corpus.funnel import SAMPLES, Tally
 from seqkd.text import Pair
 
@@ -61,8 +62,49 @@ def test_duplicates_are_pairs_equal_on_both_sides() -> None:
     assert len(survivors(pairs, keep)[0]) == 3
 
 
-def test_copies_can_be_kept() -> None:
-    assert survivors([("ok so", "ok so")], CleaningConfig(copies="keep"))[0]
+@pytest.mark.parametrize(
+    "code",
+    ["12:30", "42 %", "\N{THUMBS UP SIGN}", "192.168.178.1", "+49 170 1234567", "\u0664\u0662",
+     "v2.1.0", "https://example.org/a", "{user}@example.org", "/dev/ttyUSB0 (35)", "ssl_key", "8K"],
+)  # fmt: skip
+def test_numbers_addresses_and_symbols_are_learned_as_copies(code: str) -> None:
+    assert survivors([(code, code)], CleaningConfig())[0]
+    assert not survivors([(code, code)], CleaningConfig(copies="drop", without_letters="drop"))[0]
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        (("Home Assistant", "Home Assistant"), cleaning.COPY),
+        (("Version 8.1", "Version 8.1"), cleaning.COPY),
+        (("\u4eca\u5929, \u597d", "\u4eca\u5929, \u597d"), cleaning.COPY),
+        (("Gut. So", "gut. so"), cleaning.COPY),
+        (("12", "13"), cleaning.LETTERS),
+        (("12", "twelve"), cleaning.LETTERS),
+        (("1.234,50 \u20ac", "\u20ac1,234.50"), None),
+        (("\u0664\u0662", "42"), None),
+        (("\u00b2", "2"), None),
+    ],
+)
+def test_words_are_translated_and_numbers_stay(pair: Pair, reason: str | None) -> None:
+    assert rejection(pair, CleaningConfig()) == reason
+
+
+@pytest.mark.parametrize(
+    ("pair", "switches"),
+    [
+        (("ein \ufffd Hund", "a dog"), {"damaged": "keep"}),
+        (("ein " + "H" * 900, "a dog"), {"max_characters": None}),
+        (("ein Hund", "12 34"), {"without_letters": "keep"}),
+        (("12 34", "56 78"), {"without_letters": "keep"}),
+        (("a b c " * 30, "a d c " * 30), {"max_tokens": None}),
+        (("a b c d e f g h i", "a"), {"max_ratio": None}),
+        (("ok so", "ok so"), {"copies": "keep"}),
+    ],
+)
+def test_every_filter_has_a_switch(pair: Pair, switches: dict[str, object]) -> None:
+    assert not survivors([pair], CleaningConfig())[0]
+    assert survivors([pair], parse(CleaningConfig, switches))[0]
 
 
 @given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=30))

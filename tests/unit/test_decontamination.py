@@ -75,7 +75,9 @@ def test_near_includes_exact_and_either_side_counts() -> None:
     assert index.search(("x", "The dog barks tonight.")).near == set()
 
 
-def test_lines_of_punctuation_repeat_nothing() -> None:
-    index = HeldOutIndex([("...", "!"), ("", "")], 0.7)
+def test_lines_without_words_repeat_nothing_else() -> None:
+    index = HeldOutIndex([("...", "!"), ("", ""), ("12:30", "12:30")], 0.7)
+    assert index.search(("12:30", "12.30")).exact == {2}
+    assert index.search(("11:15", "11:15")).exact == set()
     assert index.search(("?", "")).near == set()
     assert index.search(("?", "")).exact == set()

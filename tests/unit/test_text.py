@@ -80,7 +80,9 @@ def test_word_pattern_equals_its_plain_form(text: str) -> None:
 def test_key_ignores_case_digits_placeholders_and_punctuation() -> None:
     assert key_tokens("Battery 12: {level} %!") == ["battery", "0", "X"]
     assert key_tokens("BATTERY 7 {other}") == key_tokens("battery, 12 {level}.")
-    assert key_tokens("... !") == []
+    assert key_tokens("... !") == ["...", "!"]
+    assert key_tokens("12:30") != key_tokens("11:15")
+    assert key_tokens("\N{THUMBS UP SIGN}") != key_tokens("\N{THUMBS DOWN SIGN}")
 
 
 def test_placeholders_are_sorted() -> None:

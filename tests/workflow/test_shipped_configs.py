@@ -108,9 +108,9 @@ def test_the_schema_shows_sections_with_defaults_to_readers_that_follow_no_refer
     """Snakemake's workflow catalog is one."""
     properties = reference.schema()["properties"]
     cleaning = properties["corpus"]["properties"]["cleaning"]["properties"]
-    assert cleaning["max_tokens"] == {
-        "type": "integer", "default": 60, "minimum": 1,
-        "description": "Maximum number of tokens on each side.",
+    assert cleaning["min_tokens"] == {
+        "type": "integer", "default": 1, "minimum": 1,
+        "description": "Minimum number of tokens on each side.",
     }  # fmt: skip
     for section in ("vocab", "training", "soft_targets", "pruning", "evaluation"):
         for key, node in properties[section]["properties"].items():

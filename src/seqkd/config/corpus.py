@@ -15,26 +15,36 @@ from seqkd.errors import SeqkdError, nearest
 
 
 class CleaningConfig(Section):
-    """Filters of the training pairs. A token is a word, a punctuation mark or a `{placeholder}`."""
+    """Filters of the training pairs. A token is a word, a punctuation mark or a `{placeholder}`.
+
+    Each filter can be switched off, but pairs with an empty side are always dropped.
+    """
 
     min_tokens: Positive = 1
     """Minimum number of tokens on each side."""
-    max_tokens: Positive = 60
-    """Maximum number of tokens on each side."""
-    max_characters: Positive = 500
-    """Maximum number of characters on each side."""
-    max_ratio: Annotated[float, Field(ge=1, strict=True), NUMERIC] = 2.5
-    """The longer side has at most this many times the tokens of the shorter, plus `ratio_slack`."""
+    max_tokens: Positive | None = 60
+    """Maximum number of tokens on each side; null: any number."""
+    max_characters: Positive | None = 500
+    """Maximum number of characters on each side; null: any number."""
+    max_ratio: Annotated[float, Field(ge=1, strict=True), NUMERIC] | None = 2.5
+    """The longer side has at most this many times the tokens of the shorter, plus `ratio_slack`;
+    null: any ratio."""
     ratio_slack: NonNegative = 3
     """Difference in tokens that is allowed whatever the ratio."""
-    copies: Literal["drop", "keep"] = "drop"
-    """Pairs whose target equals the source, ignoring case."""
+    damaged: Literal["drop", "keep"] = "drop"
+    """Pairs with the character U+FFFD, which an earlier program put where it could not decode."""
+    without_letters: Literal["drop", "same-digits", "keep"] = "same-digits"
+    """Pairs with a side that has no letter, such as numbers and emoji. same-digits: keeps them if
+    neither side has a letter and both have the same digits, so that models learn to copy."""
+    copies: Literal["drop", "codes", "keep"] = "codes"
+    """Pairs with letters whose target equals the source, ignoring case. codes: keeps them if no
+    word could be translated, such as addresses, versions and `{placeholders}`."""
     duplicates: Literal["drop", "keep"] = "drop"
     """Pairs that occurred before with the same source and target."""
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
-        if self.max_tokens < self.min_tokens:
+        if self.max_tokens is not None and self.max_tokens < self.min_tokens:
             raise SeqkdError(f"max_tokens {self.max_tokens} is less than min_tokens")
         return self
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from seqkd.config.corpus import CleaningConfig
 from seqkd.corpus.funnel import Tally
 from seqkd.text import REPLACEMENT, Pair, has_letter, has_removed_characters, normalise, tokenise
+
+_CODE_RE = re.compile(r"[!-~]*(?:\d|[!-~][_@/\\:.{}#+=&~|][!-~])[!-~]*", re.ASCII)
 
 CONTROL = "control or invisible characters"
 SPACING = "white space and Unicode form"
@@ -64,24 +68,50 @@ def normalise_pair(raw: Pair, tally: Tally) -> Pair:
 def rejection(pair: Pair, config: CleaningConfig) -> str | None:
     """Return the name of the first filter that a normalised pair fails, or None."""
     src, tgt = pair
-    if REPLACEMENT in src or REPLACEMENT in tgt:
+    if config.damaged == "drop" and (REPLACEMENT in src or REPLACEMENT in tgt):
         return DAMAGED
     if not src or not tgt:
         return EMPTY
-    if max(len(src), len(tgt)) > config.max_characters:
+    if config.max_characters is not None and max(len(src), len(tgt)) > config.max_characters:
         return CHARACTERS
-    if not has_letter(src) or not has_letter(tgt):
+    if not _letters_pass(src, tgt, config):
         return LETTERS
     shorter, longer = sorted((len(tokenise(src)), len(tokenise(tgt))))
     if shorter < config.min_tokens:
         return SHORT
-    if longer > config.max_tokens:
+    if config.max_tokens is not None and longer > config.max_tokens:
         return LONG
-    if longer > config.max_ratio * shorter + config.ratio_slack:
+    if config.max_ratio is not None and longer > config.max_ratio * shorter + config.ratio_slack:
         return RATIO
-    if config.copies == "drop" and src.casefold() == tgt.casefold():
-        return COPY
+    if config.copies != "keep" and _is_copy(src, tgt):
+        return None if config.copies == "codes" and is_code(src) else COPY
     return None
+
+
+def _letters_pass(src: str, tgt: str, config: CleaningConfig) -> bool:
+    letters = has_letter(src) + has_letter(tgt)
+    if letters == 2 or config.without_letters == "keep":
+        return True
+    same = letters == 0 and _digits(src) == _digits(tgt)
+    return same and config.without_letters == "same-digits"
+
+
+def _is_copy(src: str, tgt: str) -> bool:
+    return src.casefold() == tgt.casefold() and has_letter(src)
+
+
+def is_code(line: str) -> bool:
+    """Return whether no word of `line` could be translated.
+
+    All are numbers, symbols, or ASCII with a digit or a mark inside: `/dev/ttyUSB0`, `v2.1`,
+    `{user}@example.org`.
+    """
+    return all(not has_letter(word) or _CODE_RE.fullmatch(word) for word in line.split())
+
+
+def _digits(line: str) -> str:
+    """Return the digits of `line` as ASCII, in their order."""
+    return "".join(str(unicodedata.digit(c)) for c in line if c.isdigit())
 
 
 def digest64(text: str, salt: bytes = b"") -> int:

@@ -129,6 +129,6 @@ class HeldOutIndex:
 def _numbers_by_key(sentences: list[list[str]]) -> dict[str, list[int]]:
     numbers: dict[str, list[int]] = {}
     for number, words in enumerate(sentences):
-        if words:  # a line of punctuation alone is no sentence to repeat
+        if words:
             numbers.setdefault(" ".join(words), []).append(number)
     return numbers
