@@ -20,8 +20,9 @@ from seqkd.config.table_rows import TableConfig, TableRow, load_table_config
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSetManifest
 from seqkd.evaluation.score_files import Evaluation, SearchScores
-from seqkd.evaluation.significance import bleu_metric, chrf_metric, corpus_scores
+from seqkd.evaluation.significance import bleu_metric, chrf_metric
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, Throughput
+from seqkd.evaluation.text_statistics import corpus_score
 from seqkd.files import write_json
 from seqkd.machine.manifest import Hardware
 from seqkd.training.manifest import TrainingManifest
@@ -257,12 +258,14 @@ class Synthetic:
         for search, rate in (("greedy", greedy), ("beam-5", beam)):
             output = [self._noisy(line, rate + jitter) for line in self.references]
             self._lines(folder / f"test.{search}.en", output)
-            bleu, chrf = bleu_metric(), chrf_metric()
+            bleu, chrf, chrf_pp = bleu_metric(), chrf_metric(), chrf_metric(2)
             searches[search] = SearchScores(
-                bleu=float(corpus_scores(bleu, [bleu.extract(output, self.references)])[0]),
+                bleu=corpus_score(bleu, output, self.references),
                 bleu_signature="nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
-                chrf=float(corpus_scores(chrf, [chrf.extract(output, self.references)])[0]),
+                chrf=corpus_score(chrf, output, self.references),
                 chrf_signature="nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0",
+                chrf_pp=corpus_score(chrf_pp, output, self.references),
+                chrf_pp_signature="nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no|version:2.6.0",
                 length_ratio=1.0,
                 translations=f"test.{search}.en",
             )

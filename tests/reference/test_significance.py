@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
+from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.significance import (
+    CHRF_WORDS,
     Metric,
     approximate_randomisation,
     bleu_metric,
@@ -25,6 +27,12 @@ from seqkd.evaluation.significance import (
     spread,
 )
 
+METRICS = [
+    (bleu_metric(), BLEU()),
+    (bleu_metric(BleuConfig(tokenizer="char", lowercase=True)), BLEU(True, tokenize="char")),
+    (chrf_metric(), CHRF()),
+    (chrf_metric(CHRF_WORDS), CHRF(word_order=2)),
+]
 WORDS = [*"abcdefghij", "house", "light", "switch", ",", ".", "not found"]
 
 
@@ -51,7 +59,7 @@ def systems() -> tuple[list[str], list[str], list[str]]:
 
 def test_metrics_equal_sacrebleu(systems: tuple[list[str], list[str], list[str]]) -> None:
     references, first, _ = systems
-    for metric, theirs in ((bleu_metric(), BLEU()), (chrf_metric(), CHRF())):
+    for metric, theirs in METRICS:
         ours = corpus_scores(metric, [metric.extract(first, references)])[0]
         assert ours == pytest.approx(theirs.corpus_score(first, [references]).score, abs=1e-9)
 
@@ -70,17 +78,22 @@ def test_metrics_equal_sacrebleu(systems: tuple[list[str], list[str], list[str]]
 def test_metrics_equal_sacrebleu_at_their_limits(
     hypotheses: list[str], references: list[str]
 ) -> None:
-    for metric, theirs in ((bleu_metric(), BLEU()), (chrf_metric(), CHRF())):
+    for metric, theirs in METRICS:
         ours = corpus_scores(metric, [metric.extract(hypotheses, references)])[0]
         assert ours == pytest.approx(theirs.corpus_score(hypotheses, [references]).score, abs=1e-9)
 
 
-@pytest.mark.parametrize("metric", [bleu_metric(), chrf_metric()], ids=["bleu", "chrf"])
+@pytest.mark.parametrize(
+    ("metric", "theirs"),
+    [(bleu_metric(), {"BLEU": BLEU()}), (chrf_metric(), {"chrF2": CHRF()})],
+    ids=["bleu", "chrf"],
+)
 def test_p_values_equal_sacrebleu(
-    metric: Metric, systems: tuple[list[str], list[str], list[str]]
+    metric: Metric,
+    theirs: dict[str, BLEU | CHRF],
+    systems: tuple[list[str], list[str], list[str]],
 ) -> None:
     references, first, second = systems
-    theirs = {"BLEU": BLEU()} if metric.name == "bleu" else {"chrF2": CHRF()}
     named = [("a", first), ("b", second)]
     a, b = metric.extract(first, references), metric.extract(second, references)
     samples = 2300  # more than one chunk, and not a whole number of them

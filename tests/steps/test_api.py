@@ -72,6 +72,7 @@ def test_int8_in_a_fresh_process_is_int8_in_memory(tmp_path):
 def scores_of(bleu: float, chrf: float) -> SearchScores:
     return SearchScores(
         bleu=bleu, bleu_signature="nrefs:1|tok:13a", chrf=chrf, chrf_signature="nrefs:1|nc:6",
+        chrf_pp=chrf, chrf_pp_signature="nrefs:1|nc:6|nw:2",
         length_ratio=1.0, translations="test.en",
     )  # fmt: skip
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from seqkd.alignment.word_alignment import align, complexity, faithfulness
+from seqkd.config.bleu import BleuConfig
+from seqkd.evaluation.significance import bleu_metric
 from seqkd.evaluation.text_statistics import (
-    bleu,
     bleu_by_length,
     bucket_names,
     bucket_of,
+    corpus_score,
     f1_by_frequency,
     has_loop,
     memorised,
@@ -108,8 +110,10 @@ def test_oracle_never_falls_and_starts_at_the_first() -> None:
         ["turn it off now", "switch off"],
         ["no device", "no such thing", "no such device"],
     ]
-    scores = oracle_bleu(lists, references, [1, 2, 3])
-    assert scores[0] == pytest.approx(bleu([row[0] for row in lists], references))
+    scores = oracle_bleu(BleuConfig(), lists, references, [1, 2, 3])
+    assert scores[0] == pytest.approx(
+        corpus_score(bleu_metric(), [row[0] for row in lists], references)
+    )
     assert scores == sorted(scores)
     assert scores[2] == pytest.approx(100.0)
     assert nested_widths(12) == [1, 2, 3, 5, 10, 12]
@@ -152,7 +156,7 @@ def test_buckets() -> None:
 def test_buckets_hold_every_sentence_and_word() -> None:
     sources = ["a", "a b c d e f", "a " * 40]
     lines = ["x", "y z", "w v u t"]
-    by_length = bleu_by_length(sources, lines, lines)
+    by_length = bleu_by_length(bleu_metric(), sources, lines, lines)
     assert sum(bucket.size for bucket in by_length) == 3
     counts = word_counts(["x x x x x", "y"])
     by_frequency = f1_by_frequency(["x", "y q"], ["x", "y z"], counts)

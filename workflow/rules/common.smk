@@ -50,11 +50,15 @@ SOFT_TARGETS = 400  # only the students of Word-KD wait for these
 # `resources` of the rules: unlike changed `params`, changed resources rerun nothing.
 GPU = int(CONFIG.device == "cuda")
 SIDES = ("src", "tgt")
+SECOND_BLEU = CONFIG.evaluation.second_bleu
 RESULTS = Path("results", CONFIG.experiment)
 TIMED_TEST_SET = next(iter(CONFIG.corpus.test_sets))
 FETCHED = [
     name for source in all_sources(CORPUS) for name in fetched_names(source, CORPUS.languages)
 ]
+
+if workflow.is_main_process and (missing := CONFIG.missing_tokenizer):
+    print(missing, file=sys.stderr)
 
 # False in the processes that Snakemake starts for jobs.
 ALONE = workflow.is_main_process and start_run(

@@ -69,6 +69,7 @@ rule select:
         mem_mb=growing(1000),
         runtime=growing(240),
     params:
+        bleu=bleu_of_similarity,
         code=code("select_targets"),
     shell:
         """
@@ -78,6 +79,7 @@ rule select:
             --src {input.train_src:q} \
             --reference {input.train_tgt:q} \
             --tgt-vocab {input.tgt_vocab:q} \
+            {params.bleu:q} \
             --output-src {output.src:q} \
             --output-tgt {output.tgt:q} \
             --manifest {output.manifest:q} \

@@ -30,6 +30,8 @@ rule evaluate:
         device=CONFIG.device,
     params:
         beam=CONFIG.evaluation.beam,
+        bleu=CONFIG.bleu.signature,
+        second_bleu=["--second-bleu", SECOND_BLEU.signature] if SECOND_BLEU else [],
         code=code("evaluate"),
     shell:
         """
@@ -38,6 +40,8 @@ rule evaluate:
             --src {input.src:q} \
             --reference {input.tgt:q} \
             --beam {params.beam} \
+            --bleu {params.bleu:q} \
+            {params.second_bleu:q} \
             --scores {output.scores:q} \
             --greedy {output.greedy:q} \
             --beam-output {output.searched:q} \

@@ -82,6 +82,12 @@ def selection_inputs(wildcards):
     }
 
 
+def bleu_of_similarity(wildcards):
+    """Return how BLEU is computed where it chooses targets; other similarities have no part in it."""
+    is_bleu = CONFIG.targets[wildcards.targets].similarity == "bleu"
+    return ["--bleu", CONFIG.bleu.signature] if is_bleu else []
+
+
 def training_inputs(wildcards):
     """Return a model's text, the weights it starts from, and what it gets from its teacher."""
     entry = EXPERIMENT.models[wildcards.trained, int(wildcards.seed)]

@@ -36,6 +36,7 @@ rule train:
         save_seconds=round(60 * CONFIG.save_minutes),
     params:
         languages=[CONFIG.source, CONFIG.target],
+        bleu=CONFIG.bleu.signature,
         optional=lambda wildcards, input: options(
             input, "init", "teacher", "soft_targets", "lexicon"
         ),
@@ -48,6 +49,7 @@ rule train:
             --config {input.config:q} \
             --source {params.languages[0]:q} \
             --target {params.languages[1]:q} \
+            --bleu {params.bleu:q} \
             --src-vocab {input.src_vocab:q} \
             --tgt-vocab {input.tgt_vocab:q} \
             --train-src {input.train_src:q} \

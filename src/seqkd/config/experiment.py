@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from seqkd.config.architecture import ARCHITECTURE, Architecture, LstmConfig, TransformerConfig
+from seqkd.config.bleu import BleuConfig, bleu_for
 from seqkd.config.corpus import CorpusConfig, ParallelCorpus
 from seqkd.config.header import Languages, Named, Word
 from seqkd.config.naming import BASELINE, GOLD
@@ -32,6 +33,7 @@ from seqkd.config.teachers import FileTeacher, GivenTeacher
 from seqkd.config.training import ObjectiveConfig, Percentage, PruningMethod, TrainingConfig
 from seqkd.config.vocab import VocabConfig
 from seqkd.errors import SeqkdError, nearest
+from seqkd.languages import BleuTokenizer, bleu_tokenizer, is_installed
 
 
 class TrainedLstm(LstmConfig):
@@ -137,8 +139,22 @@ class EvaluationConfig(Section):
 
     beam: Annotated[int, Field(ge=2, strict=True), NUMERIC] = 5
     """Beam of the search that the table shows in addition to greedy search."""
+    tokenizer: BleuTokenizer | None = None
+    """How BLEU cuts text into words. Left out: as suits the target language, or `none` if `vocab`
+    has tokenizer whitespace, so that the text is tokenised."""
+    second_bleu: BleuConfig | None = None
+    """A second BLEU beside the first, such as the one that published scores of a benchmark have."""
     against: RowConfig | None = None
     """A row to compare all rows that have a teacher with, in addition to their baseline."""
+
+    @model_validator(mode="after")
+    def _check_tokenizers(self) -> Self:
+        for tokenizer in (self.tokenizer, self.second_bleu and self.second_bleu.tokenizer):
+            if tokenizer and not is_installed(tokenizer):
+                raise SeqkdError(
+                    f"tokenizer: {tokenizer} needs packages: pip install 'seqkd[{tokenizer}]'"
+                )
+        return self
 
 
 class SpeedConfig(Section):
@@ -264,6 +280,26 @@ class ExperimentConfig(Languages, Named):
     def parallel_corpus(self) -> ParallelCorpus:
         """The section `corpus` with the languages."""
         return ParallelCorpus(source=self.source, target=self.target, **dict(self.corpus))
+
+    @property
+    def bleu(self) -> BleuConfig:
+        """How BLEU is computed in all steps: dev, test, selection, significance."""
+        if self.evaluation.tokenizer:
+            return BleuConfig(tokenizer=self.evaluation.tokenizer)
+        if self.vocab.is_tokenised:
+            return BleuConfig(tokenizer="none")  # as the paper did: multi-bleu.perl
+        return bleu_for(self.target)
+
+    @property
+    def missing_tokenizer(self) -> str | None:
+        """Say that BLEU's best tokenizer for the target language is not installed, if so."""
+        best = bleu_tokenizer(self.target)
+        if self.bleu.tokenizer != "char" or is_installed(best) or self.evaluation.tokenizer:
+            return None
+        return (
+            f"BLEU counts characters (tok:char): for words of {self.target}, "
+            f"pip install 'seqkd[{best}]'"
+        )
 
     def architecture_of(self, name: str) -> Architecture:
         """Return an architecture without its training."""

@@ -24,3 +24,8 @@ class VocabConfig(Section):
     tokenizer: Literal["simple", "whitespace"] = "simple"
     """How kind `word` splits text. simple: separates punctuation from words, reversibly;
     whitespace: for text that is already tokenised."""
+
+    @property
+    def is_tokenised(self) -> bool:
+        """Whether the text was tokenised before, so that a word is what spaces part."""
+        return self.kind == "word" and self.tokenizer == "whitespace"

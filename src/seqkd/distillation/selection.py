@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from seqkd.config.bleu import BleuConfig
 from seqkd.config.targets import TargetConfig
 from seqkd.evaluation.sentence_scores import Segment, Similarity, similarity
 from seqkd.translation.nbest import Candidate, Record
@@ -86,6 +87,7 @@ def select(
     config: TargetConfig,
     records: Iterable[tuple[Record, Segment]],
     statistics: SelectionStatistics,
+    bleu: BleuConfig | None = None,
 ) -> Iterator[list[Selected]]:
     """Yield the targets of each sentence, the rule's best first; none if all hypotheses are empty.
 
@@ -95,8 +97,9 @@ def select(
         config: the rule and its measure.
         records: each n-best list with the reference.
         statistics: filled in on the way.
+        bleu: how sacreBLEU's similarity cuts text into words.
     """
-    measure = similarity(config.similarity, config.unit)
+    measure = similarity(config.similarity, config.unit, bleu)
     rule = chooser(config, measure)
     for record, reference in records:
         statistics.sentences += 1

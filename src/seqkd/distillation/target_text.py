@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from seqkd.config.bleu import BleuConfig
 from seqkd.config.targets import TargetConfig
 from seqkd.corpus.subset import is_taken
 from seqkd.distillation.selection import Selected, SelectionStatistics, select, worst
@@ -35,12 +36,14 @@ class NBestText:
 
     Attributes:
         vocabulary: encodes the references.
+        bleu: how similarity bleu cuts text into words; none: 13a.
     """
 
     nbest: Path
     src: Path
     reference: Path
     vocabulary: Vocabulary
+    bleu: BleuConfig | None = None
 
     def __iter__(self) -> Iterator[tuple[str, Record, Segment]]:
         """Yield each source line with its list and its reference.
@@ -70,9 +73,8 @@ class NBestText:
     ) -> Iterator[SelectedLine]:
         """Yield each line with the targets that a rule selects."""
         lines, lists = itertools.tee(self)
-        targets = select(
-            config, ((record, reference) for _, record, reference in lists), statistics
-        )
+        records = ((record, reference) for _, record, reference in lists)
+        targets = select(config, records, statistics, self.bleu)
         for (source, _, reference), selected in zip(lines, targets, strict=True):
             yield SelectedLine(source, reference.text, selected)
 

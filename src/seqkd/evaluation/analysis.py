@@ -21,8 +21,9 @@ from seqkd.evaluation.results import (
     searches_of,
     teacher_of,
 )
-from seqkd.evaluation.score_files import Evaluations, signatures_of
+from seqkd.evaluation.score_files import Evaluation, Evaluations, signatures_of
 from seqkd.evaluation.significance import (
+    CHRF_WORDS,
     RESAMPLES,
     FloatArray,
     Metric,
@@ -42,6 +43,7 @@ from seqkd.evaluation.significance import (
     spread,
 )
 
+_INTERVAL = 1000  # resamples of an interval
 Key = tuple[str, int]
 """Model and seed."""
 Places = npt.NDArray[np.int64]
@@ -52,8 +54,8 @@ Role = Literal["baseline", "teacher", "against"]
 class OutputStatistics:
     """Sentence statistics of all outputs on one test set, counted once for any part of it.
 
-    `bleu`, `chrf` and `words` are by search, then by model and seed; shapes (sentences, 10),
-    (sentences, 18) and (sentences,).
+    `counts` are by search and metric, then by model and seed; shape (sentences, k). `words` are by
+    search, then by model and seed; shape (sentences,).
     """
 
     def __init__(self, config: TableConfig, evaluations: Evaluations, test: TestSet) -> None:
@@ -73,16 +75,23 @@ class OutputStatistics:
             for row in config.rows
             for seed in row.seeds
         }
-        self.bleu: dict[str, dict[Key, FloatArray]] = {}
-        self.chrf: dict[str, dict[Key, FloatArray]] = {}
-        self.words: dict[str, dict[Key, FloatArray]] = {}
         first = next(iter(self.evaluations.values()))
-        chrf = chrf_metric().extractor(test.references)
+        self.metrics = {
+            "bleu": bleu_metric(first.bleu),
+            "chrf": chrf_metric(),
+            "chrf_pp": chrf_metric(CHRF_WORDS),
+        }
+        if first.second_bleu:
+            self.metrics["second_bleu"] = bleu_metric(first.second_bleu)
+        self.counts: dict[str, dict[str, dict[Key, FloatArray]]] = {}
+        self.words: dict[str, dict[Key, FloatArray]] = {}
+        extractors = {name: m.extractor(test.references) for name, m in self.metrics.items()}
         for search in searches_of(config):
-            bleu = bleu_metric(first.tokenizer(search)).extractor(test.references)
             texts = {key: entry.hypotheses(search) for key, entry in self.evaluations.items()}
-            self.bleu[search] = {key: bleu(lines) for key, lines in texts.items()}
-            self.chrf[search] = {key: chrf(lines) for key, lines in texts.items()}
+            self.counts[search] = {
+                name: {key: extract(lines) for key, lines in texts.items()}
+                for name, extract in extractors.items()
+            }
             self.words[search] = {key: _words(lines) for key, lines in texts.items()}
 
 
@@ -111,13 +120,20 @@ def analyse(
     """
     config, test = outputs.config, outputs.test
     places = np.arange(len(test.references)) if whole else np.array(test.clean)
-    bleu, chrf, noise = {}, {}, {}
+    scored: dict[str, dict[str, _Scored]] = {}
+    noise = {}
     raw: dict[tuple[str, str, Role], Comparison] = {}
     for search in searches_of(config):
-        bleu[search] = _Scored(bleu_metric(), outputs.bleu[search], places, resamples)
-        chrf[search] = _Scored(chrf_metric(), outputs.chrf[search], places, min(resamples, 1000))
-        noise[search] = _noise(config.rows, bleu[search])
-        for (model, role), comparison in _compare(config, bleu[search], noise[search]).items():
+        scored[search] = {
+            # Only BLEU is tested for significance, which takes more resamples than an interval.
+            name: _Scored(metric, counts, places, resamples if name == "bleu" else _INTERVAL)
+            for (name, metric), counts in zip(
+                outputs.metrics.items(), outputs.counts[search].values(), strict=True
+            )
+        }
+        bleu = scored[search]["bleu"]
+        noise[search] = _noise(config.rows, bleu)
+        for (model, role), comparison in _compare(config, bleu, noise[search]).items():
             raw[search, model, role] = comparison
     # The tests against the models to beat are one family, all others another.
     aimed = {key: comparison for key, comparison in raw.items() if key[2] == "against"}
@@ -128,8 +144,7 @@ def analyse(
     def result(row: TableRow, search: str) -> SearchResult:
         words = [outputs.words[search][row.model, n][places].sum() for n in row.seeds]
         return SearchResult(
-            bleu=bleu[search].measured(row),
-            chrf=chrf[search].measured(row),
+            **{name: measure.measured(row) for name, measure in scored[search].items()},
             length_ratio=float(sum(words)) / len(words) / reference_words,
             baseline=comparisons.get((search, row.model, "baseline")),
             teacher=comparisons.get((search, row.model, "teacher")),
@@ -137,7 +152,8 @@ def analyse(
         )
 
     rows = [
-        _row(row, outputs, {search: result(row, search) for search in bleu}) for row in config.rows
+        _row(row, outputs, {search: result(row, search) for search in scored})
+        for row in config.rows
     ]
     return Results(
         config=config,
@@ -150,6 +166,7 @@ def analyse(
         aimed=len(aimed),
         resamples=resamples,
         signatures=signatures_of(outputs.evaluations.values()),
+        second_bleu=_second_label(next(iter(outputs.evaluations.values()))),
     )
 
 
@@ -182,6 +199,15 @@ class _Scored:
             (self._statistics[row.model, ours], self._statistics[other.model, theirs])
             for ours, theirs in pair_seeds(row.seeds, other.seeds)
         ]
+
+
+def _second_label(evaluation: Evaluation) -> str | None:
+    """Return in what the second BLEU differs, such as `lc` or `tok:13a`; None without one."""
+    if evaluation.second_bleu is None:
+        return None
+    first, second = (x.signature.split("|") for x in (evaluation.bleu, evaluation.second_bleu))
+    different = [new for old, new in zip(first, second, strict=True) if old != new]
+    return " ".join(different).replace("case:", "") or "again"
 
 
 def _words(lines: Sequence[str]) -> FloatArray:

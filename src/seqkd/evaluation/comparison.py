@@ -59,7 +59,7 @@ class Side:
 
     def statistics(self, search: str, references: Sequence[str]) -> dict[int, FloatArray]:
         """Return BLEU's sentence statistics of the translations of each seed."""
-        extract = bleu_metric(self.first.tokenizer(search)).extractor(references)
+        extract = bleu_metric(self.first.bleu).extractor(references)
         return {entry.seed: extract(entry.hypotheses(search)) for entry in self.evaluations}
 
 
@@ -124,7 +124,16 @@ def test_sets_of(folder: Path, model: str) -> list[str]:
 
 
 def compare(first: Side, second: Side, resamples: int = RESAMPLES) -> list[Difference]:
-    """Compare two models on their test set, by each search that both have."""
+    """Compare two models on their test set, by each search that both have.
+
+    Raises:
+        SeqkdError: if BLEU was computed in different ways.
+    """
+    if first.first.bleu != second.first.bleu:
+        raise SeqkdError(
+            f"BLEU of {first.model} has {first.first.bleu.signature}, that of {second.model} "
+            f"{second.first.bleu.signature}: set evaluation.tokenizer alike in both experiments"
+        )
     references = first.references()
     if references != second.references():
         references = None

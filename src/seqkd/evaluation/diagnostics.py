@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from seqkd.alignment.word_alignment import Dictionary, align, complexity, faithfulness
+from seqkd.config.bleu import BleuConfig
 from seqkd.config.table_rows import TableConfig
 from seqkd.corpus.test_sets import TestSet
 from seqkd.evaluation.results import teacher_of
 from seqkd.evaluation.score_files import Evaluations
+from seqkd.evaluation.significance import bleu_metric
 from seqkd.evaluation.text_statistics import (
     Bucket,
     Variety,
-    bleu,
     bleu_by_length,
+    corpus_score,
     f1_by_frequency,
     has_loop,
     memorised,
@@ -115,7 +117,11 @@ def stride(count: int, most: int) -> int:
 
 
 def nbest_diagnostics(
-    teacher: str, lists: Iterable[tuple[int, Sequence[str]]], count: int, train: ParallelText
+    teacher: str,
+    lists: Iterable[tuple[int, Sequence[str]]],
+    count: int,
+    train: ParallelText,
+    bleu: BleuConfig,
 ) -> tuple[NbestDiagnostics, dict[str, str]]:
     """Measure an n-best list.
 
@@ -124,6 +130,7 @@ def nbest_diagnostics(
         lists: line of the training text and hypotheses, best first, evenly sampled.
         count: about how many there are; the oracle takes an even sample of them.
         train: the training text.
+        bleu: how BLEU is computed.
 
     Returns:
         The diagnostics, and source line -> most probable hypothesis.
@@ -141,7 +148,7 @@ def nbest_diagnostics(
         beam=beam,
         sentences=len(texts),
         widths=widths,
-        oracle=oracle_bleu(texts, references, widths),
+        oracle=oracle_bleu(bleu, texts, references, widths),
     )
     return diagnostics, best
 
@@ -212,6 +219,7 @@ def model_diagnostics(
         training: target side of the training text.
     """
     counts, lines = word_counts(training), frozenset(training)
+    bleu = bleu_metric(evaluations.bleu)
     reference_words = sum(len(tokenise(line)) for line in test.references)
     seeds = {row.model: row.seeds[0] for row in config.rows}
     for row in config.rows:
@@ -229,11 +237,11 @@ def model_diagnostics(
             same_as_teacher=share(a == b for a, b in zip(output, taught, strict=True))
             if taught
             else None,
-            bleu_to_teacher=bleu(output, taught) if taught else None,
+            bleu_to_teacher=corpus_score(bleu, output, taught) if taught else None,
             memorised=memorised(output, lines),
             repeated=share(map(has_loop, output)),
             variety=measured,
             length_ratio=measured.words / max(reference_words, 1),
-            by_length=bleu_by_length(test.sources, output, test.references),
+            by_length=bleu_by_length(bleu, test.sources, output, test.references),
             by_frequency=f1_by_frequency(output, test.references, counts),
         )

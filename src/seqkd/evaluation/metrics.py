@@ -11,40 +11,49 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 import torch
-from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
+from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.score_files import TranslationScores
+from seqkd.evaluation.significance import CHRF_WORDS, sacrebleu_of
 from seqkd.models.protocol import TranslationModel
 from seqkd.vocabulary.specials import BOS, EOS
 from seqkd.vocabulary.tokens import pad_rows
 
 _CHUNK = 512  # positions whose logits are in memory at once
 _BATCH_POSITIONS = 4096  # padded target positions of a batch
-# Languages written without spaces, and the sacreBLEU tokenizer that needs no further package.
-_TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
 
 
 def translation_scores(
-    hypotheses: Sequence[str], references: Sequence[str], target: str
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    bleu: BleuConfig,
+    second_bleu: BleuConfig | None = None,
 ) -> TranslationScores:
     """Score translations against one reference each.
 
     Args:
         hypotheses: detokenised text; at least one.
         references: detokenised text, as many.
-        target: the target language, which decides BLEU's tokenizer.
+        bleu: how BLEU is computed.
+        second_bleu: another way to compute it, if it is wanted too.
     """
-    bleu, chrf = BLEU(tokenize=_TOKENIZERS.get(target, "13a")), CHRF()
-    bleu_score = bleu.corpus_score(hypotheses, [references])
-    chrf_score = chrf.corpus_score(hypotheses, [references])
+    configs = [bleu, second_bleu] if second_bleu else [bleu]
+    metrics = [*map(sacrebleu_of, configs), CHRF(), CHRF(word_order=CHRF_WORDS)]
+    results = [metric.corpus_score(hypotheses, [references]) for metric in metrics]
+    scores = [round(result.score, 4) for result in results]
+    signatures = [str(metric.get_signature()) for metric in metrics]
     return TranslationScores(
-        bleu=round(bleu_score.score, 4),
-        bleu_signature=str(bleu.get_signature()),
-        chrf=round(chrf_score.score, 4),
-        chrf_signature=str(chrf.get_signature()),
-        length_ratio=round(bleu_score.sys_len / max(bleu_score.ref_len, 1), 4),
+        bleu=scores[0],
+        bleu_signature=signatures[0],
+        chrf=scores[-2],
+        chrf_signature=signatures[-2],
+        chrf_pp=scores[-1],
+        chrf_pp_signature=signatures[-1],
+        length_ratio=round(results[0].sys_len / max(results[0].ref_len, 1), 4),
+        second_bleu=scores[1] if second_bleu else None,
+        second_bleu_signature=signatures[1] if second_bleu else None,
     )
 
 

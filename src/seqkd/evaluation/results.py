@@ -60,6 +60,8 @@ class SearchResult:
 
     bleu: Measured
     chrf: Measured
+    chrf_pp: Measured
+    second_bleu: Measured | None = None
     length_ratio: float
     """Words of the output to words of the references."""
     baseline: Comparison | None = None
@@ -115,6 +117,8 @@ class Results:
     """Number of tests against the models to beat, a family of its own."""
     resamples: int
     signatures: Sequence[str]
+    second_bleu: str | None = None
+    """In what the second BLEU differs, such as `lc`; None without one."""
 
     @property
     def searches(self) -> tuple[str, str]:

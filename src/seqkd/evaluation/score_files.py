@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seqkd.artefacts import read_json
+from seqkd.config.bleu import BleuConfig
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 
@@ -20,8 +20,14 @@ class TranslationScores:
     bleu_signature: str
     chrf: float
     chrf_signature: str
+    chrf_pp: float
+    """chrF++: chrF with words and pairs of words."""
+    chrf_pp_signature: str
     length_ratio: float
     """BLEU tokens of the hypotheses to those of the references."""
+    second_bleu: float | None = None
+    """BLEU computed in a second way, if the config asks for it."""
+    second_bleu_signature: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,13 +84,16 @@ class Evaluation:
             raise SeqkdError(f"{self.model}, seed {self.seed}: no {search} on {self.test_set}")
         return self.searches[search]
 
-    def tokenizer(self, search: str) -> str:
-        """Return the tokenizer of BLEU, from its signature."""
-        signature = self.scores(search).bleu_signature
-        match = re.search(r"tok:([^|]+)", signature)
-        if match is None:
-            raise SeqkdError(f"no tokenizer in the signature of BLEU, {signature!r}")
-        return match.group(1)
+    @property
+    def bleu(self) -> BleuConfig:
+        """How BLEU was computed."""
+        return BleuConfig.from_signature(self.scores("greedy").bleu_signature)
+
+    @property
+    def second_bleu(self) -> BleuConfig | None:
+        """The second way in which it was computed, if there is one."""
+        signature = self.scores("greedy").second_bleu_signature
+        return BleuConfig.from_signature(signature) if signature else None
 
 
 def load_evaluation(path: str | Path) -> Evaluation:
@@ -108,6 +117,11 @@ class Evaluations:
         loaded = map(load_evaluation, paths)
         self._by_key = {(entry.model, entry.seed, entry.test_set): entry for entry in loaded}
 
+    @property
+    def bleu(self) -> BleuConfig:
+        """How BLEU was computed, which is the same for all of an experiment."""
+        return next(iter(self._by_key.values())).bleu
+
     def get(self, model: str, seed: int, test_set: str) -> Evaluation:
         """Return one evaluation.
 
@@ -126,5 +140,8 @@ def signatures_of(evaluations: Iterable[Evaluation]) -> list[str]:
     for evaluation in evaluations:
         for scores in evaluation.searches.values():
             signatures[f"BLEU {scores.bleu_signature}"] = None
+            if scores.second_bleu_signature:
+                signatures[f"second BLEU {scores.second_bleu_signature}"] = None
             signatures[f"chrF {scores.chrf_signature}"] = None
+            signatures[f"chrF++ {scores.chrf_pp_signature}"] = None
     return list(signatures)

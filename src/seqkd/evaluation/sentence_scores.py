@@ -14,14 +14,13 @@ Popovic 2015 (chrF).
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple
 
-from sacrebleu.metrics.bleu import BLEU
-
+from seqkd.config.bleu import BleuConfig
+from seqkd.evaluation.significance import sacrebleu_of
 from seqkd.text import tokenise
 
 SimilarityName = Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"]
@@ -55,13 +54,18 @@ class Similarity(NamedTuple):
     score: Callable[[Profile, Profile], float]
 
 
-def similarity(name: SimilarityName, on: Literal["tokens", "words"] = "tokens") -> Similarity:
+def similarity(
+    name: SimilarityName,
+    on: Literal["tokens", "words"] = "tokens",
+    bleu: BleuConfig | None = None,
+) -> Similarity:
     """Return a measure by its name.
 
     Args:
         name: which one.
         on: what the paper's BLEU counts: the model's tokens or the words of the text. `bleu` and
             `chrf` have units of their own.
+        bleu: how `bleu` cuts text into words; none: 13a.
     """
     units = _tokens if on == "tokens" else _words
     match name:
@@ -71,7 +75,7 @@ def similarity(name: SimilarityName, on: Literal["tokens", "words"] = "tokens") 
         case "kim-rush-marks":
             return Similarity(_counter(units, marks=True), _counter(units), kim_rush_bleu)
         case "bleu":
-            plain = _counter(_sacrebleu_words)
+            plain = _counter(_bleu_words(bleu or BleuConfig()))
             return Similarity(plain, plain, sentence_bleu)
         case "chrf":
             return Similarity(_characters, _characters, sentence_chrf)
@@ -103,14 +107,10 @@ def _words(segment: Segment) -> Sequence[Hashable]:
     return tokenise(segment.text)
 
 
-@functools.cache
-def _sacrebleu_tokenizer() -> Callable[[str], str]:
-    tokenizer: Callable[[str], str] = BLEU().tokenizer
-    return tokenizer
-
-
-def _sacrebleu_words(segment: Segment) -> Sequence[Hashable]:
-    return _sacrebleu_tokenizer()(segment.text.rstrip()).split()
+def _bleu_words(config: BleuConfig) -> Callable[[Segment], Sequence[Hashable]]:
+    """Return what cuts a sentence as sacreBLEU does."""
+    preprocess: Callable[[str], str] = sacrebleu_of(config)._preprocess_segment
+    return lambda segment: preprocess(segment.text).split()
 
 
 def _characters(segment: Segment) -> Profile:
@@ -155,7 +155,7 @@ def kim_rush_bleu(hypothesis: Profile, reference: Profile) -> float:
 
 
 def sentence_bleu(hypothesis: Profile, reference: Profile) -> float:
-    """Return sacreBLEU's sentence BLEU (13a words, exp smoothing, effective order), 0 to 100.
+    """Return sacreBLEU's sentence BLEU (exp smoothing, effective order), 0 to 100.
 
     Source: Post 2018; equal to `sacrebleu.sentence_bleu`.
     """

@@ -26,12 +26,16 @@ import numpy.typing as npt
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from seqkd.config.bleu import BleuConfig
+from seqkd.errors import SeqkdError
+
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 RESAMPLES = 10_000
 SEED = 12345  # sacrebleu's own default
 _CHUNK = 1_000  # resamples at a time: bounds memory to chunk x sentences
-_CHRF_ORDER, _CHRF_BETA = 6, 2.0
+_CHRF_BETA = 2.0
+CHRF_WORDS = 2  # of chrF++: the longest n-gram of words
 
 
 Extractor: TypeAlias = Callable[[Sequence[str]], FloatArray]
@@ -42,7 +46,6 @@ Extractor: TypeAlias = Callable[[Sequence[str]], FloatArray]
 class Metric:
     """A corpus metric as a function of sums of sentence statistics."""
 
-    name: str
     extractor: Callable[[Sequence[str]], Extractor]
     """References, which are counted once, -> what takes the statistics of hypotheses."""
     score: Callable[[FloatArray], FloatArray]
@@ -53,18 +56,37 @@ class Metric:
         return self.extractor(references)(hypotheses)
 
 
-def bleu_metric(tokenize: str = "13a") -> Metric:
-    """Return BLEU as sacrebleu computes it by default, over one reference."""
+def sacrebleu_of(config: BleuConfig, references: Sequence[str] | None = None) -> BLEU:
+    """Return sacreBLEU's metric, over one reference where references are given.
+
+    Raises:
+        SeqkdError: if its tokenizer needs packages or a download that it cannot have.
+    """
+    lists = None if references is None else [references]
+    try:
+        # Text that is scored as it is may well look tokenised, of which sacreBLEU would warn.
+        return BLEU(
+            tokenize=config.tokenizer, lowercase=config.lowercase, references=lists,
+            force=config.tokenizer == "none",
+        )  # fmt: skip
+    except (RuntimeError, ImportError, OSError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise SeqkdError(
+            f"sacrebleu cannot use its tokenizer '{config.tokenizer}': {reason}"
+        ) from None
+
+
+def bleu_metric(config: BleuConfig | None = None) -> Metric:
+    """Return BLEU over one reference, with 13a by default."""
+    config = config or BleuConfig()
+    return Metric(lambda lines: _extractor(sacrebleu_of(config, lines)), bleu_from_sums)
+
+
+def chrf_metric(word_order: int = 0) -> Metric:
+    """Return chrF2 over one reference; with words up to order 2 it is chrF2++."""
     return Metric(
-        "bleu",
-        lambda lines: _extractor(BLEU(tokenize=tokenize, references=[lines])),
-        bleu_from_sums,
+        lambda lines: _extractor(CHRF(word_order=word_order, references=[lines])), chrf_from_sums
     )
-
-
-def chrf_metric() -> Metric:
-    """Return chrF2 as sacrebleu computes it by default, over one reference."""
-    return Metric("chrf", lambda lines: _extractor(CHRF(references=[lines])), chrf_from_sums)
 
 
 def _extractor(metric: BLEU | CHRF) -> Extractor:
@@ -94,8 +116,11 @@ def bleu_from_sums(sums: FloatArray) -> FloatArray:
 
 
 def chrf_from_sums(sums: FloatArray) -> FloatArray:
-    """Return corpus chrF2 from sums (..., 18): hypothesis, reference, matching n-grams by order."""
-    shaped = sums.reshape(*sums.shape[:-1], _CHRF_ORDER, 3)
+    """Return corpus chrF2 from sums (..., 3 x orders) of n-grams: hypothesis, reference, matching.
+
+    The orders are those of characters, 1 to 6, and for chrF++ those of words, 1 and 2.
+    """
+    shaped = sums.reshape(*sums.shape[:-1], -1, 3)
     hypothesis, reference, matches = shaped[..., 0], shaped[..., 1], shaped[..., 2]
     counted = (hypothesis > 0) & (reference > 0)
     orders = np.maximum(counted.sum(axis=-1), 1)

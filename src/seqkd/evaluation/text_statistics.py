@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.sentence_scores import Segment, similarity
-from seqkd.evaluation.significance import bleu_metric, corpus_scores
+from seqkd.evaluation.significance import Metric, bleu_metric, corpus_scores
 from seqkd.text import tokenise
 
 LENGTHS = (1, 5, 10, 15, 20, 30)
@@ -44,11 +45,10 @@ class Variety:
     """Words it takes, on average, until variety falls below a threshold; hardly depends on size."""
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Return corpus BLEU, 0 to 100; 0 for no sentences."""
+def corpus_score(metric: Metric, hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Return the score of one output, 0 to 100; 0 for no sentences."""
     if not references:
         return 0.0
-    metric = bleu_metric()
     return float(corpus_scores(metric, [metric.extract(hypotheses, references)])[0])
 
 
@@ -66,7 +66,7 @@ def bucket_of(value: int, edges: Sequence[int]) -> int:
 
 
 def bleu_by_length(
-    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
+    bleu: Metric, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
 ) -> list[Bucket]:
     """Return BLEU of the sentences of each source length."""
     places: list[list[int]] = [[] for _ in LENGTHS]
@@ -74,7 +74,8 @@ def bleu_by_length(
         places[bucket_of(len(tokenise(line)), LENGTHS)].append(number)
     buckets = []
     for name, place in zip(bucket_names(LENGTHS), places, strict=True):
-        score = bleu([hypotheses[n] for n in place], [references[n] for n in place])
+        texts = ([lines[n] for n in place] for lines in (hypotheses, references))
+        score = corpus_score(bleu, *texts)
         buckets.append(Bucket(name, len(place), score))
     return buckets
 
@@ -162,18 +163,22 @@ def memorised(lines: Iterable[str], training: Collection[str]) -> float:
 
 
 def oracle_bleu(
-    lists: Sequence[Sequence[str]], references: Sequence[str], widths: Sequence[int]
+    bleu: BleuConfig,
+    lists: Sequence[Sequence[str]],
+    references: Sequence[str],
+    widths: Sequence[int],
 ) -> list[float]:
     """Return the corpus BLEU of choosing the best of the first K hypotheses, for each K.
 
     Best is by sentence BLEU; the lists are nested, so more hypotheses never choose a worse one.
 
     Args:
+        bleu: how both are computed.
         lists: hypotheses of each sentence, best first.
         references: one a sentence.
         widths: values of K.
     """
-    measure = similarity("bleu")
+    measure = similarity("bleu", bleu=bleu)
     chosen: list[list[str]] = [[] for _ in widths]
     for hypotheses, reference in zip(lists, references, strict=True):
         target = measure.reference(Segment(reference, ()))
@@ -183,7 +188,7 @@ def oracle_bleu(
         for place, width in enumerate(widths):
             top = scores[:width]
             chosen[place].append(hypotheses[top.index(max(top))] if top else "")
-    return [bleu(lines, references) for lines in chosen]
+    return [corpus_score(bleu_metric(bleu), lines, references) for lines in chosen]
 
 
 def nested_widths(beam: int) -> list[int]:

@@ -20,7 +20,15 @@ from seqkd.report.graph import HEIGHT, WIDTH, model_graph
 from seqkd.report.highlights import all_rows, colour_of, setting_name, speed_setting
 from seqkd.report.material import Material
 from seqkd.report.palette import PALETTE
-from seqkd.report.results_table import aim_name, gain, method_name, noise_note, percent, row_name
+from seqkd.report.results_table import (
+    aim_name,
+    gain,
+    method_name,
+    noise_note,
+    percent,
+    row_name,
+    second_note,
+)
 from seqkd.report.samples import samples
 from seqkd.report.tables import Table, count, megabytes, signed
 
@@ -77,6 +85,7 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         "aim": aim_name(results),
         "gain": gain,
         "noise": noise_note(results),
+        "second_note": second_note(results),
         "colour_of": partial(colour_of, results.rows),
         "setting": setting_name(setting) if setting else "",
         "words_per_second": partial(words_per_second, material),

@@ -89,7 +89,9 @@ def _columns(results: Results) -> list[str]:
     sd = ["sd"] if _seeded(results) else []
     searches = [f"BLEU K={width}" for width in (1, results.config.beam)]
     columns = ["model", *(name for search in searches for name in (search, *sd, DELTA))]
-    return [*columns, f"{DELTA} T", *(["PPL", "p(t=y^)"] if results.whole else [])]
+    widths = (1, results.config.beam)
+    second = [f"{results.second_bleu} K={n}" for n in widths] if results.second_bleu else []
+    return [*columns, f"{DELTA} T", *second, *(["PPL", "p(t=y^)"] if results.whole else [])]
 
 
 def _blocks(results: Results) -> dict[str, list[list[str]]]:
@@ -117,6 +119,8 @@ def _cells(results: Results, row: RowResult) -> list[str]:
             cells.append("n/a" if result.bleu.sd is None else f"{result.bleu.sd:.1f}")
         cells.append(_delta(gain(results, result), room))
     cells.append(_delta(row.searches[results.searches[1]].teacher, room))
+    second = (row.searches[search].second_bleu for search in results.searches)
+    cells += [f"{measured.mean:.1f}" for measured in second if measured]
     if results.whole:
         cells.append("" if row.perplexity is None else f"{row.perplexity:.1f}")
         cells.append("" if row.mode_mean is None else percent(row.mode_mean))
@@ -170,8 +174,14 @@ def _notes(analyses: Sequence[Results]) -> list[str]:
         noise_note(results),
         "PPL: perplexity a token on the references. p(t=y^): probability of the greedy output, "
         "mean over sentences.",
+        *second_note(results),
         *(f"signature: {signature}" for signature in results.signatures),
     ]
+
+
+def second_note(results: Results) -> list[str]:
+    """Return what the columns of a second BLEU show, if there is one."""
+    return [f"{results.second_bleu}: BLEU by the second signature."] if results.second_bleu else []
 
 
 def _counts(numbers: Sequence[int]) -> str:
@@ -234,7 +244,10 @@ def _record(results: Results, result: RowResult) -> dict[str, object]:
 
 def _search_record(result: SearchResult) -> dict[str, float | None]:
     record: dict[str, float | None] = {"length_ratio": result.length_ratio}
-    for name, measured in (("bleu", result.bleu), ("chrf", result.chrf)):
+    for name in ("bleu", "chrf", "chrf_pp", "second_bleu"):
+        measured: Measured | None = getattr(result, name)
+        if measured is None:
+            continue
         record |= {
             name: measured.mean,
             f"{name}_sd": measured.sd,

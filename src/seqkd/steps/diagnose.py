@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> None:
         nbest, best = [], {}
         count = len(train.src) // stride(len(train.src), PARSED_RECORDS)
         for path, teacher in lists.items():
-            measured, best[path] = nbest_diagnostics(teacher, _lists(path, train), count, train)
+            measured, best[path] = nbest_diagnostics(
+                teacher, _lists(path, train), count, train, evaluations.bleu
+            )
             nbest.append(measured)
             progress.advance(1, 1)
         gold, dictionary = text_diagnostics("gold", None, train)

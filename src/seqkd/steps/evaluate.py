@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from seqkd.config.bleu import BleuConfig, bleu_for
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.metrics import (
     forced_log_probs,
@@ -35,6 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--src", type=Path, required=True, help="test sources; its name names the test set")
     add("--reference", type=Path, required=True, help="their translations")
     add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
+    add("--bleu", help="such as case:mixed|tok:13a (default: by the model's target language)")
+    add("--second-bleu", help="another way to compute it, shown in addition")
     add("--scores", type=Path, required=True, help="output: JSON")
     add("--greedy", type=Path, required=True, help="output: greedy translations")
     add("--beam-output", type=Path, required=True, help="output: translations of the beam search")
@@ -106,9 +109,11 @@ def _evaluation(
 ) -> Evaluation:
     (loaded,) = translator.models
     parameters = list(loaded.model.parameters())
+    bleu = BleuConfig.from_signature(args.bleu) if args.bleu else bleu_for(loaded.info.target)
+    second = BleuConfig.from_signature(args.second_bleu) if args.second_bleu else None
     searches = {}
     for (search, lines), path in zip(texts.items(), (args.greedy, args.beam_output), strict=True):
-        scores = translation_scores(lines, test.references, loaded.info.target)
+        scores = translation_scores(lines, test.references, bleu, second)
         name = os.path.relpath(path, args.scores.parent)
         searches[search] = SearchScores(**asdict(scores), translations=name)
     mean, median = mode_probability([greedy[i].log_prob for i in test.usable])

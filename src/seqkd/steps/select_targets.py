@@ -12,6 +12,7 @@ import dataclasses
 import time
 from pathlib import Path
 
+from seqkd.config.bleu import BleuConfig
 from seqkd.config.schema import load
 from seqkd.config.targets import TargetConfig
 from seqkd.distillation.selection import SelectionStatistics
@@ -30,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--src", type=Path, required=True, help="the source text that was decoded")
     add("--reference", type=Path, required=True, help="its translations")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the teacher")
+    add("--bleu", default=BleuConfig().signature, help="of similarity bleu: case:mixed|tok:13a")
     add("--output-src", type=Path, required=True)
     add("--output-tgt", type=Path, required=True)
     add("--manifest", type=Path, required=True, help="output: inputs, counts, similarities")
@@ -44,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
         src=args.src,
         reference=args.reference,
         vocabulary=load_vocabulary(args.tgt_vocab),
+        bleu=BleuConfig.from_signature(args.bleu),
     )
     statistics, counts = SelectionStatistics(), PairCounts()
     with atomic_text(args.output_src) as src, atomic_text(args.output_tgt) as tgt:

@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+from seqkd.config.bleu import BleuConfig, bleu_for
 from seqkd.config.model_entry import ModelEntry
 from seqkd.config.schema import load
 from seqkd.files import atomic_text, digest, write_json
@@ -44,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, required=True, help="the model's entry, YAML")
     add("--source", required=True, help="source language, such as de")
     add("--target", required=True, help="target language, such as en")
+    add("--bleu", help="of dev, such as case:mixed|tok:13a (default: by the target language)")
     add("--src-vocab", type=Path, required=True)
     add("--tgt-vocab", type=Path, required=True)
     add("--train-src", type=Path, required=True, help="training sources, one a line")
@@ -74,21 +76,25 @@ def run(args: argparse.Namespace) -> None:
     names = (field.name for field in dataclasses.fields(TrainingFiles))
     files = TrainingFiles(**{name: getattr(args, name) for name in names})
     code = code_hash("seqkd.steps.train")
-    work = fingerprint(entry.model_dump(mode="json"), files.by_role(), code)
+    bleu = BleuConfig.from_signature(args.bleu) if args.bleu else bleu_for(args.target)
+    settings = {**entry.model_dump(mode="json"), "bleu": bleu.signature}
+    work = fingerprint(settings, files.by_role(), code)
     lock = sole_worker(args.state, work, wait=distributed.world_size() == 1)
     # The first process holds it for all. A waiting process needs neither data nor a GPU yet.
     with lock if distributed.rank() == 0 else contextlib.nullcontext(False) as waited:
         if waited and is_complete(args.manifest, args.model, args.curve, work):
             print("it has trained this model: nothing is left to do", file=sys.stderr)
         else:
-            _train(args, entry, files, work)
+            _train(args, entry, files, bleu, work)
 
 
-def _train(args: argparse.Namespace, entry: ModelEntry, files: TrainingFiles, work: str) -> None:
+def _train(
+    args: argparse.Namespace, entry: ModelEntry, files: TrainingFiles, bleu: BleuConfig, work: str
+) -> None:
     started = time.time()
     device = distributed.join(set_up(args.threads, args.device))
     vocabularies = files.load_vocabularies()
-    task = make_task(entry, files, vocabularies, device)
+    task = make_task(entry, files, vocabularies, device, bleu)
     model = initial_model(entry, files.init, vocabularies).to(device)
     state = TrainingState.start(model, entry.training)
     kernels = compiled.name(task.compute_dtype, device)

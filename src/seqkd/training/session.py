@@ -39,6 +39,19 @@ def run_training(
             if progress is not None:
                 _report(progress, update)
             checkpoint.save_if_due(state, task.device)
+        if progress is not None and task.config.best == "bleu" and (tie := _tie(state)):
+            progress.say(tie)
+
+
+def _tie(state: TrainingState) -> str | None:
+    """Return what to say if dev BLEU distinguished no validation from another."""
+    scores = {result.dev_bleu for result in state.curve}
+    if len(state.curve) < 2 or len(scores) > 1:
+        return None
+    return (
+        f"dev BLEU was {scores.pop():.2f} at each of {len(state.curve)} validations, so the first "
+        "was chosen: check evaluation.tokenizer, or set training.best: perplexity"
+    )
 
 
 def start_pruning(task: TrainingTask, state: TrainingState, config: PruneConfig) -> Pruner:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from seqkd.alignment.model_1 import Lexicon
+from seqkd.config.bleu import BleuConfig
 from seqkd.config.model_entry import ModelEntry
 from seqkd.errors import SeqkdError
 from seqkd.files import digest, read_lines
@@ -67,8 +68,9 @@ def make_task(
     files: TrainingFiles,
     vocabularies: tuple[Vocabulary, Vocabulary],
     device: torch.device,
+    bleu: BleuConfig,
 ) -> TrainingTask:
-    """Read the text and the teacher of a model.
+    """Read the text and the teacher of a model; `bleu` says how dev BLEU is computed.
 
     Raises:
         SeqkdError: if a file is wrong, or no training pair is usable.
@@ -89,7 +91,7 @@ def make_task(
         pairs=_resampled(entry, files, vocabularies) or (lambda epoch: pairs),
         validate=lambda model: (
             dev_perplexity(model, dev, device),
-            greedy_bleu(model, dev, references, vocabularies[1], device),
+            greedy_bleu(model, dev, references, vocabularies[1], device, bleu),
         ),
         soft_targets=_soft_targets(entry, files, pairs, teachers),
         guidance=_guidance(entry, files, vocabularies, teachers),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-import sacrebleu
 import torch
 
+from seqkd.config.bleu import BleuConfig
+from seqkd.evaluation.significance import sacrebleu_of
 from seqkd.models.build import Model
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import SearchConfig
@@ -39,10 +40,11 @@ def greedy_bleu(
     references: list[str],
     vocabulary: Vocabulary,
     device: torch.device,
+    bleu: BleuConfig,
 ) -> float:
     """Return sacreBLEU of greedy translations of the data's source side, 0 to 100."""
     sources = source_rows(data.src[k] for k in range(len(data.src)))
     config = SearchConfig(beam=1, log_probs=False, length_cap=100)
     n_best = translate_ids(model.decoder(), sources, config, device)
     translations = vocabulary.decode([hypotheses[0].tokens for hypotheses in n_best])
-    return float(sacrebleu.corpus_bleu(translations, [references]).score)
+    return float(sacrebleu_of(bleu).corpus_score(translations, [references]).score)
