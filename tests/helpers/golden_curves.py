@@ -28,10 +28,10 @@ CASES: dict[str, Architecture] = {
     "lstm": _LSTM,
     "lstm, word-kd": _LSTM,
     "transformer": TransformerConfig(
-        family="transformer", layers=2, decoder_layers=1, width=16, heads=2
+        layers=2, decoder_layers=1, width=16, heads=2, tie_embeddings=True
     ),
     "transformer, ssru": TransformerConfig(
-        family="transformer", layers=1, decoder_layers=2, width=16, heads=2, decoder="ssru"
+        layers=1, decoder_layers=2, width=16, heads=2, decoder="ssru", tie_embeddings=True
     ),
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqkd.alignment.model_1 import ITERATIONS, TENSION, Lexicon, align, learn_lexicon
+from seqkd.alignment.model_1 import ITERATIONS, TENSION, Lexicon, align, best_links, learn_lexicon
 from seqkd.errors import SeqkdError
 from seqkd.vocabulary.tokens import Tokens
 
@@ -82,6 +82,19 @@ def test_posteriors_equal_those_of_the_twin(seed: int):
     src, tgt = random_text(seed)
     for ours, theirs in zip(aligned(learned(src, tgt), src, tgt), twin(src, tgt), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_best_link_of_a_word_has_the_highest_posterior(seed: int):
+    src, tgt = random_text(seed)
+    links = best_links(learned(src, tgt), tokens(src), tokens(tgt)).tolist()
+    expected = [
+        s[row.argmax()] << 32 | target
+        for rows, s, t in zip(aligned(learned(src, tgt), src, tgt), src, tgt, strict=True)
+        for row, target in zip(rows, t, strict=False)
+        if s
+    ]
+    assert links == expected
 
 
 def test_words_that_always_meet_are_aligned_whatever_the_order():

@@ -49,11 +49,43 @@ def test_only_fresh_weights_have_a_curriculum(smoke: dict):
 
 
 def test_only_fresh_weights_are_guided_by_the_aligner(smoke: dict):
-    smoke["architectures"]["student"]["training"] = {"guided_alignment": {"epochs": 1}}
     models = Experiment(parse_experiment(smoke)).models
     guided = {name for (name, _), entry in models.items() if entry.wants_lexicon}
-    students = {name for name, _ in models if name.startswith("lstm-1x16") and "pruned" not in name}
-    assert guided == {name for name in students if models[name, 1].parent is None}
+    assert guided == {name for (name, _), entry in models.items() if entry.parent is None}
+
+
+def test_an_architecture_may_switch_guided_alignment_off(smoke: dict):
+    smoke["architectures"]["student"]["training"] = {"guided_alignment": None}
+    models = Experiment(parse_experiment(smoke)).models
+    guided = {name for (name, _), entry in models.items() if entry.wants_lexicon}
+    assert guided == {"lstm-1x32.nll"}
+
+
+@pytest.mark.parametrize("family", ["lstm", "transformer"])
+@pytest.mark.parametrize(("joint", "tied"), [(True, "all"), (False, False)])
+def test_word_vectors_are_one_table_where_the_vocabulary_is_joint(
+    joint: bool, tied: str | bool, family: str, smoke: dict
+):
+    smoke["vocab"]["joint"] = joint
+    smoke["architectures"]["student"] = {"family": family, "layers": 1, "width": 16}
+    config = parse_experiment(smoke)
+    assert config.architecture_of("student").tie_embeddings == tied
+    smoke["architectures"]["student"]["tie_embeddings"] = True
+    assert parse_experiment(smoke).architecture_of("student").tie_embeddings is True
+
+
+def test_word_vectors_of_another_width_are_not_tied(smoke: dict):
+    smoke["architectures"]["student"]["embedding"] = 8
+    assert parse_experiment(smoke).architecture_of("student").tie_embeddings is False
+
+
+def test_one_table_for_two_vocabularies_is_refused(smoke: dict):
+    smoke["vocab"]["joint"] = False
+    smoke["architectures"]["student"]["tie_embeddings"] = "all"
+    with pytest.raises(
+        SeqkdError, match=r"architectures.student.tie_embeddings: all needs a joint"
+    ):
+        parse_experiment(smoke)
 
 
 def test_a_stage_may_learn_the_attention_of_its_teacher(smoke: dict):

@@ -30,6 +30,15 @@ def signals():
         signal.signal(number, handler)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "size"),
+    [(0, 16), (15_999, 16), (16_000, 32), (31_999, 32), (32_000, 64), (10**8, 64)],
+)
+def test_batches_are_smaller_with_little_text_unless_the_config_says(pairs: int, size: int):
+    assert TrainingConfig().sentences_in_batch(pairs) == size
+    assert TrainingConfig(batch_sentences=0).sentences_in_batch(pairs) == 0
+
+
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_that_stops_saves_first(number, tmp_path):
     checkpoint, run = Checkpoint(tmp_path, "same", every_s=3600.0), digit_run()

@@ -157,6 +157,24 @@ def align(
     return posterior
 
 
+def best_links(lexicon: Lexicon, src: Tokens, tgt: Tokens) -> Ints:
+    """Return the most probable link of each target word of pairs without an empty side.
+
+    Returns:
+        source word << 32 | target word (P,); of equals, the first in the source.
+    """
+    pairs = np.flatnonzero(src.lengths * tgt.lengths)
+    if not len(pairs):
+        return pairs
+    cells = _cells(src, tgt, pairs)
+    posterior = cells.posteriors(lexicon.lookup(cells.code))
+    highest = np.maximum.reduceat(posterior, cells.first)[cells.position]
+    candidates = np.flatnonzero(posterior == highest)
+    _, where = np.unique(cells.position[candidates], return_index=True)
+    links: Ints = cells.code[candidates[where]]
+    return links
+
+
 def _cells(src: Tokens, tgt: Tokens, pairs: Ints) -> _Cells:
     """Return the cells of pairs of which no side is empty."""
     src_length, tgt_length = src.lengths[pairs], tgt.lengths[pairs]

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from seqkd.config.schema import Boolean, FractionBelowOne, NonNegative, Positive, Section
 from seqkd.errors import SeqkdError
 
-TieEmbeddings: TypeAlias = Boolean | Literal["all"]
+TieEmbeddings: TypeAlias = Boolean | Literal["all"] | None
 
 
 class LstmConfig(Section):
@@ -31,10 +31,10 @@ class LstmConfig(Section):
     sooner."""
     input_feeding: Boolean = True
     """Feed the attentional state of a step to the next one (Luong et al. 2015, sec. 3.3)."""
-    tie_embeddings: TieEmbeddings = False
+    tie_embeddings: TieEmbeddings = None
     """true: target word vectors are the rows of the output projection; all: source word vectors
-    too, one table for all three (Press & Wolf 2017), which needs a joint vocabulary. Most
-    parameters of a small model are such tables."""
+    too, one table for all three (Press & Wolf 2017), which needs a joint vocabulary; false: three
+    tables (the paper). None: `all` with a joint vocabulary, otherwise false."""
     dropout: FractionBelowOne = 0.2
     """Dropout between layers, on word vectors and on the attentional state before the
     projection."""
@@ -82,7 +82,7 @@ class TransformerConfig(Section):
     """Layer normalisation before each sublayer (trains without a long warm-up) or after it."""
     decoder: Literal["attention", "ssru"] = "attention"
     """Self-attention in the decoder, or a simple recurrent unit (SSRU, Kim et al. 2019)."""
-    tie_embeddings: TieEmbeddings = True
+    tie_embeddings: TieEmbeddings = None
     """As for the LSTM."""
     dropout: FractionBelowOne = 0.1
     """Dropout on word vectors and on the output of each sublayer."""

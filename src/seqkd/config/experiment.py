@@ -229,6 +229,12 @@ class ExperimentConfig(Languages, Named):
                 self._check_stage(stage, f"{path}[{place}]")
         for place, entry in enumerate(self.models):
             self._check_entry(entry, f"models[{place}]")
+        for name, architecture in self.architectures.items():
+            if architecture.tie_embeddings == "all" and not self.vocab.joint:
+                raise SeqkdError(
+                    f"architectures.{name}.tie_embeddings: all needs a joint vocabulary "
+                    "(vocab.joint)"
+                )
         return self
 
     def _check_stage(self, stage: StageConfig, path: str) -> None:
@@ -302,8 +308,12 @@ class ExperimentConfig(Languages, Named):
         )
 
     def architecture_of(self, name: str) -> Architecture:
-        """Return an architecture without its training."""
-        return parse(ARCHITECTURE, self.architectures[name].model_dump(exclude={"training"}))
+        """Return an architecture without its training, with `tie_embeddings` resolved."""
+        given = self.architectures[name].model_dump(exclude={"training"})
+        if given["tie_embeddings"] is None:
+            fits = given.get("embedding", 0) in (0, given["width"])
+            given["tie_embeddings"] = "all" if self.vocab.joint and fits else False
+        return parse(ARCHITECTURE, given)
 
     def training_of(self, architecture: str, stage: StageConfig) -> TrainingConfig:
         """Return the training of a stage: general settings, the architecture's, the stage's.

@@ -52,17 +52,19 @@ class TrainingConfig(Section):
 
     epochs: Positive = 12
     """Passes over the training text."""
-    batch_sentences: NonNegative = 64
-    """Maximum number of sentences in a batch; 0: limited by `batch_tokens` only."""
+    batch_sentences: NonNegative | None = None
+    """Maximum number of sentences in a batch; 0: limited by `batch_tokens` only. None: 64, or with
+    little text 32 or 16, so that an epoch has at least 500 updates: it takes some thousand of them
+    to learn to look at the source."""
     batch_tokens: NonNegative = 4096
     """Maximum number of target tokens in a batch, including padding; 0: limited by
     `batch_sentences` only."""
     curriculum_epochs: NonNegative = 0
     """First epochs whose batches are ordered from short targets to long. One such epoch helps
     models that learn alignment slowly. Later stages default to 0."""
-    guided_alignment: GuidedAlignmentConfig | None = None
-    """Show the attention a word alignment in the first epochs; null: off. Later stages default to
-    null."""
+    guided_alignment: GuidedAlignmentConfig | None = GuidedAlignmentConfig()
+    """Show the attention a word alignment in the first epochs, so that it looks at the source from
+    the start; null: off. Later stages default to null."""
     max_length: Positive = 60
     """Maximum length in tokens; pairs with a longer side are skipped and counted in the
     manifest."""
@@ -116,9 +118,15 @@ class TrainingConfig(Section):
         update = {key: value for key, value in defaults.items() if key not in given}
         return self.model_copy(update=update)
 
+    def sentences_in_batch(self, pairs: int) -> int:
+        """Return `batch_sentences` for a text of so many pairs; 0: no limit."""
+        if self.batch_sentences is not None:
+            return self.batch_sentences
+        return next((size for size in (64, 32) if pairs >= 500 * size), 16)
+
     @model_validator(mode="after")
     def _check_batches(self) -> Self:
-        if not self.batch_sentences and not self.batch_tokens:
+        if self.batch_sentences == 0 and not self.batch_tokens:
             raise SeqkdError("batch_sentences and batch_tokens are both 0; one must limit batches")
         return self
 

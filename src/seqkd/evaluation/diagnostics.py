@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from seqkd.alignment.word_alignment import Dictionary, align, complexity, faithfulness
+from seqkd.alignment.dictionary import Dictionary, align, complexity, faithfulness
 from seqkd.config.bleu import BleuConfig
 from seqkd.config.table_rows import TableConfig
 from seqkd.corpus.test_sets import TestSet

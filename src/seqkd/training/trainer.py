@@ -60,9 +60,9 @@ class TrainingTask:
         """Return the batches of an epoch, counted from 0, in their order."""
         pairs, config = self.pairs(number), self.config
         plan = plan_batches(
-            pairs, pairs.usable(config.max_length), sentences=config.batch_sentences,
-            tokens=config.batch_tokens, seed=self.seed, epoch=number,
-            shuffle=number >= config.curriculum_epochs,
+            pairs, pairs.usable(config.max_length),
+            sentences=config.sentences_in_batch(len(pairs.tgt)), tokens=config.batch_tokens,
+            seed=self.seed, epoch=number, shuffle=number >= config.curriculum_epochs,
         )  # fmt: skip
         return Epoch(pairs, plan)
 
