@@ -8,6 +8,7 @@ OUTPUTS = {
     "fetch": ["output"],
     "subset": ["output-src", "output-tgt"],
     "vocab": ["src-vocab", "tgt-vocab", "manifest"],
+    "align": ["output"],
     "train": ["model", "curve", "manifest"],
     "soft-targets": ["output", "manifest"],
     "decode": ["output"],

@@ -165,7 +165,7 @@ def test_messages_in_troubleshooting_are_printed_by_the_code():
 def test_the_default_experiment_is_the_one_that_the_pages_describe():
     config = load_experiment(DEFAULTS, HOME_ASSISTANT)
     names = {row.model for row in Experiment(config).rows}
-    assert "lstm-2x64.seq-kd_seq-inter.from-lstm-2x256" in names
+    assert "lstm-2x64.seq-kd_seq-inter.from-lstm-2x320" in names
 
 
 def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):

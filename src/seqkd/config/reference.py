@@ -73,7 +73,10 @@ def _lenient(node: Any) -> Any:
     for key in ("required", "title", "discriminator"):
         plain.pop(key, None)
     if isinstance(plain.get("default"), dict):
-        del plain["default"]
+        if "anyOf" in plain:  # a section that may be null
+            plain["default"] = {}
+        else:
+            del plain["default"]
     if "description" in plain:
         plain["description"] = _first_paragraph(plain["description"])
     return plain
