@@ -59,6 +59,11 @@ and these are the steps of a run:
 
 `seqkd VERB --help` explains a verb."""
 
+_PATH_ERRORS = {
+    errno.EACCES, errno.ENOENT, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG,
+    errno.ELOOP,
+}  # fmt: skip
+
 
 def _usage() -> str:
     width = max(map(len, VERBS))
@@ -134,7 +139,7 @@ def _run(module: ModuleType, arguments: argparse.Namespace) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = f"{error.strerror}: free some, then run the same command again"
             raise SystemExit(message) from None
-        if error.errno in (errno.EACCES, errno.ENOENT, errno.EROFS):
+        if error.errno in _PATH_ERRORS:
             raise SystemExit(str(error)) from None
         raise
     except (ImportError, RuntimeError, SystemError) as error:

@@ -5,6 +5,7 @@ Outputs are atomic: written to a temporary file in the same folder, flushed to d
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import dataclasses
 import fcntl
@@ -18,16 +19,21 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import IO, TextIO
 
 import zstandard
 
 from seqkd.errors import SeqkdError
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from seqkd.unpacking import Reader, unpacked
 
 _PART = ".part"
+_BUFFER_BYTES = 1 << 16
+_LONGEST_LINE_BYTES = 1 << 26
+_WIDE_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16",
+}  # fmt: skip
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:"
 
 
 @contextlib.contextmanager
@@ -110,92 +116,117 @@ def _open_write(path: Path, suffix: str) -> contextlib.AbstractContextManager[IO
             return path.open("wb")
 
 
-def open_bytes(path: str | Path) -> IO[bytes]:
-    """Open a file for reading bytes, decompressed according to its suffix.
+def open_bytes(path: str | Path) -> Reader:
+    """Open a file for reading bytes, decompressed as its content says (see `unpacking`).
 
     Raises:
-        SeqkdError: if the file does not exist.
+        SeqkdError: if there is no such file, or it is an archive.
     """
     path = Path(path)
-    if not path.is_file():
+    check_file(path)
+    return unpacked(io.BufferedReader(io.FileIO(path), _BUFFER_BYTES), str(path))
+
+
+def check_file(path: str | Path) -> None:
+    """Verify that a path can be read from; a pipe can.
+
+    Raises:
+        SeqkdError: if there is nothing, or a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SeqkdError(f"{path} is a folder; expected a file")
+    if not path.exists():
         raise SeqkdError(f"file not found: {path}")
-    match path.suffix:
-        case ".gz":
-            return gzip.open(path, "rb")  # type: ignore[return-value]
-        case ".xz":
-            return lzma.open(path, "rb")
-        case ".zst":
-            return io.BufferedReader(_ZstdFile(path), 1 << 16)
-        case _:
-            return path.open("rb")
-
-
-class _ZstdFile(io.RawIOBase):
-    """Bytes of a .zst file; unlike `zstandard.open`, it detects a truncated file."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._file = path.open("rb")
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._ready = memoryview(b"")
-        self._started = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Buffer) -> int:
-        """Fill `buffer`; raise EOFError if the file ends inside a frame."""
-        while not self._ready:
-            packed = self._frame.unused_data
-            if self._frame.eof:  # a file may hold several frames
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-                self._started = False
-            packed = packed or self._file.read(1 << 16)
-            if not packed:
-                if self._started:
-                    raise EOFError("compressed file ended before its end-of-stream marker")
-                return 0
-            self._started = True
-            self._ready = memoryview(self._frame.decompress(packed))
-        view = memoryview(buffer).cast("B")
-        size = min(len(view), len(self._ready))
-        view[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 text file without line feeds; only LF ends a line.
 
+    The mark of UTF-8 at its start is no text.
+
     Raises:
-        SeqkdError: if the file is missing, is not valid UTF-8, or its compression is damaged.
+        SeqkdError: if the file is missing, damaged, or anything but UTF-8 text.
     """
-    number = 0
-    try:
-        with open_bytes(path) as file:
-            for raw in io.BufferedReader(file, 1 << 20):  # type: ignore[type-var]
-                number += 1
-                yield raw.rstrip(b"\n").decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SeqkdError(
-            f"{path}, line {number}: not valid UTF-8 (byte {error.start}); convert the file first"
-        ) from None
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
-        raise SeqkdError(f"{path}: damaged or truncated after line {number}: {error}") from None
+    with open_text(path) as file:
+        yield from decoded_lines(file, str(path))
+
+
+def open_text(path: str | Path) -> Reader:
+    """Open a text file as `open_bytes` does.
+
+    Raises:
+        SeqkdError: also if it starts like something else, such as UTF-16.
+    """
+    file = open_bytes(path)
+    check_text(file.peek(_BUFFER_BYTES), str(path))
+    return file
+
+
+def decoded_lines(file: IO[bytes], name: str) -> Iterator[str]:
+    """Yield the lines of an open text file.
+
+    Raises:
+        SeqkdError: if one is not UTF-8, has a NUL, or is longer than 64 MiB.
+    """
+    for number, raw in enumerate(iter(lambda: file.readline(_LONGEST_LINE_BYTES + 1), b""), 1):
+        where = f"{name}, line {number}"
+        if len(raw) > _LONGEST_LINE_BYTES:
+            raise SeqkdError(f"{where}: longer than 64 MiB; expected one sentence a line")
+        if b"\0" in raw:
+            raise SeqkdError(
+                f"{where}: a NUL (byte {raw.index(0)}), which no text has; the file is damaged or "
+                f"in another encoding than UTF-8: convert it (iconv -t UTF-8), or remove the line"
+            )
+        raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        try:
+            yield raw.removesuffix(b"\n").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise SeqkdError(
+                f"{where}: not valid UTF-8 (byte {error.start}); convert the file first: "
+                f"iconv -f ENCODING -t UTF-8"
+            ) from None
+
+
+def check_text(head: bytes, name: str) -> None:
+    """Refuse what is no text in UTF-8, from its first bytes.
+
+    Raises:
+        SeqkdError: with the name of what it is instead.
+    """
+    if encoding := _wide_encoding(head):
+        raise SeqkdError(f"{name}: {encoding}, not UTF-8; convert it: iconv -f {encoding} -t UTF-8")
+    if head.startswith(_LFS_POINTER):
+        raise SeqkdError(f"{name}: a pointer of Git LFS, not the file itself; run git lfs pull")
+    if head.count(b"\r") > 1 and b"\n" not in head:
+        raise SeqkdError(f"{name}: lines end in CR alone; convert it: tr '\\r' '\\n'")
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    """Return the name of UTF-16 or UTF-32, by its mark or by where NULs are."""
+    for mark, encoding in _WIDE_MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    zeros = [head[place::4].count(0) for place in range(4)]
+    quarter = len(head) // 4
+    outer = sorted((zeros[0], zeros[3]))
+    if min(zeros[1:3]) > 0.9 * quarter > 0 and outer[1] > 0.9 * quarter > 9 * outer[0]:
+        return "UTF-32LE" if zeros[3] > zeros[0] else "UTF-32BE"
+    even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
+    wide_feeds = head.count(b"\n\0" if odd > even else b"\0\n")
+    wide = 5 * max(even, odd) > len(head) or 2 * wide_feeds > head.count(b"\n")
+    if wide and max(even, odd) > 8 * min(even, odd):
+        return "UTF-16LE" if odd > even else "UTF-16BE"
+    return None
 
 
 def digest(path: str | Path) -> str:
     """Return the sha256 of a file, in hexadecimal.
 
     Raises:
-        SeqkdError: if the file does not exist.
+        SeqkdError: if there is no such file.
     """
-    if not Path(path).is_file():
-        raise SeqkdError(f"file not found: {path}")
+    check_file(path)
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -44,7 +44,8 @@ class FilesSource(Section):
     provider: Literal["files"] = "files"
     """Type of the source."""
     src: str | None = None
-    """Source side, one sentence per line; plain, .gz, .xz or .zst. `${VARIABLE}` is expanded."""
+    """Source side, one sentence per line in UTF-8; plain or compressed by gzip, xz, bzip2, lzma or
+    zstd. `${VARIABLE}` is expanded."""
     tgt: str | None = None
     """Target side, with as many lines as `src`."""
     tsv: str | None = None
@@ -64,7 +65,7 @@ class RemoteFile(Section):
     """A file on the web with known content."""
 
     url: str
-    """Address (http, https, ftp or file); the suffix decides how it is decompressed."""
+    """Address (http, https, ftp or file)."""
     sha256: Sha256
     """SHA-256 of the downloaded file, in hexadecimal."""
 

@@ -24,7 +24,7 @@ class FileTeacher(Section):
     kind: Literal["file"] = "file"
     """Type of the teacher."""
     translations: str
-    """File of the translations; plain, .gz, .xz or .zst. `${VARIABLE}` is expanded."""
+    """File of the translations; plain or compressed. `${VARIABLE}` is expanded."""
     format: Literal["lines", "moses", "json"] = "lines"
     """lines: one translation per line; moses: `N ||| translation ||| ... ||| score`, N from 0, as
     Moses and Marian write n-best lists; json: `{"nbest": [[score, translation], ...]}` per line,

@@ -22,9 +22,10 @@ from torch import Tensor
 from seqkd.config.architecture import ARCHITECTURE
 from seqkd.config.schema import parse
 from seqkd.errors import SeqkdError
-from seqkd.files import atomic_path, open_bytes
+from seqkd.files import atomic_path, check_file, open_bytes
 from seqkd.model_files.storage import decode, encode
 from seqkd.models.build import Model, build
+from seqkd.unpacking import is_packed
 from seqkd.vocabulary.vocabulary import Vocabulary, parse_vocabulary
 
 FORMAT = "seqkd-model-1"
@@ -96,7 +97,9 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], object]:
     """
     with _readable(path):
         header = _header(path)
-        if Path(path).suffix == ".zst":
+        with Path(path).open("rb") as raw:
+            packed = is_packed(raw.read(8))
+        if packed:
             with open_bytes(path) as file:
                 tensors = load(file.read())
         else:
@@ -134,11 +137,12 @@ def _header(path: str | Path) -> str | None:
 @contextlib.contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """Raise SeqkdError for a missing or damaged file."""
-    if not Path(path).is_file():
-        raise SeqkdError(f"file not found: {path}")
+    check_file(path)
     try:
         yield
-    except (SafetensorError, zstandard.ZstdError, EOFError, ValueError) as error:
+    except SeqkdError:
+        raise
+    except (SafetensorError, EOFError, ValueError) as error:
         raise SeqkdError(f"{path}: damaged, truncated or not a safetensors file: {error}") from None
 
 

@@ -23,8 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seqkd.errors import SeqkdError
-from seqkd.files import atomic_text
+from seqkd.files import atomic_text, check_file
 from seqkd.translation.lines import read_chunks
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Translate everything."""
     for path in args.files:
-        if str(path) != "-" and not path.is_file():
-            raise SeqkdError(f"file not found: {path}")
+        if str(path) != "-":
+            check_file(path)
     from seqkd.search.config import SearchConfig
     from seqkd.translation.api import load
 

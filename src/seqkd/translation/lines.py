@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue
 import stat
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
-from seqkd.files import open_bytes
+from seqkd.files import check_text, open_text
+from seqkd.unpacking import unpacked
 
 MAX_BYTES = 1 << 20
 """Bytes of one line that are read; the rest of the line is dropped."""
@@ -40,14 +42,25 @@ def read_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:
     """Yield the lines of files in order; `-` is standard input."""
     for path in paths:
         is_stdin = str(path) == "-"
-        with contextlib.nullcontext(sys.stdin.buffer) if is_stdin else open_bytes(path) as file:
+        name = "standard input" if is_stdin else str(path)
+        with _standard_input() if is_stdin else open_text(path) as file:
             # Chunks of a regular file do not depend on timing, so neither does rounding.
-            regular = not is_stdin or stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            regular = not is_stdin or stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
             chunks = chunked(byte_lines(file)) if regular else prompt_chunks(file, CHUNK_LINES)
             first = 1
             for lines in chunks:
-                yield Chunk("standard input" if is_stdin else str(path), first, lines)
+                yield Chunk(name, first, lines)
                 first += len(lines)
+
+
+@contextlib.contextmanager
+def _standard_input() -> Iterator[IO[bytes]]:
+    """Yield standard input as `open_text` opens a file; waits for its first bytes."""
+    name = "standard input"
+    stream = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), 1 << 16)
+    file = unpacked(stream, name)
+    check_text(file.peek(1), name)
+    yield file
 
 
 def chunked(lines: Iterable[Line]) -> Iterator[list[Line]]:
