@@ -54,6 +54,19 @@ def test_the_papers_vocabulary_has_four_more_entries() -> None:
     assert train_vocabulary(many, config).size == 50_004
 
 
+def test_the_default_size_follows_the_amount_of_text(lines: list[str]) -> None:
+    characters = len(set("".join(lines)))
+    for kind in ("unigram", "bpe"):
+        config = VocabConfig(kind=kind)
+        assert train_vocabulary(lines, config, pairs=10).size <= 500 + characters
+    # More than the text supports: all that it does, without an error.
+    most = train_vocabulary(lines, VocabConfig(), pairs=10**6).size
+    with pytest.raises(SeqkdError, match="supports at most"):
+        train_vocabulary(lines, VocabConfig(size=most + 1000))
+    words = train_vocabulary(lines, VocabConfig(kind="word"))
+    assert words.size == len({w for line in lines for w in tokenise_words(line, "simple")}) + 4
+
+
 @pytest.mark.parametrize("kind", list(CONFIGS))
 def test_training_twice_gives_the_same_bytes(kind: str, lines: list[str]) -> None:
     first, second = (train_vocabulary(iter(lines), CONFIGS[kind]) for _ in range(2))

@@ -14,8 +14,10 @@ class VocabConfig(Section):
 
     kind: Literal["unigram", "bpe", "word"] = "unigram"
     """Subwords of sentencepiece, or the paper's most frequent words with `<unk>` for all others."""
-    size: Annotated[int, Field(ge=5, strict=True), NUMERIC] = 4000
-    """Tokens of each vocabulary; kind `word` does not count the four special tokens."""
+    size: Annotated[int, Field(ge=5, strict=True), NUMERIC] | None = None
+    """Tokens of each vocabulary; kind `word` does not count the four special tokens. None: as suits
+    the amount of text; subwords: a tenth of the number of pairs, from 500 to 8,000, plus one for
+    each character; words: 50,000 (the paper). Less where the text does not support so many."""
     joint: Boolean = True
     """Use one vocabulary for both languages."""
     character_coverage: Annotated[float, Field(ge=0.9, le=1, strict=True), NUMERIC] = 1.0

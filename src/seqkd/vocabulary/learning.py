@@ -9,7 +9,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from seqkd.config.vocab import VocabConfig
@@ -27,6 +27,7 @@ _LONGEST_LINE_BYTES = 1 << 16
 # is read back the same.
 _UNKNOWN_SURFACE = "\u2047"
 _MEASURED_LINES = 20_000
+_WORDS = 50_000  # the paper, sec. 4.1
 
 
 def train_vocabularies(texts: Mapping[str, Path], config: VocabConfig) -> dict[str, Vocabulary]:
@@ -39,22 +40,23 @@ def train_vocabularies(texts: Mapping[str, Path], config: VocabConfig) -> dict[s
     Raises:
         SeqkdError: if a text is empty or does not support the size.
     """
+    pairs = sum(1 for _ in read_lines(texts["source"]))
     if config.joint:
         both = itertools.chain.from_iterable(map(read_lines, texts.values()))
-        return dict.fromkeys(texts, _train_side("both sides", both, config))
+        return dict.fromkeys(texts, _train_side("both sides", both, config, pairs))
     return {
-        side: _train_side(f"the {side} side", read_lines(text), config)
+        side: _train_side(f"the {side} side", read_lines(text), config, pairs)
         for side, text in texts.items()
     }
 
 
-def _train_side(side: str, lines: Iterator[str], config: VocabConfig) -> Vocabulary:
+def _train_side(side: str, lines: Iterator[str], config: VocabConfig, pairs: int) -> Vocabulary:
     """Learn a vocabulary; errors name the side."""
     first = next(lines, None)
     if first is None:
         raise SeqkdError(f"vocabulary of {side}: the training text is empty")
     try:
-        return train_vocabulary(itertools.chain([first], lines), config)
+        return train_vocabulary(itertools.chain([first], lines), config, pairs)
     except SeqkdError as error:
         raise SeqkdError(f"vocabulary of {side}: {error}") from None
 
@@ -70,19 +72,25 @@ def coverage(vocabulary: Vocabulary, lines: Iterable[str]) -> dict[str, float]:
     }
 
 
-def train_vocabulary(lines: Iterable[str], config: VocabConfig) -> Vocabulary:
+def train_vocabulary(lines: Iterable[str], config: VocabConfig, pairs: int = 0) -> Vocabulary:
     """Learn a vocabulary from text; the same text and config give the same bytes.
 
     Args:
         lines: training text of one side, or of both for a joint vocabulary.
         config: kind and size.
+        pairs: size of the training text, by which subwords get a size if the config has none.
 
     Raises:
         SeqkdError: if the text does not support the size.
     """
     if config.kind == "word":
         return _train_words(lines, config)
-    return _train_subwords(lines, config)
+    return _train_subwords(lines, config, pairs)
+
+
+def _default_size(sample: Sequence[str], pairs: int) -> int:
+    """Return the number of subwords for so many pairs of which `sample` is a part."""
+    return min(max(pairs // 10, 500), 8000) + len(set(itertools.chain.from_iterable(sample)))
 
 
 def _train_words(lines: Iterable[str], config: VocabConfig) -> WordVocabulary:
@@ -91,27 +99,29 @@ def _train_words(lines: Iterable[str], config: VocabConfig) -> WordVocabulary:
         counts.update(tokenise_words(line, config.tokenizer))
     for special in SPECIALS:
         counts.pop(special, None)
-    if len(counts) < config.size:
+    if config.size is not None and len(counts) < config.size:
         raise SeqkdError(
             f"vocab.size is {config.size}, but the training text has only {len(counts)} different "
             f"words; set vocab.size to {len(counts)} or less"
         )
     # Equal counts in the order of their code points, whatever order the text has.
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return WordVocabulary([word for word, _ in ranked[: config.size]], config.tokenizer)
+    return WordVocabulary([word for word, _ in ranked[: config.size or _WORDS]], config.tokenizer)
 
 
-def _train_subwords(lines: Iterable[str], config: VocabConfig) -> SubwordVocabulary:
+def _train_subwords(lines: Iterable[str], config: VocabConfig, pairs: int) -> SubwordVocabulary:
     from sentencepiece import SentencePieceTrainer
 
+    sample = thin(lines, _TRAINING_CHARACTERS)
     model = io.BytesIO()
     try:
         SentencePieceTrainer.train(
             # An iterator and not a file: the model would carry the file's name.
-            sentence_iterator=iter(thin(lines, _TRAINING_CHARACTERS)),
+            sentence_iterator=iter(sample),
             model_writer=model,
             model_type=config.kind,
-            vocab_size=config.size,
+            vocab_size=config.size or _default_size(sample, pairs),
+            hard_vocab_limit=config.size is not None,
             character_coverage=config.character_coverage,
             normalization_rule_name="identity",  # `text.normalise` did it, for all kinds alike
             max_sentence_length=_LONGEST_LINE_BYTES,
