@@ -20,7 +20,9 @@ def table(monkeypatch: pytest.MonkeyPatch):
     return table
 
 
-@pytest.mark.parametrize("name", ["peers", "rooflines", "growth", "planning", "scale", "word_kd"])
+@pytest.mark.parametrize(
+    "name", ["peers", "rooflines", "growth", "planning", "scale", "word_kd", "learning"]
+)
 def test_help_says_what_is_compared(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,3 +72,22 @@ def test_copies_that_run_at_once_count_together(table, tmp_path: Path, monkeypat
     workshops = [systems.Workshop(tmp_path, copy) for copy in range(2)]
     found = systems.run("seqkd-fp32", workshops, Job(action="train", data=str(tmp_path)), 0)
     assert (found.tokens, found.cpu, found.wall, found.peak_mb) == (200, 4.0, 4.0, 100.0)
+
+
+def test_curves_of_seeds_become_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import learning
+
+    for seed, scores in enumerate(([10.0, 30.0], [26.0, 31.0], [1.0, 2.0])):
+        folder = tmp_path / "models" / "lstm-2x64.nll" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        lines = [
+            json.dumps({"epoch": n, "update": n * 10, "dev_bleu": bleu})
+            for n, bleu in enumerate(scores, start=1)
+        ]
+        (folder / "curve.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    row = learning.summary(learning.curves(tmp_path), 25).loc["lstm-2x64.nll"].to_dict()
+    assert row == {
+        "seeds": 3, "learned": 2, "dev BLEU": 21.0, "sd": 16.5, "least": 2.0,
+        "updates to 25": 15, "epochs to 25": 1.5,
+    }  # fmt: skip
