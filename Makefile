@@ -2,6 +2,7 @@
 # environment (.venv) that is created first and needs nothing but Python 3.11 or later.
 #
 #   make run EXPERIMENT=multi30k CORES=8          another experiment of config/experiments
+#   make run SOURCE=ko TARGET=en                  the default for two other languages of its corpus
 #   make run CONFIG=mine.yaml ARGS=--dry-run      your own file; more arguments for Snakemake
 #   make check                                    format, lint, types, unit and reference tests
 #   make test ARGS="-k beam"                      all tests but Slurm's; arguments for pytest
@@ -12,6 +13,10 @@ CORES ?= 2
 EXPERIMENT ?= home-assistant
 CONFIG ?= config/experiments/$(EXPERIMENT).yaml
 ARGS ?=
+# The languages as in a name: zh-Hans is zh-hans. Their vocabulary follows their script.
+PAIR = $(shell echo $(SOURCE)-$(TARGET) | tr A-Z_ a-z-)
+LANGUAGES = $(if $(SOURCE)$(TARGET),--config experiment=$(EXPERIMENT)-$(PAIR) source=$(SOURCE) \
+  target=$(TARGET) 'vocab={size: null}')
 # Tests side by side; those of one group in one process.
 PYTEST = pytest --numprocesses $(CORES) --dist loadgroup
 
@@ -21,7 +26,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
-	@snakemake --logger seqkd --cores $(CORES) $(ARGS) --configfile $(CONFIG)
+	@snakemake --logger seqkd --cores $(CORES) $(ARGS) --configfile $(CONFIG) $(LANGUAGES)
 
 lint: $(VENV)/.ready
 	@ruff format --check . && ruff check . && mypy && snakefmt --check .

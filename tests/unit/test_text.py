@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqkd.config.corpus import CleaningConfig
+from seqkd.corpus.cleaning import rejection
+from seqkd.corpus.decontamination import NearIndex
 from seqkd.corpus.sentences import cut_sentences, split_sentences
 from seqkd.text import (
     WORD,
     has_removed_characters,
     key_tokens,
+    length,
     normalise,
     placeholders,
+    running_words,
     tokenise,
 )
 
@@ -73,7 +78,7 @@ def test_han_and_kana_count_by_character_and_marks_stay_with_their_word() -> Non
 @given(st.text(st.sampled_from("a\u00e4\u0301\u093f\u6f22\u304b_9 ,."), max_size=12))
 def test_word_pattern_equals_its_plain_form(text: str) -> None:
     unspaced, marks = "\u304b\u6f22", "\u0301\u093f"
-    plain = rf"[{unspaced}]|(?:[^\W{unspaced}]|[{marks}])+"
+    plain = rf"[{unspaced}][{marks}]*|(?:[^\W{unspaced}]|[{marks}])+"
     assert re.findall(WORD, text) == re.findall(plain, text)
 
 
@@ -83,6 +88,73 @@ def test_key_ignores_case_digits_placeholders_and_punctuation() -> None:
     assert key_tokens("... !") == ["...", "!"]
     assert key_tokens("12:30") != key_tokens("11:15")
     assert key_tokens("\N{THUMBS UP SIGN}") != key_tokens("\N{THUMBS DOWN SIGN}")
+
+
+@pytest.mark.parametrize(
+    ("line", "english"),
+    [
+        ("กรุณาปิดประตูเมื่อออกจากห้อง", "Please close the door when you leave the room."),
+        (
+            "昨日買ったばかりの新しい自転車に乗って、友達と一緒に川沿いの道をゆっくり走りました。",
+            "Yesterday I rode my new bike slowly along the river with a friend.",
+        ),
+        ("今天天气很好\uff0c我们去公园。", "The weather is fine today, we go to the park."),
+        ("ថ្ងៃនេះអាកាសធាតុល្អណាស់។", "The weather is very nice today."),
+        ("ဒီနေ့ရာသီဥတုသာယာတယ်။", "The weather is fine today."),
+        ("ມື້ນີ້ອາກາດດີຫຼາຍ", "The weather is fine today."),
+        ("오늘은 날씨가 좋으니 공원에 갑시다.", "The weather is fine, let us go to the park."),
+        ("היום מזג האוויר נעים מאוד.", "The weather is very nice today."),
+    ],
+)
+def test_lengths_are_comparable_between_languages(line: str, english: str) -> None:
+    assert 0.5 <= length(line) / length(english) <= 1.6
+    assert 0.5 <= running_words(line) / running_words(english) <= 1.6
+    assert rejection((line, english), CleaningConfig(max_ratio=2.0, ratio_slack=0)) is None
+
+
+def test_lengths_of_text_with_spaces_are_counts() -> None:
+    line = "Schalte das Licht für {name} ein."
+    assert (length(line), running_words(line)) == (7, 6)
+    assert length("はい") == 1
+    assert length("") == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "near", "other"),
+    [
+        (
+            "กรุณาปิดประตูเมื่อออกจากห้องนอน",
+            "กรุณาปิดประตูเมื่อออกจากห้องน้ำ",
+            "นอนกอดออกจากประตูรถเมื่อน้องปิดไฟในครัว",
+        ),
+        (
+            "このデバイスはすでに設定されています",
+            "このデバイスはまだ設定されていません",
+            "すでにこのせってはいませんでされバイトます",
+        ),
+        ("打开客厅的电灯开关", "打开客厅的电灯开开关", "关灯打电话给客人"),
+    ],
+)
+def test_near_duplicates_are_found_without_spaces(line: str, near: str, other: str) -> None:
+    index = NearIndex([frozenset(key_tokens(line))], 0.5)
+    assert index.find(frozenset(key_tokens(near))) == [0]
+    assert index.find(frozenset(key_tokens(other))) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("電源を切る。再起動しますか\uff1f「はい」。Version 2.5", 4),
+        ("電源を切る。 ", 1),
+        ("", 0),
+        ("전원을 끕니다. 다시 시작합니다.", 2),
+        ("إلى أين؟ هنا.", 2),
+        ("यह है। वह है।", 2),
+        ("ပိတ်ပါ။ ဖွင့်ပါ။", 2),
+    ],
+)
+def test_sentences_end_at_the_stops_of_other_scripts(line: str, count: int) -> None:
+    assert len(split_sentences(line)) == count
 
 
 def test_placeholders_are_sorted() -> None:

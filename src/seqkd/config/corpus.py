@@ -17,7 +17,8 @@ from seqkd.errors import SeqkdError, nearest
 class CleaningConfig(Section):
     """Filters of the training pairs. A token is a word, a punctuation mark or a `{placeholder}`.
 
-    Each filter can be switched off, but pairs with an empty side are always dropped.
+    In a language without spaces, words are estimated from the number of characters. Each filter can
+    be switched off, but pairs with an empty side are always dropped.
     """
 
     min_tokens: Positive = 1

@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 from seqkd.config.corpus import CleaningConfig
 from seqkd.corpus.funnel import Tally
-from seqkd.text import REPLACEMENT, Pair, has_letter, has_removed_characters, normalise, tokenise
+from seqkd.text import REPLACEMENT, Pair, has_letter, has_removed_characters, length, normalise
 
 _CODE_RE = re.compile(r"[!-~]*(?:\d|[!-~][_@/\\:.{}#+=&~|][!-~])[!-~]*", re.ASCII)
 
@@ -76,7 +76,7 @@ def rejection(pair: Pair, config: CleaningConfig) -> str | None:
         return CHARACTERS
     if not _letters_pass(src, tgt, config):
         return LETTERS
-    shorter, longer = sorted((len(tokenise(src)), len(tokenise(tgt))))
+    shorter, longer = sorted((length(src), length(tgt)))
     if shorter < config.min_tokens:
         return SHORT
     if config.max_tokens is not None and longer > config.max_tokens:

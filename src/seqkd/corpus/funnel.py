@@ -43,12 +43,25 @@ def load_funnel(path: str | Path) -> list[Stage]:
     return stages
 
 
+def heavy_losses(stages: Sequence[Stage]) -> list[str]:
+    """Return what to say of each filter that dropped more than half of its pairs.
+
+    A limit, a held-out set or repeated text drop pairs without doubting them.
+    """
+    return [
+        f"'{stage.filter}' dropped {stage.lines_in - stage.lines_out:,} of {stage.lines_in:,} pairs"
+        for stage in stages
+        if stage.samples and 2 * stage.lines_out < stage.lines_in
+    ]
+
+
 def corpus_summary(stages: Sequence[Stage]) -> str:
-    """Return how many pairs are trained on and where they come from."""
+    """Return how many pairs are trained on, where they come from, and filters that took most."""
     names = [stage.filter for stage in stages]
     sources = [name.removeprefix("read: ") for name in names if name.startswith("read: ")]
     pairs = f"{stages[-1].lines_out:,} pairs"
-    return f"{pairs} of {', '.join(dict.fromkeys(sources))}" if sources else pairs
+    summary = f"{pairs} of {', '.join(dict.fromkeys(sources))}" if sources else pairs
+    return "; ".join([summary, *heavy_losses(stages)])
 
 
 @dataclass(slots=True)

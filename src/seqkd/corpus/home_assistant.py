@@ -10,12 +10,13 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from seqkd.corpus.funnel import Stage, Tally
 from seqkd.corpus.sentences import cut_sentences
 from seqkd.errors import SeqkdError
+from seqkd.languages import standard_code
 from seqkd.text import Pair, placeholders
 
 _MEMBER_RE = re.compile(r"homeassistant/components/(\w+)/translations/([\w-]+)\.json")
@@ -35,7 +36,7 @@ def read_wheel(wheel: Path, languages: tuple[str, str]) -> tuple[list[Pair], lis
 
     Args:
         wheel: the file; it is only read as a zip archive.
-        languages: source and target, as in the names of the translation files.
+        languages: source and target, in any spelling of their codes.
 
     Raises:
         SeqkdError: if the file is not such a wheel or lacks one of the languages.
@@ -72,24 +73,31 @@ def read_translations(wheel: Path, language: str) -> dict[str, str]:
         SeqkdError: if the file is damaged, not such a wheel, or lacks the language.
     """
     texts: dict[str, str] = {}
-    languages: set[str] = set()
+    members: dict[str, list[tuple[str, str]]] = {}
     try:
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
-                match = _MEMBER_RE.fullmatch(name)
-                if match is None:
-                    continue
-                languages.add(match[2])
-                if match[2] == language:
-                    texts.update(_flatten(json.loads(archive.read(name)), match[1]))
+                if match := _MEMBER_RE.fullmatch(name):
+                    members.setdefault(match[2], []).append((match[1], name))
+            for component, name in members.get(_file_code(language, members), ()):
+                texts.update(_flatten(json.loads(archive.read(name)), component))
     except (zipfile.BadZipFile, zlib.error, ValueError) as error:
         raise SeqkdError(f"{wheel}: not a readable homeassistant wheel: {error}") from None
     if not texts:
         raise SeqkdError(
             f"{wheel}: no translations for '{language}'; "
-            f"there are: {', '.join(sorted(languages)) or 'none'}"
+            f"there are: {', '.join(sorted(members)) or 'none'}"
         )
     return texts
+
+
+def _file_code(language: str, codes: Collection[str]) -> str:
+    """Return the code by which the wheel has a language: `kor_Hang` is `ko`, `zh-TW` `zh-Hant`."""
+    code = standard_code(language)
+    base, *subtags = code.split("-")
+    if base == "zh" and subtags:
+        code = "zh-Hant" if {"Hant", "TW", "HK", "MO"} & {*subtags} else "zh-Hans"
+    return code if code in codes else base
 
 
 def _flatten(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:

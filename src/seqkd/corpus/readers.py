@@ -55,11 +55,6 @@ def _pairs(
 ) -> Iterator[Pair]:
     match source:
         case HomeAssistantSource(sha256=sha256):
-            if "en" not in languages:
-                raise SeqkdError(
-                    f"provider {source.provider}: one of the two languages must be en, "
-                    f"got {languages[0]} and {languages[1]}"
-                )
             check_sha256(paths[0], sha256)
             pairs, wheel_stages = read_wheel(paths[0], languages)
             stages += wheel_stages

@@ -12,7 +12,12 @@ _ABBREVIATION_RE = re.compile(
     r"|p\.e|p\.ex|resp|sog|st|u\.a|usw|vgl|vs|z\.b)\."
 )
 _SHORT_RE = re.compile(r"\W*(?:\w|\d{1,2})\.")  # initials and ordinals: "z. B.", "am 3. Mai"
-_END_RE = re.compile(r"[.!?\u2026][\"'\u201c\u201d\u00bb\u2019)\]]*$")
+# Of Latin and other scripts, then of Arabic, Armenian, Indic, Myanmar, Khmer, Tibetan, Ethiopic.
+_STOPS = ".!?\u2026\u061f\u06d4\u0589\u0964\u0965\u104b\u17d4\u0f0d\u1362"
+_CLOSING = r"\"'\u201c\u201d\u00bb\u2019)\]"
+_END_RE = re.compile(rf"[{_STOPS}][{_CLOSING}]*$")
+# In Chinese and Japanese a stop ends a sentence without a space after it.
+_FULLWIDTH_END_RE = re.compile(rf"[\u3002\uff01\uff1f\uff61]+[{_CLOSING}\u300d\u300f\uff09]*")
 _START_RE = re.compile(r"[\"'\u201e\u201c\u00ab(\[\u00bf\u00a1{]*[^\W\d_]|\{")
 
 
@@ -25,7 +30,16 @@ def cut_sentences(pair: Pair) -> list[Pair]:
 
 
 def split_sentences(line: str) -> list[str]:
-    """Cut a line at each stop before a capital, unless the stop ends an abbreviation."""
+    """Cut a line at each stop before a capital, unless the stop ends an abbreviation.
+
+    Stops of Chinese and Japanese need neither space nor capital, those of other scripts without
+    capitals no capital.
+    """
+    parts = _FULLWIDTH_END_RE.sub("\\g<0>\n", line).split("\n")
+    return [sentence for part in parts if part.strip() for sentence in _split_at_spaces(part)]
+
+
+def _split_at_spaces(line: str) -> list[str]:
     sentences: list[str] = []
     words: list[str] = []
     tokens = line.split()

@@ -16,7 +16,7 @@ from seqkd.corpus.cleaning import FILTERS, clean
 from seqkd.corpus.funnel import Stage, Tally
 from seqkd.corpus.split import Indices, Mask, split_digest
 from seqkd.errors import SeqkdError
-from seqkd.text import Pair, tokenise
+from seqkd.text import Pair, length
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ def fill_spool(
         for src, tgt in clean(raw, cleaning, tally):
             file.write(f"{src}\t{tgt}\n")
             digests.append(split_digest(src))
-            lengths.append(min(len(tokenise(src)), len(tokenise(tgt))))
+            lengths.append(min(length(src), length(tgt)))
     stages += tally.stages(FILTERS)
     if not digests:
         worst = max(tally.dropped, key=lambda name: tally.dropped[name])

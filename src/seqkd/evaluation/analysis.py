@@ -42,6 +42,7 @@ from seqkd.evaluation.significance import (
     paired_bootstrap,
     spread,
 )
+from seqkd.text import running_words
 
 _INTERVAL = 1000  # resamples of an interval
 Key = tuple[str, int]
@@ -211,7 +212,7 @@ def _second_label(evaluation: Evaluation) -> str | None:
 
 
 def _words(lines: Sequence[str]) -> FloatArray:
-    return np.array([len(line.split()) for line in lines], dtype=np.float64)
+    return np.array([running_words(line) for line in lines], dtype=np.float64)
 
 
 def _noise(rows: Sequence[TableRow], bleu: _Scored) -> dict[str, NoiseFloor]:

@@ -32,7 +32,7 @@ from seqkd.evaluation.text_statistics import (
     variety,
     word_counts,
 )
-from seqkd.text import tokenise
+from seqkd.text import length, tokenise
 
 ALIGNED_PAIRS = 20_000
 ORACLE_SENTENCES = 1_000
@@ -175,7 +175,7 @@ def text_diagnostics(
     pairs = [(tokenise(text.src[n]), tokenise(text.tgt[n])) for n in sample]
     lines = [text.tgt[n] for n in sample]
     dictionary = align(pairs)
-    words = sum(len(source) for source, _ in pairs)
+    source_words = sum(length(text.src[n]) for n in sample)
     diagnostics = TextDiagnostics(
         targets=targets,
         teacher=teacher,
@@ -184,7 +184,7 @@ def text_diagnostics(
         complexity=complexity(dictionary),
         faithfulness=faithfulness(gold if gold is not None else dictionary, dictionary),
         variety=variety(lines),
-        words_per_source_word=sum(len(target) for _, target in pairs) / max(words, 1),
+        words_per_source_word=sum(map(length, lines)) / max(source_words, 1),
         repeated=share(map(has_loop, lines)),
         as_gold=_agreement(text, references),
         differs=_disagreement(text, best),

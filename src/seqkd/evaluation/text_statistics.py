@@ -1,6 +1,6 @@
 """Statistics of sentences: variety, repetition, memorised lines, quality by length and frequency.
 
-Words are those of `text.tokenise`.
+Words are those of `text.tokenise`, lengths those of `text.length`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.evaluation.significance import Metric, bleu_metric, corpus_scores
-from seqkd.text import tokenise
+from seqkd.text import length, tokenise
 
 LENGTHS = (1, 5, 10, 15, 20, 30)
 """Smallest number of source words of each length bucket."""
@@ -71,7 +71,7 @@ def bleu_by_length(
     """Return BLEU of the sentences of each source length."""
     places: list[list[int]] = [[] for _ in LENGTHS]
     for number, line in enumerate(sources):
-        places[bucket_of(len(tokenise(line)), LENGTHS)].append(number)
+        places[bucket_of(length(line), LENGTHS)].append(number)
     buckets = []
     for name, place in zip(bucket_names(LENGTHS), places, strict=True):
         texts = ([lines[n] for n in place] for lines in (hypotheses, references))
@@ -158,7 +158,7 @@ def share(flags: Iterable[bool]) -> float:
 
 def memorised(lines: Iterable[str], training: Collection[str]) -> float:
     """Return the share of lines of five words or more that are verbatim in training."""
-    long = [line for line in lines if len(tokenise(line)) >= MEMORISED_WORDS]
+    long = [line for line in lines if length(line) >= MEMORISED_WORDS]
     return share(line in training for line in long)
 
 

@@ -7,11 +7,13 @@ in and out of each filter, with a few of those it dropped.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from seqkd import files
 from seqkd.config.corpus import ParallelCorpus
 from seqkd.config.schema import load
+from seqkd.corpus.funnel import heavy_losses
 from seqkd.corpus.preparation import prepare
 
 
@@ -25,4 +27,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the training and dev text, and the funnel."""
     stages = prepare(load(ParallelCorpus, args.config), args.resources, args.output_dir)
+    for loss in heavy_losses(stages):
+        print(f"seqkd corpus: {loss}; see its samples in funnel.json", file=sys.stderr)
     files.write_json(args.output_dir / "funnel.json", stages)

@@ -19,6 +19,7 @@ import torch
 
 from seqkd.evaluation.speed_files import SpeedMeasurement, SpeedSetting, Throughput
 from seqkd.search.config import SearchConfig
+from seqkd.text import running_words
 from seqkd.translation.engine import Engine, load_engine
 
 _ENOUGH_S = 5.0  # of measuring one setting; then no repeat is begun beyond the first three
@@ -69,7 +70,7 @@ class Stopwatch:
             start = time.perf_counter()
             _translate(translator, batches, config)
             seconds.append(time.perf_counter() - start)
-        words = sum(len(line.split()) for line in lines)
+        words = round(sum(map(running_words, lines)))
         return SpeedMeasurement(
             device=setting.device,
             threads=setting.threads,
