@@ -105,12 +105,13 @@ def test_n_best_and_scores_are_written_as_help_says(model):
     rows = translate(model, "--n-best", 3, "--beam", 4, data=data).stdout.decode().splitlines()
     cells = [row.split(" ||| ") for row in rows]
     assert [cell[0] for cell in cells] == ["0"] * 3 + ["1"] + ["2"] * 3
-    scores = [float(cell[2]) for cell in cells[:3]]
+    assert all(cell[2] == f"LogProb= {cell[3]}" for cell in cells)
+    scores = [float(cell[3]) for cell in cells[:3]]
     assert scores == sorted(scores, reverse=True)
-    assert cells[3][1:] == ["", "0.000000"]
+    assert cells[3][1:] == ["", "LogProb= 0.000000", "0.000000"]
     scored = translate(model, "--scores", "--beam", 4, data=data).stdout.decode().splitlines()
     assert [line.split("\t") for line in scored] == [
-        [cells[0][2], cells[0][1]], ["0.000000", ""], [cells[4][2], cells[4][1]],
+        [cells[0][3], cells[0][1]], ["0.000000", ""], [cells[4][3], cells[4][1]],
     ]  # fmt: skip
 
 

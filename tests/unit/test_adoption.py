@@ -48,13 +48,13 @@ def test_moses_lists(tmp_path: Path):
     path = write(
         tmp_path / "out.nbest",
         "0 ||| the lamp ||| F0= -1.2 ||| -1.25",
-        "0 ||| a lamp ||| -2",
+        "0 ||| a ||| lamp |||| F0= 1 Lm: -2 3e-1 ||| -2 ||| 0-0 1-1",
         "1 |||  ||| F0= -3 ||| -3.5",
-        "2 ||| in the hall ||| x ||| y ||| 1e-2",
+        "2 ||| in the hall ||| F0= 1 ||| 1e-2",
     )
     found = [given.translations for given in read_moses(path)]
     assert found == [
-        ((-1.25, "the lamp"), (-2.0, "a lamp")), ((-3.5, ""),), ((0.01, "in the hall"),),
+        ((-1.25, "the lamp"), (-2.0, "a ||| lamp |")), ((-3.5, ""),), ((0.01, "in the hall"),),
     ]  # fmt: skip
 
 
@@ -77,11 +77,19 @@ def test_json_lines(tmp_path: Path):
     [
         (read_moses, ["0 ||| a ||| -1", "2 ||| b ||| -1"], "line 2: expected sentence 1, got 2"),
         (read_moses, ["1 ||| a ||| -1"], "line 1: expected sentence 0, got 1"),
+        (read_moses, ["0 ||| a ||| b ||| -1"], "line 1: '|||' in a translation, or features"),
+        (read_moses, ["0 ||| a ||| F= 1 ||| -3 ||| 5"], "line 1: '|||' in a translation"),
+        (read_moses, ["0 ||| a ||| -1", "0 ||| a ||| F= 1 ||| -3"], "line 2: features where"),
+        (read_moses, ["0 ||| a ||| 1_0"], "line 1: expected N |||"),
+        (read_json, ['{"nbest": [[true, "a"]]}'], "line 1: expected"),
+        (read_json, ['{"nbest": [[1' + "0" * 400 + ', "a"]]}'], "line 1: expected"),
+        (read_json, ["[" * 100_000], "line 1: expected"),
+        (read_json, ['{"id": 0.0, "nbest": ["a"]}'], "line 1: expected"),
         (
             read_moses, ["0 ||| a ||| -1", "1 ||| b ||| -1", "0 ||| a ||| -2"],
             "line 3: expected sentence 2, got 0",
         ),
-        (read_moses, ["0 ||| a"], "line 1: expected N ||| translation ||| ... ||| score, got"),
+        (read_moses, ["0 ||| a"], "line 1: expected N ||| translation ||| features ||| score, got"),
         (read_moses, ["0 ||| a ||| nan"], "line 1: expected N |||"),
         (read_moses, ["a lamp"], "line 1: expected N |||"),
         (read_json, ['{"nbest": ["a"]}', "a lamp"], 'line 2: expected {"nbest"'),

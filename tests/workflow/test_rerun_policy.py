@@ -208,6 +208,20 @@ def test_touched_inputs_and_deleted_distilled_text_trigger_nothing(finished: Wor
     assert finished.plan() == []
 
 
+def test_an_older_file_with_other_content_behind_a_link_reruns_what_follows(finished: Workspace):
+    path = finished.folder / "tests/data/smoke/smoke.de"
+    same = path.with_name("same.de")
+    path.rename(same)
+    path.symlink_to(same.name)
+    assert finished.plan() == []  # a link to the same content
+    other = path.with_name("other.de")
+    other.write_text("Ein anderer Satz.\n", encoding="utf-8")
+    os.utime(other, (0, 0))
+    path.unlink()
+    path.symlink_to(other.name)
+    assert {"corpus", "vocab", "train", "evaluate"} <= rules(finished.plan())
+
+
 def test_a_changed_input_reruns_all_that_follows(finished: Workspace):
     path = finished.folder / "tests/data/smoke/smoke.de"
     path.write_text("Ein anderer Satz.\n", encoding="utf-8")

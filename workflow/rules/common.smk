@@ -17,8 +17,9 @@ sys.path.append(str(Path(workflow.snakefile).parents[2] / "src"))
 
 from seqkd.config import naming
 from seqkd.machine.code_hash import code_hash
+from seqkd.machine.digest_cache import DigestCache
 from seqkd.config.experiment import overlay, parse_experiment
-from seqkd.config.corpus import all_sources, files_of_test_set, required_files
+from seqkd.config.corpus import all_sources, files_of_test_set, own_files, required_files
 from seqkd.errors import SeqkdError
 from seqkd.config.expansion import Experiment
 from seqkd.config.sources import fetched_names
@@ -31,11 +32,15 @@ DEFAULTS = workflow.source_path("../../config/default.yaml")
 RESOURCES = Path("resources")
 
 try:
+    for path in workflow.overwrite_configfiles or workflow.configfiles:
+        load_yaml(path)  # of two equal keys, Snakemake takes the last
     EXPERIMENT = Experiment(parse_experiment(overlay(load_yaml(DEFAULTS), config)))
     CONFIG = EXPERIMENT.config
     GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}
     CORPUS = CONFIG.parallel_corpus
     CORPUS_FILES = required_files(CORPUS, RESOURCES)
+    OWN_FILES = own_files(CORPUS, RESOURCES).union(*GIVEN_FILES.values())
+    DIGESTS = DigestCache(Path(".snakemake", "seqkd", "digests.json"))
     TEST_SET_FILES = {name: files_of_test_set(CORPUS, name, RESOURCES) for name in CORPUS.test_sets}
 except SeqkdError as error:
     raise WorkflowError(str(error)) from None
@@ -90,6 +95,19 @@ def nbest_code(*steps):
         return code_hash(*(f"seqkd.steps.{step}" for step in steps), unused=unused)
 
     return without_unused
+
+
+def users(files):
+    """Return files as inputs whose date means nothing; their content is in `contents`."""
+    return [path if RESOURCES in path.parents else ancient(str(path)) for path in map(Path, files)]
+
+
+def contents(files):
+    """Return the digests of the user's files; as a param they rerun the rule when one changes.
+
+    What the config pins by a checksum is left out.
+    """
+    return [DIGESTS.digest(path) for path in files if path in OWN_FILES]
 
 
 def growing(amount):

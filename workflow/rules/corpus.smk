@@ -35,7 +35,7 @@ rule fetch:
 rule corpus:
     """Read, clean, split and decontaminate the training text."""
     input:
-        files=CORPUS_FILES,
+        files=users(CORPUS_FILES),
         config="<run>/corpus/config.yaml",
     output:
         held_out=held_out_texts(),
@@ -57,6 +57,7 @@ rule corpus:
     params:
         resources=lambda wildcards: str(RESOURCES),
         folder=subpath(output.funnel, parent=True),
+        contents=lambda wildcards: contents(CORPUS_FILES),
         code=code("corpus"),
     shell:
         """
@@ -119,6 +120,7 @@ rule test_set:
         held_out=lambda wildcards, input: options(input, "held_out_src", "held_out_tgt"),
         resources=lambda wildcards: str(RESOURCES),
         folder=subpath(output.flags, parent=True),
+        contents=lambda wildcards: contents(TEST_SET_FILES[wildcards.test_set]),
         code=code("test_set"),
     shell:
         """

@@ -57,7 +57,7 @@ rule decode:
 rule decode_hugging_face:
     """Translate one shard of the training text by a model of Hugging Face's transformers."""
     input:
-        model=lambda wildcards: GIVEN_FILES[wildcards.teacher],
+        model=lambda wildcards: users(GIVEN_FILES[wildcards.teacher]),
         src=lambda wildcards: f"{split_of(wildcards)}.<src>",
         tgt_vocab="<run>/vocab/tgt.vocab",
     output:
@@ -82,6 +82,7 @@ rule decode_hugging_face:
     params:
         teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].options,
         search=lambda wildcards: list_config(wildcards).decode_options,
+        contents=lambda wildcards: contents(GIVEN_FILES[wildcards.teacher]),
         code=nbest_code("decode_hugging_face"),
     shell:
         """

@@ -30,6 +30,7 @@ rule adopt:
     params:
         format=lambda wildcards: CONFIG.teachers[wildcards.teacher].format,
         length=lambda wildcards: list_config(wildcards).length,
+        contents=lambda wildcards: contents(GIVEN_FILES[wildcards.teacher]),
         code=code("adopt"),
     shell:
         """

@@ -14,7 +14,7 @@ def test_set_inputs(wildcards):
     name = wildcards.test_set
     if name == CONFIG.corpus.held_out_test:
         return {f"held_out_{side}": f"<run>/corpus/held-out.<{side}>" for side in SIDES}
-    return {"files": TEST_SET_FILES[name]}
+    return {"files": users(TEST_SET_FILES[name])}
 
 
 def split_of(wildcards):
@@ -64,7 +64,7 @@ def list_config(wildcards):
 
 def adopted_inputs(wildcards):
     """Return a file of translations and the text that it translates."""
-    translations, *translated = GIVEN_FILES[wildcards.teacher]
+    translations, *translated = users(GIVEN_FILES[wildcards.teacher])
     return {
         "translations": translations,
         "translated": translated or "<run>/corpus/train.<src>",

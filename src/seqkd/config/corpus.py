@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from seqkd.config.header import Languages
 from seqkd.config.schema import NUMERIC, NonNegative, Positive, PositiveFraction, Section
-from seqkd.config.sources import Source, fetched_names, source_files
+from seqkd.config.sources import FilesSource, Source, fetched_names, source_files
 from seqkd.errors import SeqkdError, nearest
 
 
@@ -109,6 +110,11 @@ class CorpusConfig(Section):
 
     @model_validator(mode="after")
     def _check_test_sets(self) -> Self:
+        for name in self.test_sets:
+            if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name, re.ASCII):
+                raise SeqkdError(
+                    f"test_sets: '{name}' must be letters, digits, '_', '.', '+' and '-'"
+                )
         for name in self.decontaminate:
             if name not in self.test_sets:
                 raise SeqkdError(
@@ -175,6 +181,16 @@ def required_files(config: ParallelCorpus, resources: Path) -> list[Path]:
     sources = all_sources(config.for_training())
     files = [path for x in sources for path in source_files(x, config.languages, resources)]
     return list(dict.fromkeys(files))
+
+
+def own_files(config: ParallelCorpus, resources: Path) -> set[Path]:
+    """Return the files of all splits whose content no checksum of the config pins.
+
+    Raises:
+        SeqkdError: if a path cannot be meant.
+    """
+    sources = (x for x in all_sources(config) if isinstance(x, FilesSource))
+    return {path for x in sources for path in source_files(x, config.languages, resources)}
 
 
 def files_of_test_set(config: ParallelCorpus, name: str, resources: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import (
@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from seqkd.errors import SeqkdError, nearest, one_line
+from seqkd.files import read_lines
 
 T = TypeVar("T")
 
@@ -119,10 +120,29 @@ def load_yaml(path: str | Path) -> object:
     Raises:
         SeqkdError: if the file is missing or is not YAML.
     """
+    text = "\n".join(read_lines(path))
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            return yaml.safe_load(file)
-    except FileNotFoundError:
-        raise SeqkdError(f"file not found: {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return yaml.load(text, _UniqueKeyLoader)
+    except SeqkdError as error:
+        raise SeqkdError(f"{path}: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SeqkdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that is written twice in one mapping, of which PyYAML takes the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Check the keys as they are written, before those of merged mappings (`<<`) join them."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise SeqkdError(
+                        f"key '{key.value}' is given twice, in lines {lines[name]} and {line}; "
+                        f"join or delete one"
+                    )
+                lines[name] = line
+        return node

@@ -21,6 +21,9 @@ HOME_ASSISTANT_VERSION = "2026.11.0"
 HOME_ASSISTANT_SHA256 = "7ca5fbde9dea879ac7723949fc84347aac5182e6309c357b2e4973fd391b00f7"
 
 _VARIABLE_RE = re.compile(r"\$\{(\w+)\}")
+# Wildcards and variables of Snakemake, quotes, and what no file should have in its name.
+_STRANGE_RE = re.compile(r"[{}<>$`\"'*?\x00-\x1f\x7f]|://")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
 Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -30,7 +33,7 @@ class HomeAssistantSource(Section):
 
     provider: Literal["home-assistant"] = "home-assistant"
     """Type of the source."""
-    version: str = HOME_ASSISTANT_VERSION
+    version: Annotated[str, Field(pattern=f"^{_NAME}$")] = HOME_ASSISTANT_VERSION
     """Release of the `homeassistant` package."""
     sha256: Sha256 = HOME_ASSISTANT_SHA256
     """SHA-256 of the wheel; set it together with `version`."""
@@ -69,6 +72,15 @@ class RemoteFile(Section):
     sha256: Sha256
     """SHA-256 of the downloaded file, in hexadecimal."""
 
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        scheme = urlsplit(self.url).scheme
+        if scheme not in ("http", "https", "ftp", "file"):
+            raise SeqkdError(f"url: expected http, https, ftp or file, got '{self.url}'")
+        if not re.fullmatch(r"[\w.+%~@=,-]*[\w.+%-]", self.name, re.ASCII):
+            raise SeqkdError(f"url: its last part is not the name of a file, got '{self.url}'")
+        return self
+
     @property
     def name(self) -> str:
         """The last part of the address."""
@@ -92,7 +104,7 @@ class UrlSource(Section):
 class SacrebleuSource(Section):
     """A test set that sacrebleu provides."""
 
-    name: str
+    name: Annotated[str, Field(pattern=f"^{_NAME}(/{_NAME})*$")]
     """Name as in `sacrebleu --list`, such as `wmt14/full`."""
     provider: Literal["sacrebleu"] = "sacrebleu"
     """Type of the source."""
@@ -119,11 +131,11 @@ def source_files(source: Source, languages: tuple[str, str], resources: Path) ->
         return fetched
     match source:
         case HomeAssistantSource(wheel=str(wheel)):
-            return [expand(wheel)]
+            return [user_file(wheel)]
         case FilesSource(tsv=str(tsv)):
-            return [expand(tsv)]
+            return [user_file(tsv)]
         case FilesSource(src=str(src), tgt=str(tgt)):
-            return [expand(src), expand(tgt)]
+            return [user_file(src), user_file(tgt)]
         case UrlSource(src=src_file, tgt=tgt_file, mirror=str(mirror)):
             return [expand(mirror) / src_file.name, expand(mirror) / tgt_file.name]
     raise AssertionError(source)
@@ -158,7 +170,27 @@ def expand(path: str) -> Path:
             raise SeqkdError(f"{path}: the environment variable {match[1]} is not set")
         return os.environ[match[1]]
 
-    return Path(_VARIABLE_RE.sub(value, path)).expanduser()
+    expanded = _VARIABLE_RE.sub(value, path)
+    if strange := _STRANGE_RE.search(expanded):
+        raise SeqkdError(
+            f"{path!r}: a path cannot have {strange[0]!r} in it, which Snakemake or the shell "
+            f"reads as something else; rename the file or link to it (variables are ${{NAME}})"
+        )
+    if not expanded.strip() or expanded.startswith("-"):
+        raise SeqkdError(f"{path!r} is not a path; write ./{path} for a file of this name")
+    return Path(expanded).expanduser()
+
+
+def user_file(path: str) -> Path:
+    """Return `path` expanded.
+
+    Raises:
+        SeqkdError: as `expand`, and if it is a folder.
+    """
+    file = expand(path)
+    if file.is_dir():
+        raise SeqkdError(f"{file} is a folder; expected a file")
+    return file
 
 
 def _has_mirror(source: UrlSource) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from seqkd.config.schema import Section
-from seqkd.config.sources import expand
+from seqkd.config.sources import expand, user_file
 from seqkd.errors import SeqkdError
 
 SEED = 0
@@ -36,7 +36,7 @@ class FileTeacher(Section):
     @property
     def files(self) -> list[Path]:
         """The files to read."""
-        return [expand(path) for path in (self.translations, self.src) if path is not None]
+        return [user_file(path) for path in (self.translations, self.src) if path is not None]
 
 
 class HuggingFaceTeacher(Section):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,27 +45,68 @@ def read_plain(path: Path) -> Iterator[ForeignRecord]:
 def read_moses(path: Path) -> Iterator[ForeignRecord]:
     """Yield the lists of `N ||| translation ||| features ||| score`; features may be missing.
 
+    A row is read from both ends, so that with features (`NAME= NUMBERS`) a translation may contain
+    `|||`. A word alignment after the score is ignored.
+
     Raises:
-        SeqkdError: if a line has another form, or a sentence is missing or out of order.
+        SeqkdError: if a line has another form or could be read in two ways, or a sentence is
+            missing or out of order.
     """
     lines = enumerate(read_lines(path), start=1)
-    rows = ((f"{path}, line {number}", line) for number, line in lines)
-    parsed = ((where, *_moses_row(line, where)) for where, line in rows)
-    grouped = itertools.groupby(parsed, key=lambda row: row[1])
+    parsed = (_moses_row(line, f"{path}, line {number}") for number, line in lines)
+    grouped = itertools.groupby(_of_one_form(parsed), key=lambda row: row.sentence)
     for expected, (sentence, group) in enumerate(grouped):
-        wheres, _, translations = zip(*group, strict=True)
+        rows = list(group)
         if sentence != expected:
-            raise SeqkdError(f"{wheres[0]}: expected sentence {expected}, got {sentence}")
-        yield ForeignRecord(wheres[0], translations)
+            raise SeqkdError(f"{rows[0].where}: expected sentence {expected}, got {sentence}")
+        yield ForeignRecord(rows[0].where, tuple(row.translation for row in rows))
 
 
-def _moses_row(line: str, where: str) -> tuple[int, ForeignTranslation]:
-    """Return the number of the sentence and a translation of it."""
-    try:
-        number, text, *_, score = line.split("|||")
-        return int(number), ForeignTranslation(_finite(score), normalise(text))
-    except ValueError:
-        raise _misread(where, line, "N ||| translation ||| ... ||| score") from None
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_MOSES_RE = re.compile(
+    rf"\s*(?P<sentence>\d+)\s*\|\|\|(?P<text>.*?)"
+    rf"(?P<features>\|\|\|(?:\s*[^\s|]+[=:](?:\s*{_NUMBER}(?![^\s|]))+)*\s*)?"
+    rf"\|\|\|\s*(?P<score>{_NUMBER})\s*(?:\|\|\|(?:\s*\d+-\d+)*\s*)?",
+    re.ASCII,
+)
+
+
+class _MosesRow(NamedTuple):
+    where: str
+    sentence: int
+    translation: ForeignTranslation
+    features: bool
+
+
+def _of_one_form(rows: Iterable[_MosesRow]) -> Iterator[_MosesRow]:
+    """Yield the rows, which all have features or all have none."""
+    with_features = None
+    for row in rows:
+        with_features = row.features if with_features is None else with_features
+        if row.features is not with_features:
+            raise SeqkdError(
+                f"{row.where}: features where the first line has none, or none where it has some; "
+                f"'|||' in a translation? write all lines with features (NAME= NUMBERS)"
+            )
+        yield row
+
+
+def _moses_row(line: str, where: str) -> _MosesRow:
+    """Return one row.
+
+    Raises:
+        SeqkdError: if it has another form, or a `|||` that could belong to the translation or not.
+    """
+    match = _MOSES_RE.fullmatch(line)
+    if match is None or not math.isfinite(float(match["score"])):
+        raise _misread(where, line, "N ||| translation ||| features ||| score")
+    if not match["features"] and "|||" in match["text"]:
+        raise SeqkdError(
+            f"{where}: '|||' in a translation, or features that are not NAME= NUMBERS; "
+            f"got {line[:60]!r}"
+        )
+    translation = ForeignTranslation(float(match["score"]), normalise(match["text"]))
+    return _MosesRow(where, int(match["sentence"]), translation, bool(match["features"]))
 
 
 def read_json(path: Path) -> Iterator[ForeignRecord]:
@@ -81,7 +123,9 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
             fields = json.loads(line)
             translations = tuple(map(_json_item, fields["nbest"]))
             identity, source = int(fields.get("id", number)), str(fields.get("src", ""))
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+            if isinstance(fields.get("id"), bool | float):
+                raise TypeError(fields["id"])
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise _misread(where, line, '{"nbest": [[score, translation], ...]}') from None
         if identity != number:
             raise SeqkdError(f"{where}: expected id {number}, got {identity}")
@@ -92,16 +136,15 @@ def _json_item(item: object) -> ForeignTranslation:
     match item:
         case str():
             return ForeignTranslation(0.0, normalise(item))
-        case [int() | float() as score, str() as text, *_]:
+        case [int() | float() as score, str() as text, *_] if not isinstance(score, bool):
             return ForeignTranslation(_finite(score), normalise(text))
     raise ValueError(item)
 
 
-def _finite(score: str | float) -> float:
-    number = float(score)
-    if not math.isfinite(number):
+def _finite(score: float) -> float:
+    if not math.isfinite(score):
         raise ValueError(score)
-    return number
+    return float(score)
 
 
 def _misread(where: str, line: str, expected: str) -> SeqkdError:
@@ -123,6 +166,10 @@ class AdoptionCounts:
     translations: int = 0
     empty: int = 0
     """Sentences without a non-empty translation."""
+    rising: int = 0
+    """Sentences with a translation of a higher score than the one before it."""
+    first_rising: str = ""
+    """Where the first of them is."""
     left_out: int = 0
     """Sentences of the file that are not in the training text."""
 
@@ -163,6 +210,10 @@ def adopt(
         counts.sentences += 1
         counts.translations += len(translations)
         counts.empty += not any(translation.text for translation in translations)
+        scores = [translation.score for translation in translations]
+        if any(later > before for before, later in itertools.pairwise(scores)):
+            counts.rising += 1
+            counts.first_rising = counts.first_rising or record.where
         yield line, translations
     counts.left_out += sum(1 for _ in pairs)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,13 @@ def run(args: argparse.Namespace) -> None:
             file.write(to_line(record) + "\n")
         if counts.empty == counts.sentences:
             raise SeqkdError(f"{args.translations}: no sentence has a translation")
+    if counts.rising:
+        print(
+            f"seqkd adopt: in {counts.rising} of {counts.sentences} lists a translation has a "
+            f"higher score than the one before it (first: {counts.first_rising}); the order of the "
+            f"file counts, best first",
+            file=sys.stderr,
+        )
     inputs = ("translations", "translated", "src", "tgt_vocab")
     write_manifest(
         args.manifest,

@@ -9,7 +9,7 @@ Output, one line for each input line:
   (default)     TRANSLATION
   --scores      LOG-PROBABILITY <tab> TRANSLATION          (natural logarithm)
 With --n-best N, up to N lines for each input line, best first, as Moses writes them:
-  NUMBER ||| TRANSLATION ||| LOG-PROBABILITY               (number of the input line, from 0)
+  NUMBER ||| TRANSLATION ||| LogProb= X ||| X              (number of the input line, from 0)
 
   echo 'Das Licht ist an.' | seqkd translate exported/
 """
@@ -74,7 +74,10 @@ def _text(args: argparse.Namespace, number: int, translations: Sequence[Translat
     """Return what is written for one source."""
     if args.n_best is not None:
         rows = translations[: args.n_best]
-        return "".join(f"{number} ||| {row.text} ||| {row.log_prob:.6f}\n" for row in rows)
+        return "".join(
+            f"{number} ||| {row.text} ||| LogProb= {row.log_prob:.6f} ||| {row.log_prob:.6f}\n"
+            for row in rows
+        )
     best = translations[0]
     return f"{best.log_prob:.6f}\t{best.text}\n" if args.scores else f"{best.text}\n"
 

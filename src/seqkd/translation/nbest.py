@@ -109,7 +109,7 @@ def from_line(line: str, where: str) -> Record:
             for log_prob, text, tokens in fields["nbest"]
         )
         return Record(int(fields["id"]), hypotheses, str(fields.get("src", "")))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise SeqkdError(
             f'{where}: not an n-best record: {line[:60]!r}; expected {{"id": 0, "nbest": '
             "[[log_prob, text, [ids]], ...]}"
