@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import operator
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +16,14 @@ import yaml
 
 from seqkd.cli import VERBS
 from seqkd.config.expansion import Experiment
-from seqkd.config.experiment import load_experiment, overlay, parse_experiment
+from seqkd.config.experiment import (
+    ExperimentConfig,
+    load_experiment,
+    overlay,
+    parse_experiment,
+)
 from seqkd.config.naming import FORMATS, MODEL
+from seqkd.config.training import TrainingConfig
 from workflow_harness import REPOSITORY
 
 PAGES = [
@@ -24,6 +32,14 @@ PAGES = [
 ]
 DEFAULTS = REPOSITORY / "config" / "default.yaml"
 HOME_ASSISTANT = REPOSITORY / "config" / "experiments" / "home-assistant.yaml"
+PACKAGE = REPOSITORY / "src" / "seqkd"
+PAPER = REPOSITORY / "docs" / "paper.md"
+# Entries that stand for any name in a key.
+EXAMPLES = {
+    "architectures.NAME": "architectures.teacher",
+    "methods.NAME[]": "methods.word-kd[0]",
+    "targets.NAME": "targets.seq-kd",
+}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CALL = re.compile(r"\bseqkd ([a-z][a-z-]*)((?: [^`\n#|]*)?)")
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -122,6 +138,65 @@ def test_names_of_models_follow_the_grammar(page: Path):
     names = re.findall(r"(?:`|models/)((?:lstm|transformer|ssru)-[^`/\s]*\.[^`/\s]+)", text)
     for name in names:
         assert re.fullmatch(MODEL, name), f"{name} in {page.name}"
+
+
+def test_files_and_functions_in_the_walk_through_the_paper_exist():
+    named = re.findall(r"`([\w/]+\.py)(?:::([\w.]+))?`", PAPER.read_text(encoding="utf-8"))
+    assert named
+    for path, function in named:
+        folder = REPOSITORY if path.startswith("tests/") else PACKAGE
+        assert (folder / path).is_file(), path
+        if function:
+            module = importlib.import_module(f"seqkd.{path[:-3].replace('/', '.')}")
+            assert callable(operator.attrgetter(function)(module)), f"{path}::{function}"
+
+
+def test_keys_in_the_walk_through_the_paper_exist():
+    config = experiment_of("home-assistant")
+    sections = "|".join(name for name in type(config).model_fields)
+    keys = re.findall(rf"`((?:{sections})[.\[][\w.+\[\]-]+)`", PAPER.read_text(encoding="utf-8"))
+    assert len(keys) > 30
+    for key in keys:
+        for name, example in EXAMPLES.items():
+            key = key.replace(name, example)
+        setting(config, key)
+
+
+def test_settings_in_the_walk_through_the_paper_are_those_of_the_experiments():
+    table = PAPER.read_text(encoding="utf-8").split("settings -->\n")[1].splitlines()
+    header, _, *rows = [re.split(r" *\| *", line)[1:-1] for line in table[:-1]]
+    configs = {cell: experiment_of(cell.strip("`")) for cell in header[2:]}
+    for key, _, *cells in rows:
+        for (experiment, config), cell in zip(configs.items(), cells, strict=True):
+            written = yaml.safe_load(cell.split("`")[1])
+            assert written == setting(config, key.strip("`")), f"{key} of {experiment}"
+
+
+def test_the_diagram_of_the_method_is_the_one_that_its_script_draws(capsys):
+    runpy.run_path(str(PAPER.parent / "method.py"), run_name="__main__")
+    drawn = (PAPER.parent / "method.svg").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == drawn, "run `make diagram`"
+
+
+def experiment_of(name: str) -> ExperimentConfig:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WMT14_DIR", "wmt14")
+        return load_experiment(DEFAULTS, HOME_ASSISTANT.with_stem(name))
+
+
+def setting(config: ExperimentConfig, key: str) -> object:
+    """Return the value of a dotted key; a `training` has the general one where it sets nothing."""
+    value: object = config
+    for step in re.findall(r"[\w+-]+", key):
+        if isinstance(value, TrainingConfig) and step not in value.model_fields_set:
+            value = config.training
+        if isinstance(value, dict):
+            value = value[step]
+        elif isinstance(value, tuple):
+            value = value[int(step)]
+        elif value is not None:
+            value = getattr(value, step)
+    return value
 
 
 def test_the_grammar_names_every_format():
