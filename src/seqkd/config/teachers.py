@@ -50,9 +50,11 @@ class HuggingFaceTeacher(Section):
     prefix: str = ""
     """Text to put before each source sentence, for models with a prompt, such as T5."""
     source_language: str = ""
-    """The tokenizer's code of the source language, for multilingual models, such as `deu_Latn`."""
+    """The tokenizer's code of the source language, for multilingual models, such as `deu_Latn`
+    (NLLB), `de_DE` (mBART) or `de` (M2M-100)."""
     target_language: str = ""
-    """The tokenizer's code of the target language."""
+    """The same of the target language. Models of opus-mt for several languages are told only this,
+    such as `deu`."""
 
     @property
     def files(self) -> list[Path]:

@@ -10,6 +10,7 @@ V words of the model.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -20,19 +21,31 @@ from torch import Tensor
 
 from seqkd.config.sources import expand
 from seqkd.config.teachers import HuggingFaceTeacher
-from seqkd.errors import SeqkdError
+from seqkd.errors import SeqkdError, nearest
 from seqkd.models.precision import has_bf16
 from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
 from seqkd.text import normalise
 from seqkd.translation.nbest import Candidate
 from seqkd.vocabulary.vocabulary import Vocabulary
 
+# Float32 numbers of the size of the model's words: per row in one step of search, and at a time
+# where hypotheses are scored. Together with a copy or three of them, this bounds memory.
+_SEARCH_LOGITS, _SCORED_LOGITS = 1 << 26, 1 << 26
+# M2M-100; models of opus-mt for several languages; MADLAD; NLLB and mBART.
+_LANGUAGE_RE = re.compile(r"__(\w+)__|>>(\S+)<<|<2(\w+)>|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
+
 
 class HuggingFaceTranslator:
     """Translates with beam search or sampling of transformers.
 
+    Memory, in addition to weights and caches of the decoder: at most four times 256 MiB of logits
+    while it searches (one sentence's beam, if that is more), and as much while it scores (or one
+    hypothesis).
+
     Attributes:
         arithmetic: precision of its weights.
+        unfinished: hypotheses so far that ended at the limit of length; they are left out.
+        hypotheses: all of them so far.
     """
 
     def __init__(
@@ -62,23 +75,59 @@ class HuggingFaceTranslator:
         dtype = torch.bfloat16 if device.type == "cuda" and has_bf16(device) else torch.float32
         self._model: Any = model.to(device=device, dtype=dtype).eval()
         self._teacher, self._vocabulary, self._device = teacher, vocabulary, device
-        self._extra = self._languages()
+        self._words = int(model.get_output_embeddings().weight.shape[0])
+        # BART and Marian end a hypothesis by force at its limit, and so would hide that.
+        self._model.generation_config.forced_eos_token_id = None
+        self._language_ids, self._prefix = frozenset[int](), teacher.prefix
+        self._extra: dict[str, int] = {}
+        self._set_languages()
+        self.unfinished = self.hypotheses = 0
         self.arithmetic = str(dtype).removeprefix("torch.")
 
-    def _languages(self) -> dict[str, int]:
-        """Set the source language; return the options that make the model write the target."""
-        if self._teacher.source_language:
-            self._tokenizer.src_lang = self._teacher.source_language
-        if not self._teacher.target_language:
-            return {}
-        code = self._tokenizer.convert_tokens_to_ids(self._teacher.target_language)
-        if code is None or code == self._tokenizer.unk_token_id:
-            raise SeqkdError(f"this model does not know '{self._teacher.target_language}'")
-        return {"forced_bos_token_id": code}
+    def _set_languages(self) -> None:
+        """Tell tokenizer and model both languages, as a model of this kind is told.
+
+        Raises:
+            SeqkdError: if a language is missing, unknown, or given to a model that takes none.
+        """
+        given = {
+            "source_language": self._teacher.source_language,
+            "target_language": self._teacher.target_language,
+        }
+        tokens = _language_tokens(self._tokenizer)
+        by_prefix = any(token.startswith((">>", "<2")) for token in tokens.values())
+        if by_prefix:
+            if given.pop("source_language"):
+                raise SeqkdError("source_language: this model is told its target language only")
+            if any(self._teacher.prefix.startswith(token) for token in tokens.values()):
+                given.pop("target_language")
+        for key, code in given.items():
+            if code and not tokens:
+                raise SeqkdError(
+                    f"{key}: this model does not know '{code}', nor any other; leave it out"
+                )
+            if tokens and code not in tokens and code not in tokens.values():
+                known = f"; it knows {', '.join(sorted(tokens)[:8])}, ..."
+                what = f"does not know '{code}'{nearest(code, tokens)}" if code else "needs it"
+                raise SeqkdError(f"{key}: this model {what}{known}")
+        ids = {code: self._tokenizer.convert_tokens_to_ids(token) for code, token in tokens.items()}
+        self._language_ids = frozenset(ids.values())
+        codes = {**{token: code for code, token in tokens.items()}, **{x: x for x in tokens}}
+        target = codes.get(given.get("target_language", ""), "")
+        if target and ids[target] >= self._words:
+            raise SeqkdError(
+                f"target_language: '{target}' is no word of this model; its tokenizer "
+                "is of another model"
+            )
+        if target and by_prefix:
+            self._prefix = f"{tokens[target]} {self._prefix}"
+        elif target:
+            self._tokenizer.src_lang = codes[given["source_language"]]
+            self._extra = {"forced_bos_token_id": ids[target]}
 
     def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
         """Return the model's ids of source lines, and how many were truncated."""
-        sources = [self._teacher.prefix + normalise(line) for line in lines]
+        sources = [self._prefix + normalise(line) for line in lines]
         whole = self._tokenizer(sources)["input_ids"]
         truncated = self._tokenizer(sources, truncation=True)["input_ids"]
         count = sum(len(short) < len(long) for short, long in zip(truncated, whole, strict=True))
@@ -108,7 +157,8 @@ class HuggingFaceTranslator:
             first, with their log-probabilities.
         """
         results: list[list[Hypothesis]] = [[Hypothesis((), 0.0)] for _ in sources]
-        for places in _batches(sources, config.rows, batch_budget(self._device)):
+        most = max(1, _SEARCH_LOGITS // (self._words * config.rows))
+        for places in _batches(sources, config.rows, batch_budget(self._device), most):
             if config.sampling is not None:
                 seeds = np.random.SeedSequence([config.sampling.seed, first_id, places[0]])
                 torch.manual_seed(int(seeds.generate_state(1)[0]))
@@ -154,22 +204,62 @@ class HuggingFaceTranslator:
         The first word is the model's start symbol, which is given and has no probability. Search
         reports other scores (length-normalised, truncated by top-k), so the words are scored again.
         """
-        logits_RTV = self._model(**rows, decoder_input_ids=words_RT[:, :-1]).logits.float()
-        gain_RT = logits_RTV.log_softmax(2).gather(2, words_RT[:, 1:, None]).squeeze(2)
-        ends = torch.tensor(self._model.generation_config.eos_token_id, device=words_RT.device)
+        size = max(1, _SCORED_LOGITS // (words_RT.shape[1] * self._words))
+        gain_RT = torch.cat(
+            [
+                self._gains({key: x[start : start + size] for key, x in rows.items()}, some_RT)
+                for start, some_RT in zip(
+                    range(0, len(words_RT), size), words_RT.split(size), strict=True
+                )
+            ]
+        )
+        ends = torch.tensor(self._ends, device=words_RT.device)
         ends_RT = torch.isin(words_RT[:, 1:], ends).int()
         real_RT = ends_RT.cumsum(1) - ends_RT == 0  # up to the first end, and that itself
         return gain_RT.masked_fill(~real_RT, 0.0).sum(1), 1 + real_RT.sum(1)
 
+    def _gains(self, rows: dict[str, Tensor], words_RT: Tensor) -> Tensor:
+        """Return the log-probability of each word after the first, (R, T - 1), float32."""
+        logits_RTV = self._model(**rows, decoder_input_ids=words_RT[:, :-1]).logits.float()
+        word_RT = logits_RTV.gather(2, words_RT[:, 1:, None]).squeeze(2)
+        return torch.stack(
+            [word_T - x_TV.logsumexp(1) for word_T, x_TV in zip(word_RT, logits_RTV, strict=True)]
+        )
+
+    @property
+    def _ends(self) -> list[int]:
+        ends = self._model.generation_config.eos_token_id
+        return ends if isinstance(ends, list) else [ends]
+
     def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
-        """Return hypotheses as n-best candidates: text, and its tokens in our vocabulary."""
-        ids = [list(hypothesis.tokens) for hypothesis in hypotheses]
-        texts = list(map(normalise, self._tokenizer.batch_decode(ids, skip_special_tokens=True)))
+        """Return hypotheses as n-best candidates: text, and its tokens in our vocabulary.
+
+        Those that ended at the limit of length are half a translation: left out and counted.
+        """
+        finished = [h for h in hypotheses if not h.tokens or h.tokens[-1] in self._ends]
+        self.hypotheses += len(hypotheses)
+        self.unfinished += len(hypotheses) - len(finished)
+        ids = [[x for x in h.tokens if x not in self._language_ids] for h in finished]
+        # Without the clean-up that old tokenizers ask for, which would join `est-il ?`.
+        decoded = self._tokenizer.batch_decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        texts = list(map(normalise, decoded))
         tokens = self._vocabulary.encode(texts)
         return [
             Candidate(hypothesis.log_prob, text, tuple(token_ids))
-            for hypothesis, text, token_ids in zip(hypotheses, texts, tokens, strict=True)
+            for hypothesis, text, token_ids in zip(finished, texts, tokens, strict=True)
         ]
+
+
+def _language_tokens(tokenizer: Any) -> dict[str, str]:
+    """Return code -> token of each language that a tokenizer marks in its texts."""
+    # Those of M2M-100 are neither special nor in the vocabulary.
+    words = [*getattr(tokenizer, "lang_code_to_token", {}).values()]
+    words += [*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())]
+    words += [word for word in tokenizer.get_vocab() if word.startswith((">>", "<2"))]
+    matches = filter(None, map(_LANGUAGE_RE.fullmatch, words))
+    return {match[match.lastindex or 0]: match[0] for match in matches}
 
 
 def _transformers() -> ModuleType:
@@ -196,11 +286,13 @@ def _search(config: SearchConfig) -> dict[str, object]:
     }
 
 
-def _batches(sources: Sequence[Sequence[int]], rows: int, budget: int) -> Iterator[list[int]]:
-    """Yield the places of non-empty sources in batches of similar length."""
+def _batches(
+    sources: Sequence[Sequence[int]], rows: int, budget: int, most: int
+) -> Iterator[list[int]]:
+    """Yield the places of non-empty sources in batches of similar length, of `most` at most."""
     places = sorted((k for k, x in enumerate(sources) if x), key=lambda k: (len(sources[k]), k))
     while places:
         # The longest first, so that what fits is known.
-        size = max(1, budget // (len(sources[places[-1]]) * rows))
+        size = min(most, max(1, budget // (len(sources[places[-1]]) * rows)))
         places, batch = places[:-size], places[-size:]
         yield batch

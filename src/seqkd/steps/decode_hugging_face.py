@@ -7,6 +7,7 @@ nothing, and writes the translations in the students' tokens too.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from seqkd.config.teachers import HuggingFaceTeacher
@@ -47,7 +48,17 @@ def run(args: argparse.Namespace) -> None:
         languages=[teacher.source_language, teacher.target_language],
     )
 
+    loaded: list[HuggingFaceTranslator] = []
+
     def load() -> HuggingFaceTranslator:
-        return HuggingFaceTranslator(teacher, vocabulary, set_up(args.threads, args.device))
+        loaded.append(HuggingFaceTranslator(teacher, vocabulary, set_up(args.threads, args.device)))
+        return loaded[-1]
 
     decode_shard(task, load)
+    for translator in loaded:
+        if translator.unfinished:
+            print(
+                f"left out: {translator.unfinished} of {translator.hypotheses} hypotheses that "
+                f"did not end within the limit of length",
+                file=sys.stderr,
+            )
