@@ -13,10 +13,14 @@ CORES ?= 2
 EXPERIMENT ?= home-assistant
 CONFIG ?= config/experiments/$(EXPERIMENT).yaml
 ARGS ?=
-# The languages as in a name: zh-Hans is zh-hans. Their vocabulary follows their script.
+# Not from the environment, where these names may mean anything.
+SOURCE :=
+TARGET :=
+# The languages as in a name: zh-Hans is zh-hans. Scripts of many characters need more
+# subwords.
 PAIR = $(shell echo $(SOURCE)-$(TARGET) | tr A-Z_ a-z-)
 LANGUAGES = $(if $(SOURCE)$(TARGET),--config experiment=$(EXPERIMENT)-$(PAIR) source=$(SOURCE) \
-  target=$(TARGET) 'vocab={size: null}')
+  target=$(TARGET) $(if $(filter zh% ja% ko%,$(SOURCE) $(TARGET)),'vocab={size: 5000}'))
 # Tests side by side; those of one group in one process.
 PYTEST = pytest --numprocesses $(CORES) --dist loadgroup
 

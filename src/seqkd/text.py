@@ -62,6 +62,7 @@ _WORD_RE = re.compile(WORD)
 _DIGITS_RE = re.compile(r"\d+")
 _HAN_RE = re.compile(f"[{_HAN}]")
 _SPELLING_RE = re.compile(f"[{_SPELLING}]")
+_PIECE_RE = re.compile(rf"\s+|[{_UNSPACED}][{_MARKS}]*|[^\s{_UNSPACED}]+")
 _UNSPACED_RE = re.compile(f"[{_UNSPACED}{_MARKS}]+")
 # Words for each character of Han and of the others, as parallel text with English has them (Home
 # Assistant's: Chinese 0.58, Japanese 0.49 and 0.25, Thai 0.26).
@@ -115,6 +116,14 @@ def running_words(line: str) -> float:
         return len(line.split())
     _, words = _unspaced(line)
     return len((_UNSPACED_RE.sub(" ", line) if words else line).split()) + words
+
+
+def pieces_of(line: str) -> list[str]:
+    """Return parts of `line` that add up to it: words with their punctuation, spaces between them.
+
+    Text of a script without spaces comes character by character.
+    """
+    return _PIECE_RE.findall(line)
 
 
 def _unspaced(line: str) -> tuple[int, float]:

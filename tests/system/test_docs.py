@@ -103,7 +103,7 @@ def test_every_verb_teaches_by_help(verb: str):
 def test_targets_of_make_exist(page: Path):
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
-    variables = re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE)
+    variables = re.findall(r"^([A-Z]+) [?:]=", makefile, re.MULTILINE)
     for words in re.findall(
         r"(?:^|`)make ([^`\n#]+)", page.read_text(encoding="utf-8"), re.MULTILINE
     ):

@@ -19,6 +19,7 @@ from seqkd.text import (
     key_tokens,
     length,
     normalise,
+    pieces_of,
     placeholders,
     running_words,
     tokenise,
@@ -155,6 +156,16 @@ def test_near_duplicates_are_found_without_spaces(line: str, near: str, other: s
 )
 def test_sentences_end_at_the_stops_of_other_scripts(line: str, count: int) -> None:
     assert len(split_sentences(line)) == count
+
+
+@pytest.mark.parametrize("line", ["Das Licht, {name}!", "打开灯。 OK", "ไฟในห้อง 60", " שלום ", ""])
+def test_pieces_add_up_to_the_line(line: str) -> None:
+    assert "".join(pieces_of(line)) == line
+
+
+def test_pieces_are_words_or_characters() -> None:
+    assert pieces_of("so gut, ja") == ["so", " ", "gut,", " ", "ja"]
+    assert pieces_of("打开灯 OK") == ["打", "开", "灯", " ", "OK"]
 
 
 def test_placeholders_are_sorted() -> None:

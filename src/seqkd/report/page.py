@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seqkd import __version__
 from seqkd.corpus.funnel import corpus_summary
+from seqkd.languages import standard_code
 from seqkd.machine.manifest import code_commit
 from seqkd.report.chart import Chart
 from seqkd.report.compression_tables import pruning_table, speed_table
@@ -81,6 +82,7 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         "config": material.config,
         "results": results,
         "rows": all_rows(material),
+        "languages": [standard_code(code) for code in material.config.languages],
         "findings": list(findings(material)),
         "aim": aim_name(results),
         "gain": gain,

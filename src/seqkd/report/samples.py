@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seqkd.evaluation.results import Results, RowResult
 from seqkd.evaluation.sentence_scores import Segment, similarity
+from seqkd.languages import standard_code
 from seqkd.report.highlights import best_student, sibling, teacher_row
 from seqkd.report.material import Material
 from seqkd.report.results_table import method_name
-from seqkd.text import tokenise
+from seqkd.text import pieces_of, tokenise
 
 _SHOWN = 4
 _LONGEST = 320  # characters of a source that is shown
@@ -22,8 +24,8 @@ class Version:
 
     name: str
     language: str
-    words: Sequence[tuple[str, bool]]
-    """Each with whether it has a token that is not in the reference."""
+    pieces: Sequence[tuple[str, bool]]
+    """Text that adds up to the line, each with whether it has a token not in the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,19 @@ def _card(material: Material, outputs: Mapping[str, Sequence[str]], number: int)
     source, reference = test.sources[number], test.references[number]
     near = " \u00b7 near duplicate in training" if number in test.near_duplicates else ""
     lines = [
-        Version("Source", config.source, [(source, False)]),
-        Version("Reference", config.target, [(reference, False)]),
+        Version("Source", standard_code(config.source), [(source, False)]),
+        Version("Reference", standard_code(config.target), [(reference, False)]),
     ]
     tokens = set(tokenise(reference))
     for name, texts in outputs.items():
-        words = [(word, not tokens.issuperset(tokenise(word))) for word in texts[number].split()]
-        lines.append(Version(name, config.target, words))
+        pieces = [(x, not tokens.issuperset(tokenise(x))) for x in pieces_of(texts[number])]
+        lines.append(Version(name, standard_code(config.target), _joined(pieces)))
     return Card(f"Sentence {number + 1}{near}", lines)
+
+
+def _joined(pieces: Iterable[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    """Join neighbouring pieces that are underlined alike; spaces are never underlined alone."""
+    return [
+        ("".join(piece for piece, _ in run), is_new)
+        for is_new, run in itertools.groupby(pieces, key=lambda piece: piece[1])
+    ]
