@@ -90,15 +90,13 @@ def test_the_users_list_of_ids_is_honoured(start):
 @pytest.mark.parametrize(
     "variables",
     [
-        {"SLURM_JOB_ID": "7"},
-        {"LSB_JOBID": "7"},
         {"WORLD_SIZE": "2"},
         {"SEQKD_JOBS_PER_GPU": "0"},
         {"CUDA_VISIBLE_DEVICES": ""},
         {"CUDA_VISIBLE_DEVICES": "-1"},
     ],
 )
-def test_no_effect_under_a_scheduler_or_switched_off_or_without_gpu(start, variables):
+def test_no_effect_under_torchrun_or_switched_off_or_without_gpu(start, variables):
     first, second = start(**variables), start(**variables)
     assert answer(first)[0] == answer(second)[0] == "None"
 
@@ -111,7 +109,22 @@ def test_no_effect_on_the_cpu_or_with_a_gpu_chosen_by_number(start, device):
 def test_without_a_list_all_gpus_of_the_machine_count(tmp_path):
     for name in ("nvidia10", "nvidia0", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
         (tmp_path / name).touch()
-    assert visible_gpus({}, tmp_path) == ["0", "2", "10"]
+    assert visible_gpus({}, tmp_path) == ["0", "1", "2"]  # as CUDA numbers them
+
+
+ALLOCATIONS = ({"SLURM_JOB_ID": "7"}, {"LSB_JOBID": "7"}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+
+
+@pytest.mark.parametrize("variables", ALLOCATIONS)
+def test_jobs_inside_an_allocation_or_a_pod_take_a_gpu_each(start, variables):
+    assert [answer(start(**variables))[0] for _ in range(2)] == ["0", "1"]
+
+
+def test_allocations_have_slots_of_their_own(start):
+    arrays = [{"JOB_ID": "7", "SGE_TASK_ID": n} for n in "12"]
+    steps = [{"SLURM_JOB_ID": "7", "SLURM_STEP_ID": n} for n in "12"]
+    for variables in ({"SLURM_JOB_ID": "7"}, {"SLURM_JOB_ID": "8"}, *arrays, *steps):
+        assert answer(start(CUDA_VISIBLE_DEVICES="0", **variables)) == ["0", "0"]
 
 
 def test_a_list_ends_where_cuda_ends_it():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import http
+import http.client
+import re
 import shutil
 import subprocess
 import sys
@@ -9,16 +13,21 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from seqkd import files
+from seqkd import __version__, files
 from seqkd.config.corpus import ParallelCorpus, source_of
 from seqkd.config.sources import HomeAssistantSource, RemoteFile, SacrebleuSource, UrlSource
 from seqkd.corpus.readers import check_sha256
 from seqkd.errors import SeqkdError, nearest
 
 _TIMEOUT_S = 60
-_ATTEMPTS = 3
+_ATTEMPTS = 4
+_LONGEST_PAUSE_S = 120.0
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+# A body that is cut in the middle of a chunk is an HTTPException.
+_TRY_AGAIN = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.IncompleteRead)
 
 
 def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
@@ -74,20 +83,24 @@ def fetch_wheel(package: str, version: str, sha256: str, folder: Path) -> Path:
 def fetch_url(remote: RemoteFile, path: Path) -> Path:
     """Download `remote` to `path` and verify its checksum.
 
+    A download that breaks off is resumed where the server can, and tried again where it cannot.
+
     Raises:
-        SeqkdError: if the server refuses or cannot be reached, or the checksum differs.
+        SeqkdError: if the server refuses, cannot be reached or breaks off each time, or the
+            checksum of the whole file differs.
     """
+    path.unlink(missing_ok=True)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            response = urllib.request.urlopen(remote.url, timeout=_TIMEOUT_S)
-            with response, path.open("wb") as file:
-                shutil.copyfileobj(response, file)
+            _download(remote.url, path)
             break
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
-            if attempt == _ATTEMPTS or refused or isinstance(error, ValueError):
+        except _TRY_AGAIN as error:
+            refused = isinstance(error, urllib.error.HTTPError) and error.code not in _BUSY
+            if attempt == _ATTEMPTS or refused:
                 raise SeqkdError(f"could not download {remote.url}: {error}") from None
-            time.sleep(2**attempt)
+            time.sleep(_pause_s(error, attempt))
+        except (ValueError, http.client.InvalidURL) as error:
+            raise SeqkdError(f"could not download {remote.url}: {error}") from None
     digest = files.digest(path)
     if digest != remote.sha256:
         raise SeqkdError(
@@ -95,6 +108,48 @@ def fetch_url(remote: RemoteFile, path: Path) -> Path:
             f"the file on the server has changed since the config was written"
         )
     return path
+
+
+def _download(url: str, path: Path) -> None:
+    """Download `url` to `path`, from where an earlier attempt broke off.
+
+    Raises:
+        ConnectionError: if fewer bytes come than the server announced.
+    """
+    start = path.stat().st_size if path.exists() else 0
+    headers = {"User-Agent": f"seqkd/{__version__}", "Accept-Encoding": "identity"}
+    request = urllib.request.Request(
+        url, headers=headers | ({"Range": f"bytes={start}-"} if start else {})
+    )
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            path.unlink()
+            raise ConnectionError("the server does not resume the download") from None
+        raise
+    with response:
+        if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            start = 0  # the whole file again
+        announced = response.headers.get("Content-Length")
+        with path.open("ab" if start else "wb") as file:
+            shutil.copyfileobj(response, file)
+            size = file.tell()
+    if announced is not None and size != start + int(announced):
+        raise ConnectionError(f"broke off after {size} of {start + int(announced)} bytes")
+
+
+def _pause_s(error: Exception, attempt: int) -> float:
+    """Return the seconds to wait: as the server asks (Retry-After), or longer each time."""
+    asked = (
+        error.headers.get("Retry-After", "") if isinstance(error, urllib.error.HTTPError) else ""
+    )
+    if re.fullmatch(r"\d{1,6}", asked or ""):
+        return min(float(asked), _LONGEST_PAUSE_S)
+    with contextlib.suppress(TypeError, ValueError):
+        seconds = parsedate_to_datetime(asked).timestamp() - time.time()
+        return min(max(seconds, 1.0), _LONGEST_PAUSE_S)
+    return float(2**attempt)
 
 
 def fetch_sacrebleu(test_set: str, languages: tuple[str, str], part: int) -> Path:

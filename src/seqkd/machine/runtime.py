@@ -23,7 +23,7 @@ _HEAP_BYTES = 1 << 30  # more than training takes at the paper's student sizes
 def set_up(threads: int, device: str = "auto") -> torch.device:
     """Pin the number of threads, keep freed memory in the process, and choose the device.
 
-    On a machine with GPUs and no scheduler this waits for a free GPU (see `gpu_slots`).
+    Where several jobs see the same GPUs this waits for a free GPU (see `gpu_slots`).
 
     Args:
         threads: of PyTorch's pool; one process per core is faster than one process for all.
