@@ -115,7 +115,8 @@ def running_words(line: str) -> float:
     if line.isascii():
         return len(line.split())
     _, words = _unspaced(line)
-    return len((_UNSPACED_RE.sub(" ", line) if words else line).split()) + words
+    spaced = re.sub(f"[{_TSHEG}]", " ", _UNSPACED_RE.sub(" ", line) if words else line)
+    return len(spaced.split()) + words
 
 
 def pieces_of(line: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +19,8 @@ from seqkd.evaluation.significance import bleu_metric
 from seqkd.evaluation.text_statistics import bleu_by_length, corpus_score, oracle_bleu
 from seqkd.languages import bleu_tokenizer, is_installed, standard_code
 from seqkd.training import validation
+from seqkd.training.manifest import Validation
+from seqkd.training.session import _tie
 
 SENTENCES = {
     "zh": "今天天气很好\uff0c我们去公园。",
@@ -152,6 +156,31 @@ def test_the_config_decides_for_all_steps(smoke: dict):
     config = parse_experiment(smoke)
     assert config.bleu.signature == "case:mixed|tok:intl"
     assert config.evaluation.second_bleu == BleuConfig(tokenizer="13a", lowercase=True)
+
+
+def test_one_language_in_two_spellings_is_refused(smoke: dict):
+    smoke["source"], smoke["target"] = "zh-Hans", "zho_Hans"
+    with pytest.raises(SeqkdError, match="same language: zh-Hans, zho_Hans"):
+        parse_experiment(smoke)
+    smoke["target"] = "zh-Hant"
+    assert parse_experiment(smoke).bleu.tokenizer == "zh"
+
+
+def test_a_tie_of_all_validations_is_said(tied_curve: list[Validation]):
+    state = SimpleNamespace(curve=tied_curve)
+    assert "dev BLEU was 0.00 at each of 3 validations" in (_tie(state) or "")  # type: ignore[arg-type]
+    state.curve = [*tied_curve, replace(tied_curve[0], dev_bleu=1.0)]
+    assert _tie(state) is None  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tied_curve() -> list[Validation]:
+    return [
+        Validation(
+            epoch=n, update=n, learning_rate=0.1, train_loss=1.0, dev_perplexity=9.0, dev_bleu=0.0
+        )
+        for n in (1, 2, 3)
+    ]
 
 
 @pytest.mark.parametrize("name", ["ja", "ko"])

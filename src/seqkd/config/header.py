@@ -9,6 +9,7 @@ from pydantic import AfterValidator, model_validator
 
 from seqkd.config.schema import Section
 from seqkd.errors import SeqkdError
+from seqkd.languages import standard_code
 
 WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _LANGUAGE_RE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
@@ -52,8 +53,10 @@ class Languages(Section):
 
     @model_validator(mode="after")
     def _check_languages(self) -> Self:
-        if self.source == self.target:
-            raise SeqkdError(f"source and target are the same language: {self.source}")
+        if standard_code(self.source) == standard_code(self.target):
+            raise SeqkdError(
+                f"source and target are the same language: {self.source}, {self.target}"
+            )
         return self
 
     @property
