@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from config_values import put
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import parse_experiment
+from seqkd.config.sources import user_file
+from seqkd.config.teachers import HuggingFaceTeacher
 from seqkd.errors import SeqkdError
 
 FILE = {"kind": "file", "translations": "theirs.en"}
@@ -191,3 +196,35 @@ def test_losses_that_differ_need_names_that_differ(smoke: dict):
         Experiment(parse_experiment(smoke))
     smoke["methods"]["js"] = [{**stage, "label": "js-kd"}]
     assert ("lstm-1x16.js-kd.from-lstm-1x32", 1) in Experiment(parse_experiment(smoke)).models
+
+
+def test_a_language_that_a_teacher_does_not_have_is_refused_before_any_job(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    teacher = {"kind": "hugging-face", "folder": str(tmp_path), "target_language": "deu_Latin"}
+    codes = ["deu_Latn", "eng_Latn", "fra_Latn", "nld_Latn", "spa_Latn"]
+    (tmp_path / "special_tokens_map.json").write_text(
+        json.dumps({"additional_special_tokens": codes}), encoding="utf-8"
+    )
+    with pytest.raises(SeqkdError, match=r"'deu_Latin' \(did you mean 'deu_Latn'"):
+        _ = HuggingFaceTeacher(**teacher).files
+    assert len(HuggingFaceTeacher(**teacher | {"target_language": "deu_Latn"}).files) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["{x}.de", "<results>/x", "$HOME/x", "a*.de", "-x", "", "s3://b/x"]
+)
+def test_paths_that_snakemake_would_misread_are_refused(path: str):
+    with pytest.raises(SeqkdError, match=r"a path cannot have|is not a path"):
+        user_file(path)
+
+
+def test_a_folder_is_no_file(tmp_path: Path):
+    with pytest.raises(SeqkdError, match="is a folder; expected a file"):
+        user_file(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a/b", "{x}", "..", "", "a b", "-x"])
+def test_names_of_test_sets_are_parts_of_paths(smoke: dict, name: str):
+    smoke["corpus"]["test_sets"][name] = {"provider": "files", "src": "a", "tgt": "b"}
+    with pytest.raises(SeqkdError, match="must be letters, digits"):
+        parse_experiment(smoke)

@@ -5,6 +5,7 @@ Any system can teach by its translations: read from a file, or made here by a Hu
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,7 +13,15 @@ from pydantic import Field
 
 from seqkd.config.schema import Section
 from seqkd.config.sources import expand, user_file
-from seqkd.errors import SeqkdError
+from seqkd.errors import SeqkdError, nearest
+
+# M2M-100; models of opus-mt for several languages; MADLAD; NLLB and mBART.
+LANGUAGE_RE = re.compile(r"__(\w+)__|>>(\S+)<<|<2(\w+)>|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
+"""A word that marks a language in the texts of a multilingual model; its group is the code."""
+_TOKENIZER_FILES = (
+    "special_tokens_map.json", "tokenizer_config.json", "added_tokens.json", "vocab.json",
+)  # fmt: skip
+_FEW = 5  # fewer words that look like languages may be settings
 
 SEED = 0
 """Seed in the paths of such a teacher."""
@@ -67,7 +76,24 @@ class HuggingFaceTeacher(Section):
         files = sorted(path for path in folder.glob("*") if path.is_file())
         if folder / "config.json" not in files:
             raise SeqkdError(f"{folder}: no folder of a Hugging Face model: it has no config.json")
+        self._check_languages([path for path in files if path.name in _TOKENIZER_FILES])
         return files
+
+    def _check_languages(self, files: list[Path]) -> None:
+        """Refuse a language that the tokenizer's files do not list, before any job.
+
+        Tokenizers of some models know more than their files: the step itself asks them.
+        """
+        text = " ".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+        quoted = re.findall(r'"([^"\\\s]{4,16})"', text)
+        matches = [match for match in map(LANGUAGE_RE.fullmatch, quoted) if match]
+        known = {match[match.lastindex or 0] for match in matches}
+        for key in ("source_language", "target_language") if len(known) >= _FEW else ():
+            code = getattr(self, key)
+            if code and code not in known and code not in {match[0] for match in matches}:
+                raise SeqkdError(
+                    f"{key}: {self.folder} does not know '{code}'{nearest(code, known)}"
+                )
 
     @property
     def options(self) -> list[str]:

@@ -10,7 +10,6 @@ V words of the model.
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from seqkd.config.sources import expand
-from seqkd.config.teachers import HuggingFaceTeacher
+from seqkd.config.teachers import LANGUAGE_RE, HuggingFaceTeacher
 from seqkd.errors import SeqkdError, nearest
 from seqkd.models.precision import has_bf16
 from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
@@ -31,8 +30,6 @@ from seqkd.vocabulary.vocabulary import Vocabulary
 # Float32 numbers of the size of the model's words: per row in one step of search, and at a time
 # where hypotheses are scored. Together with a copy or three of them, this bounds memory.
 _SEARCH_LOGITS, _SCORED_LOGITS = 1 << 26, 1 << 26
-# M2M-100; models of opus-mt for several languages; MADLAD; NLLB and mBART.
-_LANGUAGE_RE = re.compile(r"__(\w+)__|>>(\S+)<<|<2(\w+)>|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
 
 
 class HuggingFaceTranslator:
@@ -258,7 +255,7 @@ def _language_tokens(tokenizer: Any) -> dict[str, str]:
     words = [*getattr(tokenizer, "lang_code_to_token", {}).values()]
     words += [*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())]
     words += [word for word in tokenizer.get_vocab() if word.startswith((">>", "<2"))]
-    matches = filter(None, map(_LANGUAGE_RE.fullmatch, words))
+    matches = filter(None, map(LANGUAGE_RE.fullmatch, words))
     return {match[match.lastindex or 0]: match[0] for match in matches}
 
 
