@@ -151,7 +151,7 @@ def test_limit_keeps_a_fixed_choice_in_order(tmp_path: Path) -> None:
 
 
 def test_control_characters_and_long_lines_are_counted(tmp_path: Path) -> None:
-    german = ["ein\x00 Hund bellt", "eine Katze miaut", "L" + "o" * 600 + "ng", "Wort " * 80]
+    german = ["ein\x01 Hund bellt", "eine Katze miaut", "L" + "o" * 600 + "ng", "Wort " * 80]
     english = ["a dog barks", "a\x07 cat meows", "long", "word " * 80]
     german += [f"ein Vogel singt Lied {x}" for x in "abcdef"]
     english += [f"a bird sings song {x}" for x in "abcdef"]
@@ -169,7 +169,7 @@ def test_control_characters_and_long_lines_are_counted(tmp_path: Path) -> None:
         stages["too many characters"]["lines_in"] - stages["too many characters"]["lines_out"] == 1
     )
     assert stages["too many tokens"]["lines_in"] - stages["too many tokens"]["lines_out"] == 1
-    assert "\x00" not in (corpus / "train.de").read_text() + (corpus / "dev.de").read_text()
+    assert "\x01" not in (corpus / "train.de").read_text() + (corpus / "dev.de").read_text()
 
 
 @pytest.mark.parametrize(
