@@ -4,7 +4,8 @@ Every input of a product with weights, word vectors apart, is bounded: outputs o
 attentional states lie in (-1, 1), and so does an attention-weighted mean of them. One fixed step
 of 1/127 quantises them all: nothing is calibrated, and a translation
 does not depend on what else is in its batch. Word vectors meet their weights once, when the decoder
-is made, in a table of gates. Cell states, nonlinearities and attention stay in floating point.
+is made, in a table of gates. Cell states, nonlinearities, attention and logits are fp32: bf16 would
+be no faster, and would translate one line in ten differently, by what the CPU has.
 
 Products run in oneDNN through PyTorch's `onednn.qlinear_pointwise` (AMX, AVX-512 VNNI, AVX2), and
 in fp32 on the same rounded numbers where that is missing or the product is tiny.
@@ -96,28 +97,26 @@ class Int8Linear:
         self._packed = _pack(values_IO)
         # The quantised weights as fp32, for products that are not worth a packed call.
         small = self._packed is None or values_IO.numel() < _SMALL
-        self._float_IO = values_IO * (scale_1O * self._step) if small else None
+        self._float_IO = values_IO.float() if small else None
 
-    def __call__(
-        self, x_NI: Tensor, add_NO: Tensor | None = None, dtype: torch.dtype = torch.float32
-    ) -> Tensor:
-        """Return x W + b + add, (N, O).
+    def __call__(self, x_NI: Tensor, add_NO: Tensor | None = None) -> Tensor:
+        """Return x W + b + add, (N, O), fp32.
 
         Args:
             x_NI: uint8.
-            add_NO: fp32, contiguous; overwritten. Only without a bias and with fp32 results.
-            dtype: of the result.
+            add_NO: fp32, contiguous; overwritten. Only without a bias.
         """
         if self._in_fp32(x_NI):
-            return self._fp32(x_NI, add_NO).to(dtype)
+            return self._fp32(x_NI, add_NO)
         quantised = torch.ops.onednn.qlinear_pointwise
         inputs = x_NI, self._step, self._zero, self._packed, self._scale_O, self._zeros_O
+        fp32 = torch.float32
         result: Tensor
         if add_NO is None:
-            result = quantised(*inputs, self._bias_O, 1.0, 0, dtype, "none", [], "")
+            result = quantised(*inputs, self._bias_O, 1.0, 0, fp32, "none", [], "")
         else:
             result = quantised.binary(
-                *inputs, add_NO, None, 1.0, 0, dtype, 1.0, 0, "sum", 1.0, "none", [], ""
+                *inputs, add_NO, None, 1.0, 0, fp32, 1.0, 0, "sum", 1.0, "none", [], ""
             )
         return result
 
@@ -137,11 +136,16 @@ class Int8Linear:
         return self._float_IO is not None and x_NI.numel() * self.size < _SMALL
 
     def _fp32(self, x_NI: Tensor, add_NO: Tensor | None) -> Tensor:
-        """Return the same from quantised inputs and weights held in fp32."""
+        """Return the same from quantised inputs and weights held in fp32.
+
+        Equal to a packed product, which a batch of another size would take: sums of up to 1,040
+        products are exact in fp32, and what follows is rounded in oneDNN's order.
+        """
         assert self._float_IO is not None
-        x = x_NI.float().sub_(self._zero)
+        y_NO = torch.mm(x_NI.float().sub_(self._zero), self._float_IO)
+        y_NO.mul_(self._step).mul_(self._scale_O)
         term = self._bias_O if add_NO is None else add_NO
-        return torch.mm(x, self._float_IO) if term is None else torch.addmm(term, x, self._float_IO)
+        return y_NO if term is None else y_NO.add_(term)
 
 
 def _pack(values_IO: Tensor) -> Tensor | None:
@@ -163,12 +167,13 @@ class _WordGates:
     """Every word's part of a first layer's gates (V, G), made once unless that is too large."""
 
     def __init__(self, table_VE: Tensor, weight_EG: Tensor, bias_G: Tensor) -> None:
-        self._parts = table_VE.float(), weight_EG.float(), bias_G.float()
+        self._parts = table_VE.float(), weight_EG.double(), bias_G.double()
         small = table_VE.shape[0] * weight_EG.shape[1] <= TABLE_LIMIT
         self._gates_VG = self._product(self._parts[0]) if small else None
 
     def _product(self, words_NE: Tensor) -> Tensor:
-        return torch.addmm(self._parts[2], words_NE, self._parts[1])
+        # Sums in fp64: the same whatever the order of its terms.
+        return torch.addmm(self._parts[2], words_NE.double(), self._parts[1]).float()
 
     def __call__(self, token_N: Tensor) -> Tensor:
         if self._gates_VG is not None:
@@ -185,9 +190,8 @@ class Int8Decoder:
 
     @torch.inference_mode()
     def __init__(self, model: Lstm) -> None:
-        """Quantise all weights; `model.compute_dtype` is that of attention and logits."""
+        """Quantise all weights."""
         steps = self._steps = activation_steps()
-        self._dtype = model.compute_dtype
         self._width = model.config.width
         self.vocab_size = model.vocab_size
 
@@ -229,9 +233,9 @@ class Int8Decoder:
             x = quantize_bounded(h_SBH, self._steps).flatten(0, 1)
             outputs.append(h_last)
             cells.append(c_last)
-        keys_SBH = self._attention(x, dtype=self._dtype).view(h_SBH.shape)
+        keys_SBH = self._attention(x).view(h_SBH.shape)
         sentence = (
-            h_SBH.transpose(0, 1).to(self._dtype).contiguous(),
+            h_SBH.transpose(0, 1).contiguous(),
             keys_SBH.permute(1, 2, 0).contiguous(),
             padding_mask(length_B, steps).unsqueeze(1),
         )
@@ -270,8 +274,8 @@ class Int8Decoder:
             below = quantize_bounded(h_NH, self._steps)
             outputs.append(below)
             cells.append(c_NH)
-        context_NH = quantize_bounded(attend(h_NH.to(self._dtype), *state.sentence), self._steps)
+        context_NH = quantize_bounded(attend(h_NH, *state.sentence), self._steps)
         attentional_NH = self._combine.tanh(torch.cat([context_NH, below], 1))
-        logits_NV = self._output(attentional_NH, dtype=self._dtype)
+        logits_NV = self._output(attentional_NH)
         hypothesis = torch.cat([attentional_NH, *outputs], 1), torch.cat(cells, 1)
         return logits_NV, State(state.sentence, hypothesis)
