@@ -21,7 +21,7 @@ VERBS = {
     "status": ("status", "show what is done, running (rate, time left), failed and waiting"),
     "compare": ("compare", "compare two experiments or two models, with significance"),
     "clean": ("clean", "delete results, after showing their sizes"),
-    "export": ("export", "write one self-contained folder for deployment"),
+    "export": ("export", "write a folder, or a page for the browser, for deployment"),
     "translate": ("translate", "translate standard input or files"),
     "fetch": ("fetch", "download one pinned source of text"),
     "corpus": ("corpus", "read, clean, split and decontaminate parallel text"),

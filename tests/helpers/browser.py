@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,16 @@ class Browser:
             self.events.append(self._next())
 
     def evaluate(self, expression: str) -> Any:
-        """Return the value of a JavaScript expression."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Return the value of a JavaScript expression, or that of its promise."""
+        options = {"returnByValue": True, "awaitPromise": True}
+        answer = self.call("Runtime.evaluate", expression=expression, **options)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        while not self.evaluate(expression):
+            time.sleep(0.01)
 
     def press(self, key: str, code: int) -> None:
         """Press and release a key."""
@@ -113,7 +120,7 @@ class Browser:
                     problems.append(json.dumps(event["params"]))
                 case "Network.requestWillBeSent":
                     url = event["params"]["request"]["url"]
-                    if not url.startswith(("file:", "data:")):
+                    if not url.startswith(("file:", "data:", "blob:")):
                         problems.append(f"request to {url}")
         return problems
 

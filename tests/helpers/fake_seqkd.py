@@ -17,6 +17,7 @@ OUTPUTS = {
     "merge": ["output"],
     "select": ["output-src", "output-tgt", "manifest"],
     "quantize": ["output"],
+    "export": ["web"],
     "evaluate": ["scores", "greedy", "beam-output"],
     "speed": ["output"],
     "table": ["csv", "markdown", "latex"],
@@ -29,6 +30,7 @@ def main() -> None:
     """Write the outputs of the step that the command line names."""
     verb, *words = sys.argv[1:]
     options: dict[str, list[str]] = {}
+    values = options.setdefault("", [])
     for word in words:
         if word.startswith("--"):
             values = options.setdefault(word[2:], [])

@@ -204,7 +204,7 @@ class Synthetic:
         )
         return output
 
-    def report(self, *, whole: bool = True) -> Path:
+    def report(self, *options: str, whole: bool = True) -> Path:
         """Run `seqkd report`, with all its files or with those alone that it needs."""
         root, output = self.root, self.root / "report.html"
         shown = {row.model: row for row in rows(self.seeds) + pruned_rows(self.seeds)}
@@ -225,7 +225,7 @@ class Synthetic:
             ]
         if (root / "tables/diagnostics.json").exists():
             words += ["--diagnostics", root / "tables/diagnostics.json"]
-        seqkd(*words)
+        seqkd(*words, *options)
         return output
 
     def _sentence(self) -> str:

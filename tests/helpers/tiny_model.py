@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,11 +34,26 @@ def vocabulary() -> Vocabulary:
     return train_vocabulary(sentences(300), VocabConfig(kind="unigram", size=36))
 
 
-def write_model(path: Path, *, family: str = "lstm", pruned: int = 0, **info: object) -> Path:
-    """Write a random model file whose translations differ from source to source."""
+def write_model(
+    path: Path,
+    *,
+    family: str = "lstm",
+    pruned: int = 0,
+    design: Mapping[str, Any] | None = None,
+    **info: object,
+) -> Path:
+    """Write a random model file whose translations differ from source to source.
+
+    Args:
+        path: the model file.
+        family: `lstm` or `transformer`.
+        pruned: percentage of the weights that are zero.
+        design: keys of the LSTM that differ from two layers of 16.
+        info: fields of the header.
+    """
     torch.manual_seed(5)
     architecture = (
-        LstmConfig(layers=2, width=16)
+        LstmConfig(**({"layers": 2, "width": 16} | dict(design or {})))
         if family == "lstm"
         else TransformerConfig(family="transformer", layers=1, width=16, heads=2)
     )

@@ -140,6 +140,12 @@ def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:
     assert float(values[3]) == pytest.approx(ours - theirs, abs=1e-3)
 
 
+def test_a_page_that_translates_is_linked(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40)
+    page = made.report("--page", "translate.html", whole=False).read_text(encoding="utf-8")
+    assert '<a href="translate.html">' in page
+
+
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=20)
     made.scores()[3].unlink()

@@ -1,8 +1,11 @@
-"""Smaller models. Pruning is a stage of training (train.smk); this is number formats.
+"""Smaller models. Pruning is a stage of training (train.smk); this is number formats, and a page
+that translates with a model in int8.
 
-Requires: <run>/models/{trained}/seed-{seed}/model.safetensors.
-Makes: <run>/models/{trained}.{format}/seed-{seed}/model.safetensors, a model like any other.
-Steps: quantize.
+Requires: <run>/models/{trained}/seed-{seed}/model.safetensors; for the page, scores of its model and
+    of the teacher.
+Makes: <run>/models/{trained}.{format}/seed-{seed}/model.safetensors, a model like any other;
+    <run>/translate.html.
+Steps: quantize -> export.
 """
 
 
@@ -29,5 +32,33 @@ rule quantize:
             --model {input:q} \
             --format {wildcards.format:q} \
             --output {output:q} \
+            2>{log:q}
+        """
+
+
+rule export_web:
+    """Write a page with a model, for any browser."""
+    input:
+        unpack(web_page_inputs),
+    output:
+        ensure("<run>/translate.html", non_empty=True),
+    log:
+        "<logs>/export_web/translate.log",
+    conda:
+        "../../envs/seqkd.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        card=lambda wildcards, input: [
+            *options(input, "scores", "teacher_scores"),
+            *options({"licence": CONFIG.web.licence}, "licence"),
+        ],
+        code=code("export"),
+    shell:
+        """
+        seqkd export {input.model:q} \
+            --web {output:q} \
+            {params.card:q} \
             2>{log:q}
         """

@@ -149,6 +149,28 @@ def table_inputs(wildcards):
     return {**files, "speeds": speeds(wildcards.table)}
 
 
+def web_page():
+    """Return the page that translates, if the config asks for one."""
+    return ["<run>/translate.html"] if EXPERIMENT.web_row else []
+
+
+def web_page_inputs(wildcards):
+    """Return the model of the page, its scores, and those of its teacher."""
+    row = EXPERIMENT.web_row
+    teachers = [other for other in EXPERIMENT.rows if other.model == row.teacher]
+    return {
+        "model": models_of(row.model, row.seeds),
+        "scores": scores_of(row),
+        "teacher_scores": [path for teacher in teachers for path in scores_of(teacher)],
+    }
+
+
+def scores_of(row):
+    """Return the scores of the first seed of a row, on every test set."""
+    folder = f"<run>/evaluations/{row.model}/seed-{row.seeds[0]}"
+    return expand(f"{folder}/{{test_set}}.json", test_set=CONFIG.corpus.test_sets)
+
+
 def distilled_texts():
     """Return the texts that models learn from, by targets, teacher and the teacher's seeds."""
     learned = (entry for entry in EXPERIMENT.models.values() if entry.targets != naming.GOLD)

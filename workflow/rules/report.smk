@@ -115,6 +115,8 @@ rule report:
         ),
         # Shown if there; not an input, because a deleted benchmark would train its model again.
         benchmarks=str(RESULTS / "benchmarks"),
+        # A link, for which the report need not wait.
+        page=["--page", "translate.html"] if EXPERIMENT.web_row else [],
         code=code("report"),
     shell:
         """
@@ -128,6 +130,7 @@ rule report:
             --manifests {input.manifests:q} \
             --diagnostics {input.diagnostics:q} \
             --benchmarks {params.benchmarks:q} \
+            {params.page:q} \
             --output {output.report:q} \
             --figures {output.figures:q} \
             2>{log:q}

@@ -37,6 +37,7 @@ class Experiment:
         rows: rows of the results table, in the order of the config.
         pruned_rows: the pruned models.
         quantised_rows: the quantised models.
+        web_row: the model of the page that translates, in int8, with one seed; or None.
     """
 
     def __init__(self, config: ExperimentConfig) -> None:
@@ -58,6 +59,7 @@ class Experiment:
             for row in map(self.row, config.quantisation.of)
             for form in config.quantisation.formats
         ]
+        self.web_row = self._web_row(config.web.of) if config.web.of else None
 
     @property
     def all_rows(self) -> list[TableRow]:
@@ -86,6 +88,16 @@ class Experiment:
             for source in self._sources(entry):
                 waiting[source] |= waiting[key] | {key}
         return {key: len(keys) for key, keys in waiting.items()}
+
+    def _web_row(self, ref: RowConfig) -> TableRow:
+        """Return the row whose first seed goes into the page."""
+        row = self.row(ref)
+        if self.config.architectures[row.architecture].family != "lstm":
+            raise SeqkdError(
+                f"web.of: '{row.architecture}' is no LSTM, which is what pages compute"
+            )
+        update = {"model": f"{row.model}.int8", "format": "int8", "seeds": row.seeds[:1]}
+        return row.model_copy(update=update)
 
     def _check_rows(self) -> None:
         """Refuse two rows of the table that are one model."""

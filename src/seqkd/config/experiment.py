@@ -164,6 +164,15 @@ class SpeedConfig(Section):
     """Rows whose first seed is timed, together with its quantised models."""
 
 
+class WebConfig(Section):
+    """A page that translates in any browser: the results' `translate.html`."""
+
+    of: RowConfig | None = None
+    """Row of an LSTM whose first seed goes into the page, in int8; none: no page."""
+    licence: str = ""
+    """Licence of the training data, for the page's card."""
+
+
 class ExperimentConfig(Languages, Named):
     """An experiment file."""
 
@@ -203,6 +212,8 @@ class ExperimentConfig(Languages, Named):
     """Scoring."""
     speed: SpeedConfig = SpeedConfig()
     """Measurement of decoding speed (Table 2)."""
+    web: WebConfig = WebConfig()
+    """A page that translates."""
 
     @model_validator(mode="before")
     @classmethod

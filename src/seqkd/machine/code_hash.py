@@ -81,7 +81,7 @@ def _module(root: Path, name: str) -> tuple[str, tuple[str, ...]]:
     if (c_code := path.with_suffix(".c")).exists():  # compiled by the module of this name
         code += _c_code(c_code)
     if b"PackageLoader" in code:  # of jinja2: the templates of this package are part of the module
-        templates = sorted((path.parent / "templates").iterdir())
+        templates = sorted(filter(Path.is_file, (path.parent / "templates").rglob("*")))
         code += b"".join(template.read_bytes() for template in templates)
     targets = [target for target in targets if not _is_inert(target)]
     return hashlib.sha256(code).hexdigest(), tuple(targets)

@@ -64,6 +64,8 @@ class ReportFiles:
     diagnostics: Path | None = None
     benchmarks: Path | None = None
     """Folder of Snakemake's benchmark files, one folder a rule."""
+    page: str = ""
+    """A page that translates, beside the report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +89,8 @@ class Material:
     diagnostics: Diagnostics | None
     configs: Mapping[str, str]
     """Name of the file -> its content."""
+    page: str
+    """A page that translates, beside the report; or empty."""
 
 
 def gather(files: ReportFiles, resamples: int = RESAMPLES) -> Material:
@@ -128,6 +132,7 @@ def gather(files: ReportFiles, resamples: int = RESAMPLES) -> Material:
             f"{path.parent.name}/{path.name}": path.read_text(encoding="utf-8")
             for path in files.configs
         },
+        page=files.page,
     )
 
 

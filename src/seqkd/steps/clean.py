@@ -25,7 +25,7 @@ from seqkd.runs.events import is_running, last_run
 from seqkd.runs.experiments import names_in
 
 RESULTS = Path("results")
-_MODELS_AND_TABLES = ("models", "tables", "figures", "report.html")
+_MODELS_AND_TABLES = ("models", "tables", "figures", "report.html", "translate.html")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

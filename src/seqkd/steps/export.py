@@ -1,7 +1,11 @@
-"""Write a model as one self-contained folder: weights, vocabularies, config, model card.
+"""Write a model for deployment: a folder, a page for any browser, or ONNX.
 
-The folder needs nothing but seqkd: `seqkd translate DIR`, or `seqkd.load("DIR")` in Python.
---format converts the weights first (see `seqkd quantize`).
+DIR is one self-contained folder: weights, vocabularies, config, model card. It needs nothing but
+seqkd: `seqkd translate DIR`, or `seqkd.load("DIR")` in Python. --format converts the weights first
+(see `seqkd quantize`).
+
+--web writes one HTML file that translates in any browser, without a network or a server. It holds
+the model in int8, converted first if need be.
 """
 
 from __future__ import annotations
@@ -11,21 +15,33 @@ import tempfile
 from pathlib import Path
 
 from seqkd.config.naming import STORAGES
+from seqkd.errors import SeqkdError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="model file")
-    add("folder", type=Path, metavar="DIR", help="output: the folder")
+    add("folder", type=Path, nargs="?", metavar="DIR", help="output: the folder")
     add("--format", metavar="FORMAT", help=f"store as: {', '.join(STORAGES)} (default: as it is)")
     add("--compress", action="store_true", help="compress the model file (.zst)")
+    add("--web", type=Path, metavar="FILE", help="output: a page that translates, HTML")
     add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
+    add("--teacher-scores", type=Path, nargs="+", default=[], help="the teacher's, for the card")
     add("--licence", default="", help="of the training data, for the model card")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the folder."""
+    """Write what is asked for."""
+    if args.folder is None and args.web is None:
+        raise SeqkdError("nothing to write; give a folder, or --web FILE")
+    if args.folder is not None:
+        _write_folder(args)
+    if args.web is not None:
+        _write_page(args)
+
+
+def _write_folder(args: argparse.Namespace) -> None:
     from seqkd.model_files.conversion import convert
     from seqkd.model_files.model_file import read_info
     from seqkd.translation.export import export
@@ -36,3 +52,20 @@ def run(args: argparse.Namespace) -> None:
             model = Path(temporary) / f"model.safetensors{'.zst' if args.compress else ''}"
             convert(args.model, args.format or read_info(args.model).storage, model)
         export(model, args.folder, args.scores, args.licence)
+
+
+def _write_page(args: argparse.Namespace) -> None:
+    from seqkd.evaluation.score_files import load_evaluation
+    from seqkd.model_files.conversion import convert
+    from seqkd.model_files.model_file import read_info
+    from seqkd.translation.export import scores_of
+    from seqkd.translation.web_page import write_page
+
+    with tempfile.TemporaryDirectory() as temporary:
+        model = args.model
+        if read_info(model).storage != "int8" or model.suffix == ".zst":
+            model = Path(temporary) / "model.safetensors"
+            convert(args.model, "int8", model)
+        scores = scores_of(read_info(model), args.scores)
+        of_teacher = [load_evaluation(path) for path in args.teacher_scores]
+        write_page(model, args.web, scores, of_teacher, args.licence)

@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--manifests", type=Path, nargs="*", default=[], help="manifests of the models, JSON")
     add("--diagnostics", type=Path, help="diagnostics, JSON")
     add("--benchmarks", type=Path, help="folder of benchmark files; those that exist are shown")
+    add("--page", default="", metavar="FILE", help="a page that translates, to link to")
     add("--resamples", type=int, default=RESAMPLES, help="of the significance tests")
     add("--output", type=Path, required=True, help="output: HTML")
     add("--figures", type=Path, help="output: folder of figures as SVG and PDF")
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
         manifests=args.manifests,
         diagnostics=args.diagnostics,
         benchmarks=args.benchmarks,
+        page=args.page,
     )
     material = gather(files, args.resamples)
     drawn = charts(material)

@@ -11,9 +11,9 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seqkd.errors import SeqkdError
-from seqkd.evaluation.score_files import load_evaluation, signatures_of
+from seqkd.evaluation.score_files import Evaluation, load_evaluation, signatures_of
 from seqkd.files import atomic_path, atomic_text, digest
-from seqkd.model_files.model_file import read_info
+from seqkd.model_files.model_file import ModelInfo, read_info
 
 CARD = "README.md"
 _TEMPLATES = Environment(
@@ -37,13 +37,7 @@ def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str 
         SeqkdError: if the model is missing or damaged, or scores are of another model.
     """
     info = read_info(model)
-    evaluations = [load_evaluation(path) for path in scores]
-    for path, evaluation in zip(scores, evaluations, strict=True):
-        if (evaluation.model, evaluation.seed) != (info.model, info.seed):
-            raise SeqkdError(
-                f"{path}: scores of {evaluation.model}, seed {evaluation.seed}, but the model is "
-                f"{info.model}, seed {info.seed}"
-            )
+    evaluations = scores_of(info, scores)
     name = "model.safetensors" + (".zst" if model.suffix == ".zst" else "")
     _claim(folder, name)
     with atomic_path(folder / name) as temporary:
@@ -61,6 +55,22 @@ def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str 
                 signatures=signatures, licence=licence,
             )
         )  # fmt: skip
+
+
+def scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation]:
+    """Read the scores of a model.
+
+    Raises:
+        SeqkdError: if they are of another model.
+    """
+    evaluations = [load_evaluation(path) for path in paths]
+    for path, evaluation in zip(paths, evaluations, strict=True):
+        if (evaluation.model, evaluation.seed) != (info.model, info.seed):
+            raise SeqkdError(
+                f"{path}: scores of {evaluation.model}, seed {evaluation.seed}, but the model is "
+                f"{info.model}, seed {info.seed}"
+            )
+    return evaluations
 
 
 def _claim(folder: Path, name: str) -> None:
