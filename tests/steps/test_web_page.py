@@ -125,7 +125,14 @@ def strange_lines() -> list[str]:
             characters.insert(generator.randint(0, len(characters)), generator.choice(ODD))
         lines.append("".join(characters))
     ends = "Am 3. Mai z. B. kam er. Dann ging sie (usw.). „Ja!“ Oh\u2026 Nein. {x} y. a. b? C"
-    return [*lines, ends]
+    return [
+        *lines,
+        ends,
+        "好。今日は\u300d雨だ\uff01はい",
+        "ครับ\u0e34 ข้า",
+        "क्या\u0964 हाँ",
+        "\U00020001\u0301 a",
+    ]
 
 
 def scripts(browser: Browser, expression: str) -> Any:

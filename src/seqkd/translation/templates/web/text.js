@@ -25,11 +25,17 @@ const ABBREVIATION = new RegExp(
     "|p\\.e|p\\.ex|resp|sog|st|u\\.a|usw|vgl|vs|z\\.b)\\.$",
 );
 const SHORT = /^[^\p{L}\p{N}_]*(?:[\p{L}\p{N}_]|\p{Nd}{1,2})\.$/u; // initials and ordinals
-const END = /[.!?\u2026]["'\u201c\u201d\u00bb\u2019)\]]*$/;
+const END = /[.!?\u2026\u061f\u06d4\u0589\u0964\u0965\u104b\u17d4\u0f0d\u1362]["'\u201c\u201d\u00bb\u2019)\]]*$/;
+// In Chinese and Japanese a stop ends a sentence without a space after it.
+const FULLWIDTH_END = /[\u3002\uff01\uff1f\uff61]+["'\u201c\u201d\u00bb\u2019)\]\u300d\u300f\uff09]*/g;
 const START = /^(?:["'\u201e\u201c\u00ab([\u00bf\u00a1{]*[\p{L}\p{Nl}\p{No}]|\{)/u;
 
 // Cuts a line of single spaces at each stop before a capital, unless it ends an abbreviation.
 function splitSentences(line) {
+  return line.replace(FULLWIDTH_END, "$&\n").split("\n").flatMap(splitAtSpaces);
+}
+
+function splitAtSpaces(line) {
   const sentences = [];
   let words = [];
   const tokens = line.split(" ").filter(Boolean);
