@@ -49,11 +49,11 @@ _USAGE = """\
 usage: seqkd VERB [options]
 
 Sequence-level knowledge distillation for neural machine translation. Snakemake runs an experiment
-(`make run`); these verbs are for you:
+(`make run`). Verbs for you:
 
 {people}
 
-and these are the steps of a run:
+Steps that a run calls:
 
 {steps}
 
@@ -137,7 +137,7 @@ def _run(module: ModuleType, arguments: argparse.Namespace) -> None:
         raise SystemExit(str(error)) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"{error.strerror}: free some, then run the same command again"
+            message = f"{error.strerror}: free some space, then run the same command again"
             raise SystemExit(message) from None
         if error.errno in _PATH_ERRORS:
             raise SystemExit(str(error)) from None

@@ -92,7 +92,7 @@ def test_two_experiments_row_by_row(place: Path):
     [
         ((SEQ_KD, SEQ_KD), "in several experiments (first, second); write EXPERIMENT/"),
         ((f"first/{STUDENT}.nl", TEACHER), f"did you mean '{STUDENT}.nll'?"),
-        ((f"first/{TEACHER}/seed-7", f"first/{TEACHER}"), "no scores of that seed"),
+        ((f"first/{TEACHER}/seed-7", f"first/{TEACHER}"), "no scores for that seed"),
         ((f"first/{TEACHER}", f"first/{TEACHER}", "--test-set", "tset"), "no test set in common"),
         (("first", "second", "--resamples", "5"), "--resamples must be at least 100"),
     ],

@@ -120,7 +120,7 @@ def test_n_best_and_scores_are_written_as_help_says(model):
     [
         (["/nowhere.txt"], "file not found: /nowhere.txt"),
         (["--beam", "0"], "must be at least 1"),
-        (["--beam", "2", "--n-best", "3"], "needs a beam that large"),
+        (["--beam", "2", "--n-best", "3"], "needs a beam of at least 3, got 2"),
         (["--threads", "0"], "--threads must be at least 1"),
     ],
 )

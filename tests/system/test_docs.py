@@ -257,5 +257,5 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["clean", "x"])
     assert stopped.value.code == (
-        "seqkd clean: No space left on device: free some, then run the same command again"
+        "seqkd clean: No space left on device: free some space, then run the same command again"
     )

@@ -73,7 +73,7 @@ def test_several_processes_together_do_not_wait(tmp_path: Path):
     with (
         sole_worker(tmp_path / "state", "work"),
         pytest.raises(
-            SeqkdError, match=f"process {os.getpid()} on .* is still doing this very work"
+            SeqkdError, match=f"process {os.getpid()} on .* is already working on this; stop it"
         ),
         sole_worker(tmp_path / "state", "work", wait=False),
     ):
@@ -91,7 +91,7 @@ def training(folder: Path, pairs: int = 160, **options: object) -> tuple[Process
 def test_a_second_training_waits_and_takes_the_model_of_the_first(tmp_path: Path):
     first, folder = training(tmp_path, epochs=6)
     second = Process("seqkd", *TrainingFolder(folder).command(), folder=folder)
-    wait_for(lambda: "is doing this very work; waiting" in second.stderr)
+    wait_for(lambda: "is already doing this; waiting" in second.stderr)
     assert f"kill {first.pid} there" in second.stderr
     assert first.wait() == 0
     made = (folder / "model.safetensors").stat()
@@ -126,7 +126,7 @@ def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_p
     assert first.wait() == 143
     told = second.stderr
     assert told.startswith(f"seqkd train: process {first.pid} on "), told
-    assert "from another config, input or code; stop it there" in told
+    assert "with another config, input or code; stop it there" in told
     assert len(told.splitlines()) == 1
 
 

@@ -49,7 +49,7 @@ def test_a_new_experiment_has_no_estimate_and_leaves_no_trace(tmp_path: Path):
     (tmp_path / "tests").symlink_to(SMOKE.parents[2] / "tests")
     shown = seqkd("plan", "smoke", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
-    assert "No job of these rules has run yet: " in shown.stdout
+    assert "Not estimated, because no job of the rule has run yet: " in shown.stdout
     assert "hours of work" not in shown.stdout
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / ".snakemake" / "seqkd").exists()

@@ -165,7 +165,7 @@ def test_comments_messages_and_unused_code_trigger_nothing(finished: Workspace):
     edit(package / "steps/train.py", 'help="', 'help="in other words: ')
     edit(package / "machine/progress.py", "done in", "finished in")
     edit(package / "machine/gpu_slots.py", r"_POLL_SECONDS = [\d.]+", "_POLL_SECONDS = 9")
-    edit(package / "machine/work_lock.py", "this very work", "the same work")
+    edit(package / "machine/work_lock.py", "already doing this", "doing the same")
     edit(package / "search/logits.py", "not finite", "no numbers")
     edit(package / "search/sampling.py", r"(?m)^(_[A-Z_]+) = \d+", r"\1 = 99")
     edit(package / "cli.py", r"SystemExit\(2\)", "SystemExit(3)")

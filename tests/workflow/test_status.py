@@ -131,7 +131,7 @@ def test_a_failed_job_is_shown_with_its_log(finished: Workspace):
     assert finished.snakemake(real=True).returncode != 0
     shown = seqkd("status", finished.config, folder=finished.folder)
     assert shown.returncode == 0, shown.stderr
-    assert "Stopped, with failures" in shown.stdout
+    assert "Stopped after failures" in shown.stdout
     assert "failed: table results" in shown.stdout
     assert "    seqkd table: results/smoke/evaluations/" in shown.stdout
 

@@ -24,7 +24,6 @@ from seqkd.errors import SeqkdError
 
 _POLL_SECONDS = 0.5
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
-_OTHER_WORK = "what was here before, from another config, input or code"
 
 
 @contextlib.contextmanager
@@ -48,16 +47,17 @@ def sole_worker(folder: Path, work: str, *, wait: bool = True) -> Iterator[bool]
     while not _acquire(lock):
         holder = _holder(path)
         if holder and (holder["work"] != work or not wait):
-            what = "this very work" if holder["work"] == work else _OTHER_WORK
+            differs = "" if holder["work"] == work else ", with another config, input or code"
             raise SeqkdError(
-                f"process {holder['pid']} on {holder['host']} is still doing {what}; stop it there "
-                f"(kill {holder['pid']}: what it has is saved) or wait for it, then start again"
+                f"process {holder['pid']} on {holder['host']} is already working on this{differs}; "
+                f"stop it there (kill {holder['pid']}; it saves its state) or wait for it, "
+                "then run the same command again"
             )
         if holder and not waited:
             waited = True
             print(
-                f"process {holder['pid']} on {holder['host']} is doing this very work; waiting for "
-                f"it (kill {holder['pid']} there, and this process resumes from what it saved)",
+                f"process {holder['pid']} on {holder['host']} is already doing this; waiting for "
+                f"it (if you kill {holder['pid']} there, this process resumes from its state)",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
     try:

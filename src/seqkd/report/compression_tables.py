@@ -54,7 +54,7 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
         ],
         blocks=blocks,
         notes=[
-            "Source words a second, median of the repeats after warm-up; "
+            "Source words per second, median of the repeats after warm-up; "
             f"{PLUS_MINUS}: half their range, in percent.",
             f"Ratios to the teacher: like for like (K1/K1, K{beam}/K{beam}), and the paper's, "
             f"this model's greedy search to the teacher's beam search (K1/K{beam}).",

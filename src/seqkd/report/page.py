@@ -40,7 +40,7 @@ _SECTIONS = {
     "samples": "Translations",
     "diagnostics": "What distillation did",
     "corpus": "Corpus",
-    "graph": "How the models came about",
+    "graph": "How the models were made",
     "time": "Where the time went",
     "provenance": "Provenance",
 }

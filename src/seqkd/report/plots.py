@@ -169,7 +169,7 @@ def quality_speed(material: Material) -> Chart | None:
         series.append(Series(points=[point], colour=colour, hollow=search == "greedy"))
     return Chart(
         name="quality-speed",
-        x="source words a second",
+        x="source words per second",
         y="BLEU",
         series=[_frontier(front), *series],
         log=True,

@@ -170,9 +170,9 @@ def _notes(analyses: Sequence[Results]) -> list[str]:
         f"{DELTA}: against {aim_name(results)}. {DELTA} T: K={beam} against its "
         f"teacher's K={beam}. After each architecture: its parameters.",
         "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
-        f"corrected after Holm for the {tests}.",
+        f"corrected by Holm's method for the {tests}.",
         noise_note(results),
-        "PPL: perplexity a token on the references. p(t=y^): probability of the greedy output, "
+        "PPL: perplexity per token on the references. p(t=y^): probability of the greedy output, "
         "mean over sentences.",
         *second_note(results),
         *(f"signature: {signature}" for signature in results.signatures),
@@ -192,8 +192,8 @@ def noise_note(results: Results) -> str:
     """Return what the spread over seeds says, or that there is none."""
     if not _seeded(results):
         return (
-            "One seed each: the spread over seeds and the noise floor are n/a, so whether another "
-            "seed would show the same difference is not known, whatever its p."
+            "One seed each, so there is no spread over seeds and no noise floor. Whatever p is, "
+            "another seed may not show the same difference."
         )
     seeds = max(len(row.row.seeds) for row in results.rows)
     other = any(len(row.row.seeds) != seeds for row in results.rows)

@@ -55,5 +55,7 @@ def names_in(results: Path) -> list[str]:
         SeqkdError: if there is no such folder.
     """
     if not results.is_dir():
-        raise SeqkdError(f"no {results}/ in {Path.cwd()}: run this from the folder of the run")
+        raise SeqkdError(
+            f"no {results}/ in {Path.cwd()}: run this in the folder where the experiment runs"
+        )
     return sorted(path.name for path in results.glob("*") if path.is_dir())

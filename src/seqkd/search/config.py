@@ -58,7 +58,9 @@ class SearchConfig:
         if self.beam < 1 or self.n_best < 1:
             raise SeqkdError(f"beam {self.beam} and n-best {self.n_best}: both must be at least 1")
         if self.n_best > self.beam and self.sampling is None:
-            raise SeqkdError(f"n-best {self.n_best} needs a beam that large, got {self.beam}")
+            raise SeqkdError(
+                f"n-best {self.n_best} needs a beam of at least {self.n_best}, got {self.beam}"
+            )
         if self.length_penalty < 0:
             raise SeqkdError(f"length_penalty must be 0 or more, got {self.length_penalty}")
         if min(self.length_extra, self.length_cap) < 1 or self.length_factor < 0:

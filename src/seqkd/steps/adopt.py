@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--translated", type=Path, required=True, help="the text that it translated")
     add("--src", type=Path, required=True, help="the source text to write lists for")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the students")
-    add("--n-best", type=int, required=True, help="maximum number of translations of a sentence")
+    add("--n-best", type=int, required=True, help="maximum number of translations per sentence")
     add("--output", type=Path, required=True, help="output: .jsonl.zst")
     add("--manifest", type=Path, required=True, help="output: inputs and counts")
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     if counts.rising:
         print(
             f"seqkd adopt: in {counts.rising} of {counts.sentences} lists a translation has a "
-            f"higher score than the one before it (first: {counts.first_rising}); the order of the "
+            f"higher score than the one before it (first: {counts.first_rising}); the order in the "
             f"file counts, best first",
             file=sys.stderr,
         )

@@ -1,7 +1,7 @@
-"""Learn a lexicon of the training text, by which guided alignment aligns words.
+"""Learn the lexicon that guided alignment uses to align words.
 
-IBM Model 1 with a diagonal prior, on the tokens of the vocabularies. Distilled text is aligned by
-the same lexicon.
+The model is IBM Model 1 with a diagonal prior, on the tokens of the vocabularies. It learns from
+the training text; distilled text is aligned with the same lexicon.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Delete results of one experiment; sizes are shown first, and you are asked.
+"""Delete results of one experiment. It shows their sizes and asks you first.
 
     seqkd clean home-assistant                          everything below results/home-assistant
     seqkd clean home-assistant --only distilled logs    some of its folders
@@ -6,8 +6,8 @@
     seqkd clean home-assistant --yes                    without asking, for scripts
 
 `--only distilled` frees the most: only training needs n-best lists and stored distributions, and a
-finished experiment stays finished without them. The next run makes deleted files again if it needs
-them. Downloaded files (resources/) stay.
+finished experiment stays finished without them. If the next run needs deleted files, it makes them
+again. Downloaded files (resources/) stay.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def experiment_folder(name: str) -> Path:
         raise SeqkdError(f"no experiment '{name}' in {RESULTS}/{nearest(name, names)}")
     folder = RESULTS / name
     if folder.is_symlink() or RESULTS.is_symlink():
-        raise SeqkdError(f"{folder} is a link to another folder; delete its target there")
+        raise SeqkdError(f"{folder} is a link to another folder; delete that folder yourself")
     return folder
 
 
@@ -82,7 +82,7 @@ def _selected(parts: list[Path], only: list[str] | None, keep_models: bool) -> l
     for name in only or ():
         if name not in names:
             there = ", ".join(names)
-            raise SeqkdError(f"--only: no '{name}'{nearest(name, names)}; there are: {there}")
+            raise SeqkdError(f"--only: no '{name}'{nearest(name, names)}; choose from: {there}")
     kept = _MODELS_AND_TABLES if keep_models else ()
     return [path for path in parts if path.name in (only or names) and path.name not in kept]
 
@@ -108,5 +108,5 @@ def _bytes(path: Path) -> int:
 
 def _agreed(console: Console, question: str) -> bool:
     if not sys.stdin.isatty():
-        raise SeqkdError("nothing was deleted: there is no terminal to ask on; use --yes")
+        raise SeqkdError("nothing was deleted: there is no terminal to confirm on; add --yes")
     return console.input(question).strip().lower() in ("y", "yes")

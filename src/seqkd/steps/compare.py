@@ -6,9 +6,9 @@
     seqkd compare home-assistant mine                            two experiments, row by row
 
 Scores are means over seeds. p is two-sided: paired bootstrap (10,000 resamples) and approximate
-randomisation over the same test sentences. Between experiments it is the larger of the two, each
+randomisation over the same test sentences. For two experiments, p is the larger of the two, each
 corrected for the number of rows (Holm), as in the results table. Without common test sentences
-there is no p. Whether other seeds would show the same is not in p: see the noise floor.
+there is no p. p does not tell you whether other seeds would show the same: see the noise floor.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("one", metavar="A", help="[EXPERIMENT/]MODEL[/seed-N], or EXPERIMENT")
-    add("two", metavar="B", help="the same kind of thing")
+    add("two", metavar="B", help="what to compare it with, of the same kind")
     add("--results", type=Path, default=Path("results"), help="folder of all experiments")
-    add("--test-set", help="only this one (default: all that both have)")
-    add("--resamples", type=int, default=RESAMPLES, help="of the tests (default: 10,000)")
+    add("--test-set", help="test set (default: all that both have)")
+    add("--resamples", type=int, default=RESAMPLES, help="resamples of each test (default: 10,000)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     for test_set in _shared(test_sets, args.test_set):
         a, b = (load_side(folder, model, test_set, seed) for folder, model, seed in models)
         if a is None or b is None:
-            raise SeqkdError("no scores of that seed; see the folder evaluations/")
+            raise SeqkdError("no scores for that seed; see the folder evaluations/")
         for side, letter in ((a, "A"), (b, "B")):
             seeds = ", ".join(map(str, side.seeds))
             name = f"{letter}: {side.model} of {side.folder.name}, seed {seeds}"

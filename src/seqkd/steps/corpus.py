@@ -1,7 +1,7 @@
 """Read, clean, split and decontaminate parallel text.
 
-Writes {train,dev}.{lang}, held-out.{lang} if a test set is held out, and funnel.json: the lines
-in and out of each filter, with a few of those it dropped.
+Writes {train,dev}.{lang}, held-out.{lang} if a test set is held out, and funnel.json: the number
+of lines in and out of each filter, with samples of what it dropped.
 """
 
 from __future__ import annotations

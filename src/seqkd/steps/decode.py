@@ -2,9 +2,9 @@
 
 The text is split into fixed blocks of 1,000 lines; shard i of n takes every n-th block, and batches
 never cross a block, so the merged result is the same, bit for bit, for any number of shards.
-Finished blocks wait in OUTPUT.blocks: a killed run resumes after the last of them, provided that
-model, source, settings and code are still the same. If two processes decode
-the same shard into the same file, the second waits. Several models are an ensemble.
+Finished blocks are kept in OUTPUT.blocks. A killed run resumes after the last one if model, source,
+settings and code are unchanged. If two processes decode the same shard into the same file, the
+second waits. Several models form an ensemble.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def configure_search(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that do not depend on the kind of model."""
     add = parser.add_argument
-    add("--src", type=Path, required=True, help="source sentences, one a line")
+    add("--src", type=Path, required=True, help="source sentences, one per line")
     add("--beam", type=int, default=5, help="hypotheses kept alive; 1: greedy (default: 5)")
-    add("--n-best", type=int, help="hypotheses written a sentence (default: the beam)")
-    add("--sample", action="store_true", help="draw --n-best translations instead of searching")
-    add("--seed", type=int, default=1, help="of the draws (default: 1)")
-    add("--top-k", type=int, default=0, help="draw among so many words; 0: all (default)")
-    add("--top-p", type=float, default=1.0, help="draw among the words of this mass (default: 1)")
-    add("--temperature", type=float, default=1.0, help="of the draws (default: 1)")
+    add("--n-best", type=int, help="hypotheses written per sentence (default: the beam)")
+    add("--sample", action="store_true", help="sample --n-best translations instead of searching")
+    add("--seed", type=int, default=1, help="of the sampling (default: 1)")
+    add("--top-k", type=int, default=0, help="sample from the K best words; 0: all (default)")
+    add("--top-p", type=float, default=1.0, help="sample only words of this mass (default: 1)")
+    add("--temperature", type=float, default=1.0, help="of the sampling (default: 1)")
     add("--shard", type=int, default=1, help="which shard, from 1 (default: 1)")
     add("--shards", type=int, default=1, help="of how many (default: 1)")
     add("--output", type=Path, required=True, help="output: .jsonl.zst")

@@ -1,7 +1,7 @@
 """Translate one shard of a text into n-best lists, by a Hugging Face model from a local folder.
 
-Blocks, shards and resuming work as in `seqkd decode`. It needs the package transformers, downloads
-nothing, and writes the translations in the students' tokens too.
+Blocks, shards and resuming work as in `seqkd decode`. It needs the package transformers and
+downloads nothing. It writes each translation as text and in the students' tokens.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from seqkd.vocabulary.vocabulary import load_vocabulary
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("--folder", required=True, help="where save_pretrained put model and tokenizer")
-    add("--prefix", default="", help="put before each source")
-    add("--source-language", default="", help="the tokenizer's code of it, for multilingual models")
-    add("--target-language", default="", help="the same of the target language")
+    add("--folder", required=True, help="folder that save_pretrained wrote, with the tokenizer")
+    add("--prefix", default="", help="text to put before each source")
+    add("--source-language", default="", help="its code in the tokenizer, if multilingual")
+    add("--target-language", default="", help="the same for the target language")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the students")
     configure_search(parser)
 
@@ -59,6 +59,6 @@ def run(args: argparse.Namespace) -> None:
         if translator.unfinished:
             print(
                 f"left out: {translator.unfinished} of {translator.hypotheses} hypotheses that "
-                f"did not end within the limit of length",
+                f"did not end within the length limit",
                 file=sys.stderr,
             )

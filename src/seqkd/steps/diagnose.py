@@ -1,6 +1,6 @@
 """Measure what distillation did to the targets, and to the models that learnt from them.
 
-See `seqkd.evaluation.diagnostics` for what is measured. Models are measured on the first test set.
+`seqkd.evaluation.diagnostics` describes the measures. Models are measured on the first test set.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> None:
     evaluations = Evaluations(args.scores)
     columns = (args.targets, args.teachers, args.text_src, args.text_tgt, args.nbest)
     if len({len(column) for column in columns}) > 1:
-        raise SeqkdError("give one of each for every text: name, teacher, source, target, list")
+        raise SeqkdError(
+            "--targets, --teachers, --text-src, --text-tgt and --nbest need one value per text"
+        )
     described = list(zip(*columns, strict=True))
     train = _parallel(args.train_src, args.train_tgt)
     lists = {path: teacher for _, teacher, _, _, path in described}

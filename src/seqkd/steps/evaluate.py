@@ -1,7 +1,7 @@
-"""Translate a test set greedily and by beam search, and score both from the model file alone.
+"""Translate a test set with greedy and with beam search, and score both. The model file is enough.
 
-Besides BLEU and chrF: perplexity of the references under teacher forcing, and p(t = y^), the
-probability of the greedy output. Nothing in the scores depends on time or machine speed.
+The scores are BLEU, chrF, the perplexity of the references under teacher forcing, and p(t = y^),
+the probability of the greedy output. They do not depend on time or on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("--model", type=Path, required=True, help="model file")
-    add("--src", type=Path, required=True, help="test sources; its name names the test set")
+    add("--src", type=Path, required=True, help="test sources; the file name is the test set's")
     add("--reference", type=Path, required=True, help="their translations")
     add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
-    add("--bleu", help="such as case:mixed|tok:13a (default: by the model's target language)")
-    add("--second-bleu", help="another way to compute it, shown in addition")
+    add("--bleu", help="how to compute BLEU: case:mixed|tok:13a (default: by the target language)")
+    add("--second-bleu", help="a second way to compute it, shown in addition")
     add("--scores", type=Path, required=True, help="output: JSON")
     add("--greedy", type=Path, required=True, help="output: greedy translations")
     add("--beam-output", type=Path, required=True, help="output: translations of the beam search")
@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
             for width in (1, args.beam)
         )
         if cut:
-            progress.say(f"{cut} sources were longer than {MAX_SOURCE} tokens and were cut")
+            progress.say(
+                f"{cut} sources have more than {MAX_SOURCE} tokens; their ends were cut off"
+            )
     texts = {"greedy": translator.text(greedy), f"beam-{args.beam}": translator.text(beam)}
     for path, lines in zip((args.greedy, args.beam_output), texts.values(), strict=True):
         with atomic_text(path) as file:

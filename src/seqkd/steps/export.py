@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--web", type=Path, metavar="FILE", help="output: a page that translates, HTML")
     add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
     add("--teacher-scores", type=Path, nargs="+", default=[], help="the teacher's, for the card")
-    add("--licence", default="", help="of the training data, for the model card")
+    add("--licence", default="", help="licence of the training data, for the model card")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,7 +1,8 @@
 """Merge the shards of an n-best list into one file, sentence by sentence.
 
-Every record's id and source line are checked; a shard that is missing, given twice, swapped,
-truncated or made from something else is named. The result does not depend on the number of shards.
+It checks the id and the source line of every record. If a shard is missing, given twice, swapped,
+truncated or made from something else, the message names it. The result does not depend on the
+number of shards.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Show what a run would do before it does it: jobs, reuse, hours and disk. Nothing is changed.
+"""Show what a run would do: jobs, reuse, hours and disk. It changes nothing.
 
     seqkd plan                        the default experiment, home-assistant
     seqkd plan multi30k --cores 8     another one, on eight cores
     seqkd plan mine.yaml              your own file
 
-Hours and disk come from what jobs took in earlier runs of the experiment, with any seed; for a job
-that never ran, from the mean of its rule. While no job of a rule has run, it is not estimated.
+Hours and disk are estimated from earlier runs of the experiment, with any seed. A job that never
+ran counts as the mean of its rule. Rules without any finished job are not estimated.
 """
 
 from __future__ import annotations
@@ -51,15 +51,17 @@ def run(args: argparse.Namespace) -> None:
         return
     hours = _sum(jobs.needed, seconds) / _HOUR
     if unknown := _rules_without(jobs.needed, seconds):
-        console.print(f"No job of these rules has run yet: {', '.join(unknown)}.")
+        console.print(
+            f"Not estimated, because no job of the rule has run yet: {', '.join(unknown)}."
+        )
     if hours:
         console.print(
-            f"By earlier runs about {hours:,.1f} hours of work, "
-            f"so {hours / args.cores:,.1f} hours or more with {args.cores} jobs at a time."
+            f"Estimate from earlier runs: about {hours:,.1f} hours of work, "
+            f"so at least {hours / args.cores:,.1f} hours with {args.cores} jobs at a time."
         )
     size = _sum(jobs.needed, Estimator(jobs.everything, bytes_of))
     free = shutil.disk_usage(Path()).free
-    console.print(f"Disk: {_size(size)} more by earlier runs, {_size(free)} are free.")
+    console.print(f"Disk: about {_size(size)} more; {_size(free)} are free.")
 
 
 def _table(jobs: Plan, name: str, seconds: Estimator) -> Table:

@@ -1,8 +1,8 @@
 """Choose training targets for each source sentence from its n-best list.
 
 Seq-KD takes the most probable hypothesis, Seq-Inter the most similar to the reference. A sentence
-without a non-empty hypothesis has no pair. The config may ask for several targets a sentence, for
-dropping the worst pairs and for adding references; the manifest counts all of them.
+whose hypotheses are all empty gets no pair. The config can ask for several targets per sentence,
+drop the worst pairs, and add references; the manifest counts all of this.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--src", type=Path, required=True, help="the source text that was decoded")
     add("--reference", type=Path, required=True, help="its translations")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the teacher")
-    add("--bleu", default=BleuConfig().signature, help="of similarity bleu: case:mixed|tok:13a")
+    add("--bleu", default=BleuConfig().signature, help="for similarity bleu: case:mixed|tok:13a")
     add("--output-src", type=Path, required=True)
     add("--output-tgt", type=Path, required=True)
     add("--manifest", type=Path, required=True, help="output: inputs, counts, similarities")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
             src.write(f"{source}\n")
             tgt.write(f"{target}\n")
         if not statistics.kept:
-            raise SeqkdError(f"{args.nbest}: no sentence has a non-empty hypothesis")
+            raise SeqkdError(f"{args.nbest}: all hypotheses of all sentences are empty")
     inputs = ("config", "nbest", "src", "reference", "tgt_vocab")
     write_manifest(
         args.manifest,

@@ -1,7 +1,7 @@
 """Store a teacher's top-k word distributions over a target text, for Word-KD.
 
-Several models are an ensemble: the k best words are those of their mean distribution. The manifest
-names the text and the teacher, and the share of the probability mass that the k words hold.
+Several models form an ensemble: the k best words are those of their mean distribution. The manifest
+records the text, the teacher, and the share of the probability mass that the k words hold.
 """
 
 from __future__ import annotations

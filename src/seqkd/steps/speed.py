@@ -1,8 +1,8 @@
-"""Measure how fast a model translates: source words and sentences a second.
+"""Measure how fast a model translates, in source words and sentences per second.
 
-Greedy and beam search; one sentence at a time and many together; one thread and all of --threads;
-on the CPU, and with --device auto or cuda on a GPU. Each setting is warmed up, then repeated;
-written are the median and the range. Run it with nothing else running.
+It measures greedy and beam search, one sentence at a time and many together, with one thread and
+with --threads, on the CPU and (--device auto or cuda) on a GPU. Each setting is warmed up, then
+repeated; the output has the median and the range. Make sure that nothing else is running.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("--model", type=Path, required=True, help="model file")
-    add("--src", type=Path, required=True, help="source sentences, one a line")
+    add("--src", type=Path, required=True, help="source sentences, one per line")
     add("--output", type=Path, required=True, help="output: JSON")
     add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
-    add("--repeats", type=int, default=5, help="of each setting (default: 5)")
-    add("--sentences", type=int, default=1000, help="translated together (default: 1000)")
-    add("--single", type=int, default=32, help="translated one at a time (default: 32)")
-    add("--threads", type=int, default=1, help="most threads; one is always measured (default: 1)")
+    add("--repeats", type=int, default=5, help="repeats of each setting (default: 5)")
+    add("--sentences", type=int, default=1000, help="sentences translated together (default: 1000)")
+    add("--single", type=int, default=32, help="sentences translated one at a time (default: 32)")
+    add("--threads", type=int, default=1, help="threads, measured in addition to one (default: 1)")
     add("--device", default="auto", help="cpu, cuda, or auto: both where there is a GPU")
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError("--repeats, --sentences and --single must be at least 1")
     lines = sample(list(read_lines(args.src)), args.sentences)
     if not lines:
-        raise SeqkdError(f"{args.src}: no line that is not empty")
+        raise SeqkdError(f"{args.src}: all lines are empty")
     single = sample(lines, args.single)
     load_before = os.getloadavg()[0]
     settings = list(_settings(args, device))

@@ -2,9 +2,9 @@
 
     seqkd status                     the default experiment, home-assistant
     seqkd status multi30k            another one, by name or YAML file
-    watch -n 30 seqkd status         again and again
+    watch -n 30 seqkd status         every 30 seconds
 
-It only reads, so you can call it at any time, from any shell, also while a cluster is running jobs.
+It only reads, so you can call it at any time and from any shell, even while a cluster runs jobs.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _headline(jobs: Plan, last: Run | None, alive: bool, failed: bool) -> str:
     if alive:
         return "Running."
     if failed:
-        return "Stopped, with failures. Fix the cause and run the same command again."
+        return "Stopped after failures. Fix the cause and run the same command again."
     if last is None:
         return f"Never started in {Path.cwd()}."
     how = "stopped" if last.ended else "was killed"

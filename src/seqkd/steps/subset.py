@@ -1,6 +1,6 @@
 """Write an evenly spread share of a parallel text.
 
-Each side is read on its own and keeps the lines of the same numbers, so the sides stay parallel.
+Both sides keep the lines with the same numbers, so they stay parallel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write both sides."""
     if not 1 <= args.percent <= 100:
-        raise SeqkdError(f"--percent: {args.percent} is out of range (1 to 100)")
+        raise SeqkdError(f"--percent must be in 1 to 100, got {args.percent}")
     for text, output in ((args.src, args.output_src), (args.tgt, args.output_tgt)):
         with atomic_text(output) as file:
             for number, line in enumerate(read_lines(text)):

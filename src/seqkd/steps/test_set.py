@@ -1,4 +1,4 @@
-"""Prepare one test set, and flag its sentences that training repeats, or nearly.
+"""Prepare one test set, and flag sentences that training repeats exactly or nearly.
 
 The text is normalised, never filtered. NAME.json lists line numbers, counted from 0: `exact`
 for the same words on either side, `near_duplicates` for an overlap at or above the threshold (these

@@ -1,12 +1,12 @@
 """Train one model: a teacher, a student, or one stage of it.
 
-The entry (--config) says what is trained and how; the files say on what. With --init, training
+The entry (--config) says what to train and how; the files are the text. With --init, training
 starts from that model's weights. Word-KD takes --soft-targets (stored top-k distributions) or
 --teacher (run alongside). A killed run resumes from its last checkpoint; SIGTERM and Ctrl-C save
 one first. If two processes train the same model into the same folder, the second waits.
 
 With --processes, or under `torchrun`, processes share each update's batches (training.accumulate of
-them), one GPU each; their number changes the result by rounding alone.
+them), one GPU each. Their number changes the result only by rounding.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, required=True, help="the model's entry, YAML")
     add("--source", required=True, help="source language, such as de")
     add("--target", required=True, help="target language, such as en")
-    add("--bleu", help="of dev, such as case:mixed|tok:13a (default: by the target language)")
+    add("--bleu", help="BLEU on dev: case:mixed|tok:13a (default: by the target language)")
     add("--src-vocab", type=Path, required=True)
     add("--tgt-vocab", type=Path, required=True)
-    add("--train-src", type=Path, required=True, help="training sources, one a line")
+    add("--train-src", type=Path, required=True, help="training sources, one per line")
     add("--train-tgt", type=Path, required=True, help="training targets: gold or distilled")
     add("--dev-src", type=Path, required=True)
     add("--dev-tgt", type=Path, required=True)
     add("--init", type=Path, help="model file to start from")
     add("--teacher", type=Path, nargs="+", default=[], metavar="MODEL",
-        help="model file, or several as an ensemble, for Word-KD or its attention")  # fmt: skip
+        help="model file, or several for an ensemble, for Word-KD or its attention")  # fmt: skip
     add("--soft-targets", type=Path, nargs=2, default=[], metavar=("NPY", "JSON"),
         help="stored distributions for Word-KD and their manifest")  # fmt: skip
-    add("--lexicon", type=Path, help="of the aligner (`seqkd align`), for guided alignment")
+    add("--lexicon", type=Path, help="lexicon of `seqkd align`, for guided alignment")
     add("--model", type=Path, required=True, help="output: the model file")
-    add("--curve", type=Path, required=True, help="output: one JSON line a validation")
+    add("--curve", type=Path, required=True, help="output: one JSON line per validation")
     add("--manifest", type=Path, required=True, help="output: inputs, versions, cost")
     add("--state", type=Path, required=True, help="folder for the checkpoint of a killed run")
-    add("--save-seconds", type=float, default=300.0, help="between checkpoints (default: 300)")
-    add("--threads", type=int, default=1, help="of each process (default: 1)")
-    add("--processes", type=int, default=1, help="on this machine (default: 1)")
+    add("--save-seconds", type=float, default=300.0, help="time between checkpoints (default: 300)")
+    add("--threads", type=int, default=1, help="threads of each process (default: 1)")
+    add("--processes", type=int, default=1, help="processes on this machine (default: 1)")
     add("--device", default="auto", help="auto, cpu or cuda")
 
 

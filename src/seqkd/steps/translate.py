@@ -2,8 +2,8 @@
 
 MODEL is a folder that `seqkd export` wrote, or a model file. A line is one sentence, in UTF-8. An
 empty line gives an empty line. A line that is not UTF-8, has control characters or is too long is
-translated as far as possible and reported on standard error. Typed lines are answered at once,
-large input is translated in batches.
+translated as far as possible and reported on standard error. Lines that you type are translated at
+once, large input in batches.
 
 Output, one line for each input line:
   (default)     TRANSLATION
@@ -37,12 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("files", type=Path, nargs="*", metavar="FILE", help="sources; none or -: standard input")
     add("--beam", type=int, default=5, help="width of the beam search; 1: greedy (default: 5)")
     add("--n-best", type=int, metavar="N", help="write the N best translations of each line")
-    add("--length-penalty", type=float, default=0.0, help="0: none (default), 1: full")
+    add("--length-penalty", type=float, default=0.0, help="0: no length normalisation, 1: full")
     add("--scores", action="store_true", help="write each translation's log-probability")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
-    add("--threads", type=int, default=1, help="(default: 1; run more processes for more)")
+    add("--threads", type=int, default=1, help="default: 1; to go faster, run more processes")
     add("--device", default="auto", help="auto, cpu or cuda")
-    add("--output", type=Path, help="write here, whole or not at all (default: standard output)")
+    add("--output", type=Path, help="output file, complete or absent (default: standard output)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ def run_training(
     """
     message = checkpoint.restore(state)
     if any_process(broadcast([state.update], task.device) != [state.update], task.device):
-        raise SeqkdError("the processes found different checkpoints; start again")
+        raise SeqkdError("the processes found different checkpoints; run the same command again")
     after_update = start_pruning(task, state, entry.prune).after_update if entry.prune else None
     per_epoch = len(task.epoch(0))
     total, done = task.config.epochs * per_epoch, state.epoch * per_epoch + state.position

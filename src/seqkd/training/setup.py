@@ -78,7 +78,9 @@ def make_task(
     config = entry.training
     pairs = read_pairs(files.train_src, files.train_tgt, vocabularies)
     if not len(pairs.usable(config.max_length)):
-        raise SeqkdError(f"no pair of {files.train_src} has 1 to {config.max_length} tokens")
+        raise SeqkdError(
+            f"{files.train_src}: no pair has 1 to {config.max_length} tokens on both sides"
+        )
     dev = read_pairs(files.dev_src, files.dev_tgt, vocabularies)
     references = list(read_lines(files.dev_tgt))
     dtype = compute_dtype(config.precision, device)
@@ -183,7 +185,9 @@ def initial_model(
         try:
             model.load_state_dict(parent.model.state_dict())
         except RuntimeError:
-            raise SeqkdError(f"{init}: its architecture is not that of {entry.model}") from None
+            raise SeqkdError(
+                f"{init}: its architecture differs from that of {entry.model}"
+            ) from None
     return model
 
 

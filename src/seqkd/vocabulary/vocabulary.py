@@ -68,7 +68,7 @@ class SubwordVocabulary:
         from sentencepiece import SentencePieceProcessor
 
         if not proto:
-            raise SeqkdError("an empty file is no vocabulary")
+            raise SeqkdError("the file is empty")
         try:
             self._model = SentencePieceProcessor(model_proto=proto)
         except RuntimeError:
