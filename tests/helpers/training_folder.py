@@ -48,7 +48,7 @@ class TrainingFolder:
             "architecture": {"family": "lstm", "layers": 1, "width": 24, "dropout": 0.3},
             "training": {
                 "epochs": 2, "batch_sentences": 8, "warmup_updates": 10, "precision": "fp32",
-                "validations_per_epoch": 2, **training,
+                "validations_per_epoch": 2, "guided_alignment": None, **training,
             },
             "targets": "gold",
             "objective": {},

@@ -234,7 +234,7 @@ def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> 
     assert results.comparisons == 2 * (8 + 9)
     text = to_markdown(results_tables([results], "Experiment synthetic; code abc1234.")[0])
     assert "code abc1234" in text
-    assert "for the 34" in text
+    assert "for the 34" in " ".join(text.split())
     assert teacher_of(config, config.rows[0]) is None
     assert teacher_of(config, config.rows[2]) == TEACHER
 

@@ -37,5 +37,5 @@ def test_both_sides_keep_the_same_lines(tmp_path: Path):
 
 
 def test_a_share_is_a_percentage(tmp_path: Path):
-    with pytest.raises(SystemExit, match=r"--percent: 0 is out of range \(1 to 100\)"):
+    with pytest.raises(SystemExit, match=r"--percent must be in 1 to 100, got 0"):
         subset(tmp_path, 0)

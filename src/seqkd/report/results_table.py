@@ -170,7 +170,7 @@ def _notes(analyses: Sequence[Results]) -> list[str]:
         f"{DELTA}: against {aim_name(results)}. {DELTA} T: K={beam} against its "
         f"teacher's K={beam}. After each architecture: its parameters.",
         "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
-        f"corrected by Holm's method for the {tests}.",
+        f"Holm-corrected for the {tests}.",
         noise_note(results),
         "PPL: perplexity per token on the references. p(t=y^): probability of the greedy output, "
         "mean over sentences.",
