@@ -42,9 +42,9 @@ starts.
 | `smoke` | every kind of step on a few sentences, for the tests |
 
 An overlay is laid over an experiment, and reuses what the experiment has made:
-`make run CONFIG="config/experiments/home-assistant.yaml config/overlays/compression.yaml"` prunes and
-quantises its best student and measures speed. In folders of their own, `precision.yaml` asks whether
-bf16 costs BLEU, and `guided-alignment.yaml` how much guidance attention needs.
+`make run CONFIG="config/experiments/home-assistant.yaml config/overlays/compression.yaml"` prunes
+and quantises its best student and measures speed. In folders of their own, `precision.yaml` asks
+whether bf16 costs BLEU, and `guided-alignment.yaml` how much guidance attention needs.
 
 `make docs` generates this page from the code.
 
