@@ -55,7 +55,7 @@ docs: $(VENV)/.ready
 # but teachers trained elsewhere. Needs Graphviz.
 rulegraph: $(VENV)/.ready
 	@snakemake --configfile config/experiments/home-assistant.yaml config/overlays/compression.yaml \
-	  --config 'training={guided_alignment: {}}' --forceall --rulegraph --quiet all \
+	  --forceall --rulegraph --quiet all \
 	  | python docs/rulegraph.py | dot -Tsvg -o docs/rulegraph.svg
 
 # The diagram of the paper's method in the pages.
