@@ -26,7 +26,7 @@ def test_a_plan_shows_what_runs_and_what_is_reused(finished: Workspace):
     assert rows["vocab"][:2] == ["-", "1"]
     assert rows["train"][:2] == ["12", "12"]
     assert list(rows).index("vocab") < list(rows).index("train") < list(rows).index("table")
-    assert "hours or more with 2 jobs at a time" in shown.stdout
+    assert "hours with 2 jobs at a time" in shown.stdout
     assert "Disk: " in shown.stdout
 
 
