@@ -144,7 +144,7 @@ def test_a_doubled_line_is_named(tmp_path):
 def test_a_line_too_many_is_named(tmp_path):
     paths = write_shards(tmp_path)
     change(paths[2], lambda lines: [*lines, to_line(record(3)._replace(id=23))])
-    refused(paths, r"shard 3 of 3 \(.*\) goes on with sentence 23 after the last of 23")
+    refused(paths, r"shard 3 of 3 \(.*\) has sentence 23 after the last of 23")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class HuggingFaceTeacher(Section):
     """The tokenizer's code of the source language, for multilingual models, such as `deu_Latn`
     (NLLB), `de_DE` (mBART) or `de` (M2M-100)."""
     target_language: str = ""
-    """The same of the target language. Models of opus-mt for several languages are told only this,
+    """The same of the target language. Models of opus-mt for several languages expect only this,
     such as `deu`."""
 
     @property

@@ -19,7 +19,7 @@ from seqkd.errors import SeqkdError
 from seqkd.text import Pair
 
 HELD_OUT = "held out for dev and test"
-EXACT = "stands in dev or test"
+EXACT = "also in dev or test"
 NEAR = "near duplicate of dev or test"
 LIMIT = "limit"
 

@@ -82,7 +82,7 @@ class HuggingFaceTranslator:
         self.arithmetic = str(dtype).removeprefix("torch.")
 
     def _set_languages(self) -> None:
-        """Tell tokenizer and model both languages, as a model of this kind is told.
+        """Tell tokenizer and model both languages, as a model of this kind expects.
 
         Raises:
             SeqkdError: if a language is missing, unknown, or given to a model that takes none.
@@ -95,7 +95,7 @@ class HuggingFaceTranslator:
         by_prefix = any(token.startswith((">>", "<2")) for token in tokens.values())
         if by_prefix:
             if given.pop("source_language"):
-                raise SeqkdError("source_language: this model is told its target language only")
+                raise SeqkdError("source_language: this model expects its target language only")
             if any(self._teacher.prefix.startswith(token) for token in tokens.values()):
                 given.pop("target_language")
         for key, code in given.items():

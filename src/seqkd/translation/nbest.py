@@ -131,7 +131,9 @@ def read_nbest(path: str | Path, sources: Iterable[str]) -> Iterator[tuple[str, 
     for expected, source in enumerate(sources):
         line, where = next(lines, None), f"{path}, line {expected + 1}"
         if line is None:
-            raise SeqkdError(f"{path}: ends after {expected} records, but the source goes on")
+            raise SeqkdError(
+                f"{path}: ends after {expected} records, but the source has more lines"
+            )
         record = from_line(line, where)
         if record.id != expected:
             raise SeqkdError(f"{where}: expected id {expected}, got {record.id}")
@@ -211,9 +213,7 @@ class _Shard:
         """Check that nothing is left."""
         for line in self._lines:
             extra = from_line(line, self._name).id
-            raise SeqkdError(
-                f"{self} goes on with sentence {extra} after the last of {sentences}{_AGAIN}"
-            )
+            raise SeqkdError(f"{self} has sentence {extra} after the last of {sentences}{_AGAIN}")
 
 
 def merge(paths: Sequence[str | Path], sources: Iterable[str], source_sha256: str) -> Iterator[str]:
