@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TextIO
 
-import zstandard
-
 from seqkd.errors import SeqkdError
 from seqkd.unpacking import Reader, unpacked
 
@@ -111,6 +109,8 @@ def _open_write(path: Path, suffix: str) -> contextlib.AbstractContextManager[IO
         case ".xz":
             return lzma.open(path, "wb")
         case ".zst":
+            import zstandard  # Snakemake reads YAML by this module, perhaps without the package
+
             return zstandard.open(path, "wb")  # type: ignore[no-any-return]
         case _:
             return path.open("wb")

@@ -9,8 +9,6 @@ import zlib
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-import zstandard
-
 from seqkd.errors import SeqkdError
 
 if TYPE_CHECKING:
@@ -33,6 +31,18 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+def _zstd() -> _Decompressor:
+    import zstandard  # Snakemake reads YAML by this module, perhaps without the package
+
+    return zstandard.ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj()
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    from zstandard import ZstdError
+
+    return EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, ZstdError
+
+
 class _Format(NamedTuple):
     name: str
     starts: tuple[bytes, ...]
@@ -51,7 +61,7 @@ _FORMATS = (
     _Format(
         "zstd",
         (b"\x28\xb5\x2f\xfd", *_ZSTD_SKIPPED),
-        lambda: zstandard.ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj(),
+        _zstd,
     ),
 )
 _LONGEST_START = max(len(start) for known in _FORMATS for start in known.starts)
@@ -64,7 +74,6 @@ _ARCHIVES = {
     b"LZIP": "lzip data",
     b"\x1f\x9d": "compress (.Z) data",
 }
-_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, zstandard.ZstdError)
 
 
 def unpacked(file: Reader, name: str) -> Reader:
@@ -118,7 +127,7 @@ class _Unpacked(io.RawIOBase):
         while not self._ready:
             try:
                 content = self._next()
-            except _DAMAGE as error:
+            except _damage() as error:
                 raise SeqkdError(
                     f"{self._name}: damaged or truncated after line {self._lines} "
                     f"({self._packing.name}: {error}); get or make the file again"

@@ -117,7 +117,7 @@ def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
     for name in ("learning", "graph", "quality-speed", "pruning", "diagnostics"):
         assert f'id="{name}"' not in page
     assert "words/s" not in page
-    assert "so not here: speed, learning curves and provenance, diag" in page
+    assert "so not shown: speed, learning curves and provenance, diag" in page
 
 
 def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:

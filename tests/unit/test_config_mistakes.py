@@ -131,7 +131,7 @@ def test_a_file_cannot_teach_everything(smoke: dict, path: str, value: object, m
         {"architecture": "teacher", "methods": ["baseline"]},
         {"architecture": "student", "teacher": "theirs", "methods": ["baseline", "seq-kd"]},
     ]
-    smoke |= {"pruning": {}, "quantisation": {}, "speed": {}}
+    smoke |= {"pruning": {}, "quantisation": {}, "speed": {}, "web": {}}
     student = Experiment(parse_experiment(smoke)).models["lstm-1x16.seq-kd.from-theirs", 1]
     assert (student.teacher, student.teacher_seeds) == ("theirs", (0,))
     put(smoke, path, value)

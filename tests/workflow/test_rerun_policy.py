@@ -48,7 +48,7 @@ def test_a_new_test_set_adds_only_its_own_jobs(finished: Workspace):
         }
     )
     plan = finished.plan()
-    assert rules(plan) == {"settings", "test_set", "evaluate"} | TABLES
+    assert rules(plan) == {"settings", "test_set", "evaluate", "export_web"} | TABLES
     assert all("test_set=other" in job.wildcards for job in plan if job.rule == "evaluate")
     assert settings(plan) == {
         "corpus/tests/other", "tables/results", "tables/speed", "tables/pruning",
@@ -242,7 +242,7 @@ def test_a_deleted_model_is_made_again_with_its_cone(finished: Workspace):
         "lstm-1x16.seq-kd_seq-inter.from-lstm-1x32.pruned-80-stage-1",
         "lstm-1x16.seq-kd_seq-inter.from-lstm-1x32.pruned-80",
     }
-    assert rules(plan) == {"train", "quantize", "evaluate", "speed"} | TABLES
+    assert rules(plan) == {"train", "quantize", "evaluate", "speed", "export_web"} | TABLES
 
 
 def test_deleted_scores_are_made_again_alone(finished: Workspace):

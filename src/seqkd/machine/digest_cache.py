@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 from pathlib import Path
-
-from seqkd import files
-from seqkd.errors import SeqkdError
 
 
 class DigestCache:
@@ -41,10 +40,18 @@ class DigestCache:
         if isinstance(known, list) and known[:-1] == state:
             return str(known[-1])
         try:
-            digest = files.digest(path)
-        except (OSError, SeqkdError):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
             return "missing"
         self._known[key] = [*state, digest]
-        with contextlib.suppress(OSError):  # a cache is no reason to fail
-            files.write_json(self._path, self._known)
+        self._save()
         return digest
+
+    def _save(self) -> None:
+        # Not by `seqkd.files`: Snakemake may run where the package's dependencies are missing.
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        with contextlib.suppress(OSError):  # a cache is no reason to fail
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(self._known), encoding="utf-8")
+            part.replace(self._path)
