@@ -70,7 +70,7 @@ def mbart_50(folder: Path) -> Any:
 
 
 def marian(folder: Path, *languages: str) -> Any:
-    """opus-mt; with languages, one that is told its target by a first word `>>xxx<<`."""
+    """opus-mt; with languages, one that reads its target from a first word `>>xxx<<`."""
     import transformers
 
     pieces = _pieces(folder, "source.spm")

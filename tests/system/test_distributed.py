@@ -59,7 +59,7 @@ def test_after_kills_and_a_stop_of_one_process_the_bits_are_the_same(
         assert job.returncode != 0
         assert not (folder.path / "model.safetensors").exists()
 
-    # Saves only when told to stop; that is told to one process, and both must stop.
+    # Saves only when asked to stop; one process is asked, and both must stop.
     job, workers, before = start(TrainingFolder(folder.path, save_seconds=3600))
     wait_for(lambda: all(catches_sigterm(worker) for worker in workers), job)
     os.kill(workers[1], signal.SIGTERM)
