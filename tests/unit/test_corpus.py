@@ -219,3 +219,21 @@ def test_keep_smallest() -> None:
 def test_variants_of_a_sentence_share_their_split() -> None:
     assert split_digest("Akku 1: {name}!") == split_digest("akku 22 {title}")
     assert split_digest("Akku") != split_digest("Akkus")
+
+
+def test_made_lines_to_copy_join_training_alone(tmp_path: Path) -> None:
+    plain, more = build(tmp_path / "a"), build(tmp_path / "b", made_copies=0.05)
+    assert pairs(more, "dev") == pairs(plain, "dev")
+    assert pairs(more, "held-out") == pairs(plain, "held-out")
+    corpus = pairs(plain, "train")
+    assert pairs(more, "train")[: len(corpus)] == corpus
+    made = pairs(more, "train")[len(corpus) :]
+    assert 0 <= len(made) - 0.05 * len(corpus) < 2
+    for (alone, copy), (src, tgt) in zip(made[::2], made[1::2], strict=True):
+        assert alone == copy
+        base, after = next((p, src[len(p[0]) :]) for p in corpus if src.startswith(p[0] + " "))
+        assert tgt == base[1] + after
+    stage = funnel(more)["made lines to copy"]
+    assert stage["lines_out"] - stage["lines_in"] == len(made)
+    again = build(tmp_path / "c", made_copies=0.05)
+    assert pairs(again, "train") == pairs(more, "train")

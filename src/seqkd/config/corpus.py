@@ -99,6 +99,10 @@ class CorpusConfig(Section):
     """Maximum number of training pairs; a fixed pseudo-random subset is used."""
     cleaning: CleaningConfig = CleaningConfig()
     """Filters of the training pairs."""
+    made_copies: Annotated[float, Field(ge=0, le=1, strict=True), NUMERIC] = 0.0
+    """Training lines that are made, as a share of the pairs, so that models learn to copy: numbers,
+    addresses, versions and emoji, alone and after a sentence of the corpus. For models to be used
+    rather than compared with published ones, 0.05 is plenty."""
 
     @field_validator("test_sets", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from seqkd import files
 from seqkd.config.corpus import HeldOut, ParallelCorpus
 from seqkd.corpus.decontamination import HeldOutIndex
 from seqkd.corpus.funnel import Stage, Tally
+from seqkd.corpus.made_copies import made_copies
 from seqkd.corpus.readers import read_given, read_pairs, write_pairs
 from seqkd.corpus.split import Mask, choose_held_out, keep_smallest, limit_digest
 from seqkd.corpus.spool import Spool, fill_spool
@@ -36,12 +38,13 @@ def prepare(config: ParallelCorpus, resources: Path, folder: Path) -> list[Stage
         SeqkdError: if a source cannot be read, or too few pairs are left.
     """
     stages: list[Stage] = []
+    splits: dict[str, Iterable[Pair]]
     with files.temporary_path(folder / "pairs.tsv") as path:
         raw = chain.from_iterable(
             read_pairs(source, config.languages, resources, stages) for source in config.train
         )
         spool = fill_spool(raw, config.cleaning, path, stages)
-        splits = hold_out(config, spool)
+        splits = {**hold_out(config, spool)}
         if not isinstance(config.dev, HeldOut):
             splits["dev"] = list(read_given(config.dev, config.languages, resources))
         tests = (
@@ -50,11 +53,29 @@ def prepare(config: ParallelCorpus, resources: Path, folder: Path) -> list[Stage
             if not isinstance(test, HeldOut)
         )
         in_training = decontaminate(config, spool, chain(*splits.values(), *tests), stages)
-        size = int(in_training.sum())
+        copies = _copies(config, spool, in_training, stages)
+        size = int(in_training.sum()) + len(copies)
         stages.append(Stage.plain("train", size, size))
-        for name, pairs in {"train": spool.pairs(in_training), **splits}.items():
+        splits = {"train": chain(spool.pairs(in_training), copies), **splits}
+        for name, pairs in splits.items():
             write_pairs(folder, name, config.languages, pairs)
     return stages
+
+
+def _copies(
+    config: ParallelCorpus, spool: Spool, in_training: Mask, stages: list[Stage]
+) -> list[Pair]:
+    """Return the made lines to copy, and add their count to the funnel."""
+    rows = np.flatnonzero(in_training)
+    # Two lines for each pair that is drawn.
+    count = math.ceil(config.made_copies * len(rows) / 2)
+    if not count:
+        return []
+    drawn = np.zeros_like(in_training)
+    drawn[rows[:: len(rows) // count][:count]] = True
+    copies = list(made_copies(list(spool.pairs(drawn))))
+    stages.append(Stage.plain("made lines to copy", len(rows), len(rows) + len(copies)))
+    return copies
 
 
 def hold_out(config: ParallelCorpus, spool: Spool) -> dict[str, list[Pair]]:
