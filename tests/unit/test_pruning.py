@@ -17,7 +17,6 @@ from seqkd.training.pruning import (
     masks_of_zeros,
     prune_masks,
 )
-from seqkd.training.saliency import squared_gradients
 
 SCHEMES = ["class-blind", "class-uniform", "class-distribution"]
 
@@ -91,16 +90,6 @@ def test_class_distribution_measures_in_standard_deviations():
 def test_ties_fall_to_the_first():
     model = Holder(a=[1.0, 1.0, 1.0], b=[-1.0, 1.0, 0.0])
     assert cut(prune_masks(model, PruneConfig(percentage=50))) == {"a": [0, 1], "b": [2]}
-
-
-def test_saliency_weighs_the_loss_and_breaks_ties_by_magnitude():
-    model = Holder(a=[1.0, 2.0, 3.0, 0.5])
-    fisher = {"a": torch.tensor([9.0, 0.1, 0.0, 0.0])}  # saliency 4.5, 0.2, 0, 0
-    config = PruneConfig(percentage=25, criterion="saliency")
-    assert cut(prune_masks(model, config, fisher)) == {"a": [3]}
-    assert cut(prune_masks(model, config, fisher, fraction=0.75)) == {"a": [1, 2, 3]}
-    with pytest.raises(ValueError, match="squared gradients"):
-        prune_masks(model, config)
 
 
 # ---------------------------------------------------------------------------- staying at zero
@@ -192,63 +181,3 @@ def test_a_resumed_run_cuts_like_one_never_stopped(stop):
     )
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
-
-
-# ---------------------------------------------------------------------------- saliency
-
-
-def slow_fisher(model: Lstm) -> dict[str, torch.Tensor]:
-    """Mean over sentences of the squared gradient of each sentence's loss, one by one."""
-    total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in model.named_parameters()}
-    for row in range(6):
-        src, tgt = (side[row : row + 1] for side in batch())
-        hidden = model.hidden(src, torch.tensor([5]), tgt)
-        logits = hidden[0] @ model.output_weight_VD.t() + model.output_bias_V
-        loss = nn.functional.cross_entropy(logits, tgt[0].roll(-1), reduction="sum")
-        gradients = torch.autograd.grad(loss, list(model.parameters()))
-        for value, gradient in zip(total.values(), gradients, strict=True):
-            value += gradient.double() ** 2 / 6
-    return total
-
-
-def test_batches_of_one_sentence_give_the_exact_fisher():
-    model = lstm()
-    found = squared_gradients(model, ((loss_of(model, slice(k, k + 1)), 1) for k in range(6)))
-    for name, exact in slow_fisher(model).items():
-        # fp32 gradients by two routes: relative error of a few ulps, squared.
-        torch.testing.assert_close(found[name].double(), exact, rtol=1e-4, atol=1e-9)
-    assert all(p.grad is None for p in model.parameters())
-
-
-def test_batched_squares_rank_weights_like_exact_ones():
-    model = lstm()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(200):  # the approximation is for a trained model
-        optimizer.zero_grad()
-        loss_of(model, slice(None)).backward()
-        optimizer.step()
-    batched = squared_gradients(
-        model, ((loss_of(model, slice(k, k + 2)), 2) for k in range(0, 6, 2))
-    )
-    exact = slow_fisher(model)
-    flat = [torch.cat([f[n].double().flatten() for n in exact]) for f in (batched, exact)]
-    ranks = torch.stack([f.argsort().argsort().double() for f in flat])
-    assert torch.corrcoef(ranks)[0, 1] > 0.9
-
-
-def test_saliency_costs_less_than_magnitude():
-    # What Optimal Brain Damage promises: the loss rises less for the same number of cut weights.
-    model = lstm()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(100):
-        optimizer.zero_grad()
-        loss_of(model, slice(None)).backward()
-        optimizer.step()
-    fisher = squared_gradients(model, ((loss_of(model, slice(k, k + 1)), 1) for k in range(6)))
-    after = {}
-    for criterion in ("magnitude", "saliency"):
-        pruned = copy.deepcopy(model)
-        config = PruneConfig(percentage=40, criterion=criterion)
-        apply_masks(pruned, prune_masks(pruned, config, fisher))
-        after[criterion] = loss_of(pruned, slice(None)).item()
-    assert after["saliency"] < after["magnitude"]

@@ -7,7 +7,6 @@ import torch
 
 from digit_trainer import digit_run, weights
 from seqkd.config.training import PruneConfig
-from seqkd.training.saliency import fisher_information
 from seqkd.training.session import start_pruning
 
 
@@ -17,11 +16,10 @@ def pruned_run(config):
     return run
 
 
-@pytest.mark.parametrize("criterion", ["magnitude", "saliency"])
 @pytest.mark.parametrize("cuts", [1, 3])
 @pytest.mark.parametrize("stop_after", [1, 3, 7, 12])
-def test_a_pruned_run_that_is_resumed_equals_one_never_stopped(criterion, cuts, stop_after):
-    config = PruneConfig(percentage=70, criterion=criterion, cuts=cuts)
+def test_a_pruned_run_that_is_resumed_equals_one_never_stopped(cuts, stop_after):
+    config = PruneConfig(percentage=70, cuts=cuts)
     whole = pruned_run(config)
     whole.run()
     stopped = pruned_run(config)
@@ -34,18 +32,3 @@ def test_a_pruned_run_that_is_resumed_equals_one_never_stopped(criterion, cuts, 
         assert torch.equal(weight, weights(resumed)[name]), name
     total = sum(p.numel() for p in whole.state.model.parameters())
     assert sum(int((p == 0).sum()) for p in whole.state.model.parameters()) == round(0.7 * total)
-
-
-def test_measuring_saliency_leaves_no_trace():
-    run = digit_run(best="last")
-    model = run.state.model.train()
-    model.compute_dtype = torch.bfloat16
-    before = weights(run)
-    fisher = fisher_information(model, run.task.epoch(0), run.task.device)
-    assert all((value >= 0).all() for value in fisher.values())
-    assert all((fisher[name] > 0).any() for name in fisher)
-    assert all(torch.equal(value, weights(run)[name]) for name, value in before.items())
-    assert model.training
-    assert model.compute_dtype == torch.bfloat16
-    again = fisher_information(model, run.task.epoch(0), run.task.device)
-    assert all(torch.equal(fisher[name], again[name]) for name in fisher)

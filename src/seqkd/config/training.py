@@ -167,8 +167,6 @@ class PruningMethod(Section):
     scheme: Literal["class-blind", "class-uniform", "class-distribution"] = "class-blind"
     """Compare all weights together, prune the same fraction of each matrix, or compare them in
     units of their matrix's standard deviation."""
-    criterion: Literal["magnitude", "saliency"] = "magnitude"
-    """Prune the smallest weights, or those whose loss matters least (Optimal Brain Damage)."""
     cuts: Positive = 1
     """Number of pruning steps during the first stage; with 1, everything is pruned before it
     starts."""

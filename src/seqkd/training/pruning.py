@@ -5,13 +5,11 @@ All parameters count, embeddings and biases included: Table 3 of Kim & Rush (201
 weights that are kept. Zeros stay because `apply_masks` runs after each update: masking gradients is
 not enough, since momentum and weight decay move weights without a gradient.
 
-Source: See et al. (2016), "Compression of Neural Machine Translation Models via Pruning";
-LeCun et al. (1990), "Optimal Brain Damage".
+Source: See et al. (2016), "Compression of Neural Machine Translation Models via Pruning".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import torch
@@ -26,60 +24,40 @@ _TINY = 1e-30  # divides the scores of a class without spread: only its zeros ar
 
 
 @torch.no_grad()
-def prune_masks(
-    model: nn.Module,
-    config: PruneConfig,
-    fisher: Mapping[str, Tensor] | None = None,
-    *,
-    fraction: float | None = None,
-) -> Masks:
+def prune_masks(model: nn.Module, config: PruneConfig, *, fraction: float | None = None) -> Masks:
     """Return masks that prune exactly the requested share of all parameters.
 
-    A class is one named parameter. Among equal scores, those of smaller magnitude go first, then
-    those that come first in the order of the parameters; so weights already at zero go first.
+    A class is one named parameter. Weights already at zero go first; of equal magnitudes, those
+    that come first in the order of the parameters.
 
     Args:
         model: not changed.
-        config: share, scheme and criterion.
-        fisher: `saliency.squared_gradients` of the model; needed by the saliency criterion only.
+        config: share and scheme.
         fraction: overrides the config's percentage, in [0, 1].
-
-    Raises:
-        ValueError: if the criterion is saliency and `fisher` is not given.
     """
-    if config.criterion == "saliency" and fisher is None:
-        raise ValueError("the saliency criterion needs squared gradients")
     weights = dict(model.named_parameters())
     share = config.percentage / 100 if fraction is None else fraction
-    scores = {
-        name: w.abs() if fisher is None or config.criterion == "magnitude"
-        else w.square() * fisher[name] / 2
-        for name, w in weights.items()
-    }  # fmt: skip
     if config.scheme == "class-uniform":
         counts = _even_counts([w.numel() for w in weights.values()], share)
         return {
-            name: _lowest_masked([scores[name]], [w], count)[0]
+            name: _lowest_masked([w.abs()], count)[0]
             for (name, w), count in zip(weights.items(), counts, strict=True)
         }
+    scores = [w.abs() for w in weights.values()]
     if config.scheme == "class-distribution":
-        spread = weights if config.criterion == "magnitude" else scores
-        scores = {name: s / (spread[name].std(correction=0) + _TINY) for name, s in scores.items()}
+        spreads = (w.std(correction=0) + _TINY for w in weights.values())
+        scores = [score / spread for score, spread in zip(scores, spreads, strict=True)]
     count = round(share * sum(w.numel() for w in weights.values()))
-    masks = _lowest_masked(list(scores.values()), list(weights.values()), count)
-    return dict(zip(weights, masks, strict=True))
+    return dict(zip(weights, _lowest_masked(scores, count), strict=True))
 
 
-def _lowest_masked(scores: list[Tensor], weights: list[Tensor], count: int) -> list[Tensor]:
+def _lowest_masked(scores: list[Tensor], count: int) -> list[Tensor]:
     """Return masks that prune the `count` lowest scores over all tensors together."""
     score = torch.cat([s.flatten() for s in scores])
-    magnitude = torch.cat([w.flatten().abs() for w in weights])
-    order = magnitude.argsort(stable=True)
-    order = order[score[order].argsort(stable=True)]
     mask = torch.ones_like(score, dtype=torch.bool)
-    mask[order[:count]] = False
-    parts = mask.split([w.numel() for w in weights])
-    return [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
+    mask[score.argsort(stable=True)[:count]] = False
+    parts = mask.split([s.numel() for s in scores])
+    return [part.view(s.shape) for part, s in zip(parts, scores, strict=True)]
 
 
 def _even_counts(sizes: list[int], share: float) -> list[int]:
@@ -135,13 +113,7 @@ class Pruner:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        config: PruneConfig,
-        total_updates: int,
-        *,
-        update: int = 0,
-        fisher: Callable[[], Mapping[str, Tensor]] | None = None,
+        self, model: nn.Module, config: PruneConfig, total_updates: int, *, update: int = 0
     ) -> None:
         """Prune before training, or take the zeros of a resumed run as they are.
 
@@ -150,10 +122,8 @@ class Pruner:
             config: what to prune; `held` keeps the existing zeros and prunes nothing.
             total_updates: of the whole run.
             update: updates already done.
-            fisher: measures the model's squared gradients for the saliency criterion; called before
-                each pruning step.
         """
-        self._config, self._total, self._fisher = config, total_updates, fisher
+        self._config, self._total = config, total_updates
         self._masks = masks_of_zeros(model)
         if update == 0:
             self.after_update(model, 0)
@@ -162,7 +132,5 @@ class Pruner:
         """Prune more if it is time; set pruned weights to zero."""
         fraction = fraction_at(self._config, update, self._total)
         if fraction is not None and not self._config.held:
-            measure = self._fisher if self._config.criterion == "saliency" else None
-            fisher = None if measure is None else measure()
-            self._masks = prune_masks(model, self._config, fisher, fraction=fraction)
+            self._masks = prune_masks(model, self._config, fraction=fraction)
         apply_masks(model, self._masks)

@@ -11,7 +11,6 @@ from seqkd.machine.progress import Progress
 from seqkd.training.checkpoint import Checkpoint
 from seqkd.training.distributed import any_process, broadcast, rank
 from seqkd.training.pruning import Pruner
-from seqkd.training.saliency import fisher_information
 from seqkd.training.state import TrainingState
 from seqkd.training.trainer import TrainingTask, Update, train
 
@@ -57,13 +56,7 @@ def _tie(state: TrainingState) -> str | None:
 def start_pruning(task: TrainingTask, state: TrainingState, config: PruneConfig) -> Pruner:
     """Prune the weights before training, or keep the zeros of a run that is resumed."""
     updates = len(task.epoch(0).groups(task.config.accumulate)) * task.config.epochs
-    last_epoch = task.config.epochs - 1
-    return Pruner(
-        state.model, config, updates, update=state.update,
-        fisher=lambda: fisher_information(
-            state.model, task.epoch(min(state.epoch, last_epoch)), task.device
-        ),
-    )  # fmt: skip
+    return Pruner(state.model, config, updates, update=state.update)
 
 
 def _report(progress: Progress, update: Update) -> None:

@@ -1,4 +1,4 @@
-"""The loss of one batch under teacher forcing: for training, for validation and for saliency."""
+"""The loss of one batch under teacher forcing: for training and for validation."""
 
 from __future__ import annotations
 
