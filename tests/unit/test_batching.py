@@ -51,16 +51,6 @@ def test_order_depends_on_seed_and_epoch_only():
     assert plan(1, 0) != plan(2, 0)
 
 
-def test_without_a_shuffle_short_batches_come_first():
-    data = corpus([(k % 7 + 1, k % 5 + 1) for k in range(100)])
-    options = dict(sentences=8, tokens=0, seed=1, epoch=0)
-    shuffled = plan_batches(data, data.usable(9), **options)
-    ordered = plan_batches(data, data.usable(9), **options, shuffle=False)
-    lengths = [data.tgt.lengths[k] for batch in ordered for k in batch]
-    assert lengths == sorted(lengths)
-    assert sorted(b.tolist() for b in shuffled) == sorted(b.tolist() for b in ordered)
-
-
 def test_collate_pads_marks_and_finds_soft_targets():
     data = ParallelTokens(tokens([[7], [8, 9], [5, 5, 5]]), tokens([[4, 5], [6], [7, 7, 7]]))
     batch = collate(data, np.array([1, 0]))

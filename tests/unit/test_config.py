@@ -36,16 +36,17 @@ def test_training_is_laid_over_in_the_order_general_architecture_stage(smoke: di
     assert (training.epochs, training.learning_rate, training.patience) == (3, 0.2, 1)
 
 
-def test_only_fresh_weights_have_a_curriculum(smoke: dict):
-    smoke["architectures"]["student"]["training"] = {"curriculum_epochs": 1}
+def test_only_fresh_weights_are_guided(smoke: dict):
+    guided = {"guided_alignment": {"epochs": 1}}
+    smoke["architectures"]["student"]["training"] = guided
     smoke["methods"]["seq-kd+seq-inter"][1]["training"] = {"epochs": 3}
     name = "lstm-1x16.seq-kd_seq-inter.from-lstm-1x32"
     models = Experiment(parse_experiment(copy.deepcopy(smoke))).models
-    assert models[name, 1].training.curriculum_epochs == 0
-    assert models[models[name, 1].parent, 1].training.curriculum_epochs == 1
-    smoke["methods"]["seq-kd+seq-inter"][1]["training"] = {"curriculum_epochs": 2}
+    assert models[name, 1].training.guided_alignment is None
+    assert models[models[name, 1].parent, 1].training.guided_alignment is not None
+    smoke["methods"]["seq-kd+seq-inter"][1]["training"] = guided
     models = Experiment(parse_experiment(smoke)).models
-    assert models[name, 1].training.curriculum_epochs == 2
+    assert models[name, 1].training.guided_alignment is not None
 
 
 def test_only_fresh_weights_are_guided_by_the_aligner(smoke: dict):

@@ -89,18 +89,6 @@ def test_truncated_state_is_refused(tmp_path, size):
     assert "cannot be read" in Checkpoint(tmp_path, "one", 1.0).restore(digit_run().state)
 
 
-def test_a_curriculum_goes_from_short_to_long_in_its_epochs_only():
-    orders = []
-    for epochs in (0, 1):
-        run = digit_run(epochs=3, batch_sentences=10, curriculum_epochs=epochs)
-        seen = [update.tokens for update in run.run()]
-        orders.append([seen[k : k + len(seen) // 3] for k in range(0, len(seen), len(seen) // 3)])
-    without, with_one = orders
-    assert without[0] != sorted(without[0])
-    assert with_one[0] == sorted(without[0])
-    assert with_one[1:] == without[1:]
-
-
 def test_accumulated_batches_equal_one_large_batch():
     data = digits(32)
     results = []

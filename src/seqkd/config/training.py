@@ -59,9 +59,6 @@ class TrainingConfig(Section):
     batch_tokens: NonNegative = 4096
     """Maximum number of target tokens in a batch, including padding; 0: limited by
     `batch_sentences` only."""
-    curriculum_epochs: NonNegative = 0
-    """First epochs whose batches are ordered from short targets to long. One such epoch helps
-    models that learn alignment slowly. Later stages default to 0."""
     guided_alignment: GuidedAlignmentConfig | None = GuidedAlignmentConfig()
     """Show the attention a word alignment in the first epochs, so that it looks at the source from
     the start; null: off. Later stages default to null."""
@@ -109,14 +106,14 @@ class TrainingConfig(Section):
     def for_later_stage(self, given: Collection[str]) -> TrainingConfig:
         """Return the training of a stage that starts from another model's weights.
 
-        What helps random weights to find the source is off unless the stage asks for it.
+        Guided alignment helps random weights only, so it is off unless the stage asks for it.
 
         Args:
             given: keys that the stage itself sets.
         """
-        defaults: dict[str, object] = {"curriculum_epochs": 0, "guided_alignment": None}
-        update = {key: value for key, value in defaults.items() if key not in given}
-        return self.model_copy(update=update)
+        if "guided_alignment" in given:
+            return self
+        return self.model_copy(update={"guided_alignment": None})
 
     def sentences_in_batch(self, pairs: int) -> int:
         """Return `batch_sentences` for a text of so many pairs; 0: no limit."""

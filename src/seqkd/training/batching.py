@@ -106,7 +106,6 @@ def plan_batches(
     tokens: int,
     seed: int,
     epoch: int,
-    shuffle: bool = True,
 ) -> list[Ints]:
     """Group pairs of like length into batches and shuffle the batches.
 
@@ -120,7 +119,6 @@ def plan_batches(
         tokens: most target positions in a batch, padding and `eos` included; 0 for no limit.
         seed: of the run.
         epoch: counted from 0.
-        shuffle: False leaves the batches in order of length, short targets first.
     """
     random = np.random.default_rng([seed, epoch])
     tgt, src = data.tgt.lengths[indices] + 1, data.src.lengths[indices] + 1
@@ -133,7 +131,7 @@ def plan_batches(
             size = min(size, _fitting(sorted_tgt[start : start + size], tokens))
         batches.append(indices[order[start : start + size]])
         start += size
-    return [batches[k] for k in random.permutation(len(batches))] if shuffle else batches
+    return [batches[k] for k in random.permutation(len(batches))]
 
 
 def _fitting(lengths: Ints, tokens: int) -> int:

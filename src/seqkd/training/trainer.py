@@ -62,7 +62,7 @@ class TrainingTask:
         plan = plan_batches(
             pairs, pairs.usable(config.max_length),
             sentences=config.sentences_in_batch(len(pairs.tgt)), tokens=config.batch_tokens,
-            seed=self.seed, epoch=number, shuffle=number >= config.curriculum_epochs,
+            seed=self.seed, epoch=number,
         )  # fmt: skip
         return Epoch(pairs, plan)
 
