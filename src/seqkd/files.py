@@ -175,8 +175,8 @@ def decoded_lines(file: IO[bytes], name: str) -> Iterator[str]:
             raise SeqkdError(f"{where}: longer than 64 MiB; expected one sentence a line")
         if b"\0" in raw:
             raise SeqkdError(
-                f"{where}: a NUL (byte {raw.index(0)}), which no text has; the file is damaged or "
-                f"in another encoding than UTF-8: convert it (iconv -t UTF-8), or remove the line"
+                f"{where}: a NUL (byte {raw.index(0)}), which text never has; the file is damaged "
+                f"or not in UTF-8: convert it (iconv -t UTF-8), or remove the line"
             )
         raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         try:

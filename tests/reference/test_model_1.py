@@ -139,7 +139,7 @@ def test_a_lexicon_is_read_as_it_was_written(tmp_path: Path):
     [
         (lambda path: path.unlink(), "file not found"),
         (lambda path: path.write_bytes(path.read_bytes()[:40]), "damaged, or not a lexicon"),
-        (lambda path: Lexicon.empty().save(path, ["src", "other"]), "of other vocabularies"),
+        (lambda path: Lexicon.empty().save(path, ["src", "other"]), "for different vocabularies"),
     ],
 )
 def test_a_wrong_file_is_refused(damage: Callable[[Path], None], message: str, tmp_path: Path):

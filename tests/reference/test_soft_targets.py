@@ -68,7 +68,7 @@ def test_distributions_over_another_text_are_refused(tmp_path: Path):
     store(tmp_path / "top-k.npy", [model], data, K, CPU)
     stored = files(tmp_path, "one")
     for digest, count in (("two", data.tgt_positions), ("one", data.tgt_positions + 1)):
-        with pytest.raises(SeqkdError, match="another target text"):
+        with pytest.raises(SeqkdError, match="a different target text"):
             StoredTopK.open(*stored, digest, count)
 
 

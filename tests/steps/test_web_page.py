@@ -291,7 +291,7 @@ def test_the_card_says_what_the_model_is_and_has_lost(tmp_path: Path) -> None:
 
 def test_what_a_page_cannot_compute_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model.safetensors", family="transformer")
-    with pytest.raises(SystemExit, match="a page computes LSTMs, not a transformer"):
+    with pytest.raises(SystemExit, match="web pages support LSTMs, not a transformer"):
         export(model, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
     with pytest.raises(SystemExit, match="nothing to write"):

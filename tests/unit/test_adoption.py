@@ -143,7 +143,7 @@ def test_no_more_than_asked_for_are_taken():
             [ForeignRecord("line 1", (), "das Licht")],
             SOURCES[:1],
             SOURCES[:1],
-            "is of another source",
+            "has a different source",
         ),
         ([], SOURCES, SOURCES, "the file of translations: ends after 0 sentences, but 3"),
     ],

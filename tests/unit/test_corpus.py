@@ -181,7 +181,7 @@ def test_control_characters_and_long_lines_are_counted(tmp_path: Path) -> None:
         ),
         ({"dev": {"held_out": 5000}}, "cannot hold out 5100 sentences: only 1900 pairs are left"),
         ({"dev": {"held_out": 9, "min_tokens": 40}}, "cannot hold out 109 sentences"),
-        ({"near_duplicate": 0.01}, "no training pair is left of 1900: all stand in dev or test"),
+        ({"near_duplicate": 0.01}, "no training pair is left of 1900: all are in dev or test"),
     ],
 )
 def test_nothing_left_is_one_line_and_leaves_no_file(

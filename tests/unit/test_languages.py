@@ -140,7 +140,7 @@ def test_signatures_are_read_back():
         assert BleuConfig.from_signature(config.signature) == config
     mecab = "nrefs:1|case:mixed|eff:no|tok:ja-mecab-0.996-IPA|smooth:exp|version:2.6.0"
     assert BleuConfig.from_signature(mecab).tokenizer == "ja-mecab"
-    with pytest.raises(SeqkdError, match="no signature"):
+    with pytest.raises(SeqkdError, match="not a BLEU signature"):
         BleuConfig.from_signature("tok:13a")
     with pytest.raises(SeqkdError, match="tokenizer"):
         BleuConfig.from_signature("case:lc|tok:14a")

@@ -150,10 +150,10 @@ def test_a_line_too_many_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("difference", "match"),
     [
-        ({"models": ("other",)}, "shard 2 of 3 .* another model"),
-        ({"search": {"beam": 9}}, "shard 2 of 3 .* another search"),
-        ({"block": 7}, "shard 2 of 3 .* another block"),
-        ({"source": "other"}, "shard 2 of 3 .* another source"),
+        ({"models": ("other",)}, "shard 2 of 3 .* different model"),
+        ({"search": {"beam": 9}}, "shard 2 of 3 .* different search"),
+        ({"block": 7}, "shard 2 of 3 .* different block"),
+        ({"source": "other"}, "shard 2 of 3 .* different source"),
         ({"shards": 4}, "is one of 4 shards"),
     ],
 )
@@ -166,9 +166,9 @@ def test_a_shard_of_something_else_is_named(tmp_path, difference, match):
 
 def test_another_source_text_is_refused(tmp_path):
     paths = write_shards(tmp_path)
-    with pytest.raises(SeqkdError, match="another source text"):
+    with pytest.raises(SeqkdError, match="a different source text"):
         list(merge(paths, SOURCES, "0" * 64))
-    with pytest.raises(SeqkdError, match="sentence 1 is of another source line"):
+    with pytest.raises(SeqkdError, match="sentence 1 has a different source line"):
         list(merge(paths, [SOURCES[0], *SOURCES[2:], "x"], SHA))
 
 
@@ -187,7 +187,7 @@ def test_reading_checks_ids_and_sources(tmp_path):
     for wrong, match in (
         (SOURCES[:-1], "more records than the 22 lines"),
         ([*SOURCES, "x"], "ends after 23 records"),
-        (SOURCES[::-1], "another source line"),
+        (SOURCES[::-1], "different source line"),
     ):
         with pytest.raises(SeqkdError, match=match):
             list(read_nbest(path, wrong))

@@ -73,7 +73,7 @@ class Lexicon:
         except SafetensorError as error:
             raise SeqkdError(f"{path}: damaged, or not a lexicon: {error}") from None
         if made_of != " ".join(vocabularies):
-            raise SeqkdError(f"{path}: a lexicon of other vocabularies than those given")
+            raise SeqkdError(f"{path}: a lexicon for different vocabularies")
         return cls(codes, probability)
 
     def save(self, path: Path, vocabularies: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ class BleuConfig(Section):
         """
         case, tok = (re.search(rf"{key}:([^|]+)", signature) for key in ("case", "tok"))
         if case is None or tok is None or case[1] not in ("lc", "mixed"):
-            raise SeqkdError(f"'{signature}' is no signature of BLEU such as case:mixed|tok:13a")
+            raise SeqkdError(f"'{signature}' is not a BLEU signature such as case:mixed|tok:13a")
         # MeCab's has versions at its end: ja-mecab-0.996-IPA.
         names = (name for name in get_args(BleuTokenizer) if tok[1].startswith(f"{name}-"))
         return parse(

@@ -94,7 +94,7 @@ class Experiment:
         row = self.row(ref)
         if self.config.architectures[row.architecture].family != "lstm":
             raise SeqkdError(
-                f"web.of: '{row.architecture}' is no LSTM, which is what pages compute"
+                f"web.of: '{row.architecture}' is not an LSTM; web pages support LSTMs only"
             )
         update = {"model": f"{row.model}.int8", "format": "int8", "seeds": row.seeds[:1]}
         return row.model_copy(update=update)

@@ -287,7 +287,9 @@ class ExperimentConfig(Languages, Named):
             if target is None or not isinstance(teacher, FileTeacher):
                 continue
             if target.sample is not None:
-                raise SeqkdError(f"teachers.{name} is a file and cannot be sampled (sample)")
+                raise SeqkdError(
+                    f"teachers.{name} is a file and cannot be sampled; remove `sample`"
+                )
             if teacher.format == "lines" and target.drop and target.drop_by == "log-prob":
                 raise SeqkdError(
                     f"teachers.{name} has no scores to drop by; use drop_by: similarity"

@@ -174,7 +174,7 @@ def expand(path: str) -> Path:
     if strange := _STRANGE_RE.search(expanded):
         raise SeqkdError(
             f"{path!r}: a path cannot have {strange[0]!r} in it, which Snakemake or the shell "
-            f"reads as something else; rename the file or link to it (variables are ${{NAME}})"
+            f"interprets; rename the file or link to it (variables are ${{NAME}})"
         )
     if not expanded.strip() or expanded.startswith("-"):
         raise SeqkdError(f"{path!r} is not a path; write ./{path} for a file of this name")

@@ -35,7 +35,7 @@ def load_funnel(path: str | Path) -> list[Stage]:
     """Read `funnel.json`.
 
     Raises:
-        SeqkdError: if it is missing, wrong, or empty.
+        SeqkdError: if it is missing, invalid or empty.
     """
     stages = read_json(list[Stage], path)
     if not stages:

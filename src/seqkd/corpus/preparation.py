@@ -137,7 +137,7 @@ def decontaminate(
     stages += tally.stages((HELD_OUT, EXACT, NEAR, LIMIT))
     if not in_training.any():
         raise SeqkdError(
-            f"no training pair is left of {tally.read}: all stand in dev or test, or nearly; "
-            f"check that training and test files differ, or lower held_out"
+            f"no training pair is left of {tally.read}: all are in dev or test, or are near "
+            f"duplicates; check that training and test files differ, or lower held_out"
         )
     return in_training

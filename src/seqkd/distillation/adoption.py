@@ -203,7 +203,7 @@ def adopt(
             counts.left_out += 1
         else:
             raise SeqkdError(
-                f"line {number} of the training text was not translated, or in another order: "
+                f"line {number} of the training text was not translated, or the order differs: "
                 f"{line[:60]!r}; give the text that was translated as `src`"
             )
         translations = record.translations[:n_best]
@@ -236,7 +236,7 @@ def _aligned(
         is_same = not record.source or normalise(record.source) == normalise(source)
         if not is_same and record.source != source_digest(source):
             raise SeqkdError(
-                f"{where}: is of another source, {record.source[:60]!r}, than the line that was "
+                f"{where}: has a different source, {record.source[:60]!r}, from the line that was "
                 f"translated, {source[:60]!r}"
             )
         yield record, source

@@ -113,8 +113,8 @@ class HuggingFaceTranslator:
         target = codes.get(given.get("target_language", ""), "")
         if target and ids[target] >= self._words:
             raise SeqkdError(
-                f"target_language: '{target}' is no word of this model; its tokenizer "
-                "is of another model"
+                f"target_language: '{target}' is not in this model's vocabulary; its tokenizer "
+                "belongs to another model"
             )
         if target and by_prefix:
             self._prefix = f"{tokens[target]} {self._prefix}"

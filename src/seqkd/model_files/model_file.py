@@ -120,7 +120,7 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> tuple[LoadedMo
     for path, pair in zip(paths, digests, strict=True):
         if pair != digests[0]:
             raise SeqkdError(
-                f"{path} has other vocabularies than {paths[0]}: an ensemble must share them"
+                f"{path} has different vocabularies from {paths[0]}: an ensemble must share them"
             )
     return models
 
@@ -205,7 +205,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     tgt_bytes = tensors.pop(_TGT_VOCAB, None)
     tgt = src if tgt_bytes is None else parse_vocabulary(tgt_bytes.numpy().tobytes())
     if (src.digest, tgt.digest) != (info.src_vocab, info.tgt_vocab):
-        raise SeqkdError(f"{path}: vocabularies are not those the model was trained with")
+        raise SeqkdError(f"{path}: these are not the vocabularies the model was trained with")
     architecture = parse(ARCHITECTURE, info.architecture, f"{path}: architecture")
     with torch.device("meta"):
         model = build(architecture, src.size, tgt.size)

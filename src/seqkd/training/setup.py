@@ -197,6 +197,6 @@ def _check_vocabularies(
     expected = [vocabulary.digest for vocabulary in vocabularies]
     if [loaded.src_vocab.digest, loaded.tgt_vocab.digest] != expected:
         raise SeqkdError(
-            f"{path} was trained with other vocabularies than those given; "
+            f"{path} was trained with different vocabularies; "
             "train it again, or give the vocabularies it was trained with"
         )

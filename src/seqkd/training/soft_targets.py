@@ -97,7 +97,7 @@ class StoredTopK:
             raise SeqkdError(f"{path}: damaged, truncated or not a NumPy array: {error}") from None
         text = read_json(SoftTargetsManifest, manifest).inputs.get("tgt")
         if (text, stored) != (tgt_digest, positions):
-            raise SeqkdError(f"{path}: these distributions belong to another target text")
+            raise SeqkdError(f"{path}: these distributions belong to a different target text")
         return cls(load)
 
     def of(self, batch: Batch) -> TopK:

@@ -139,7 +139,7 @@ def read_nbest(path: str | Path, sources: Iterable[str]) -> Iterator[tuple[str, 
             raise SeqkdError(f"{where}: expected id {expected}, got {record.id}")
         if record.source and record.source != source_digest(source):
             raise SeqkdError(
-                f"{path}: record {expected} is of another source line than {source[:60]!r}; give "
+                f"{path}: record {expected} has a different source line from {source[:60]!r}; give "
                 "the source text that was decoded"
             )
         yield source, record
@@ -206,7 +206,7 @@ class _Shard:
                 f"{self} repeats or misplaces sentence {record.id}: expected {sentence}{_AGAIN}"
             )
         if record.source != source_digest(source):
-            raise SeqkdError(f"{self}: sentence {sentence} is of another source line{_AGAIN}")
+            raise SeqkdError(f"{self}: sentence {sentence} has a different source line{_AGAIN}")
         return line
 
     def finish(self, sentences: int) -> None:
@@ -248,11 +248,11 @@ def _check_headers(shards: Sequence[_Shard], source_sha256: str) -> None:
         for field in ("models", "source", "search", "block"):
             if getattr(header, field) != getattr(first.header, field):
                 raise SeqkdError(
-                    f"{shard} is of another {field.removesuffix('s')} than {first.path}; decode "
+                    f"{shard} has a different {field.removesuffix('s')} from {first.path}; decode "
                     "all shards with the same model, source and settings"
                 )
         if header.source != source_sha256:
-            raise SeqkdError(f"{shard} was decoded from another source text than the one given")
+            raise SeqkdError(f"{shard} was decoded from a different source text")
         if header.shards != count:
             raise SeqkdError(
                 f"{shard.path} is one of {header.shards} shards, {first.path} of {count}"

@@ -71,11 +71,13 @@ def _check(model: Path, info: ModelInfo) -> None:
     """Refuse what the page's programs do not compute."""
     family, width = info.architecture.get("family"), info.architecture.get("width")
     if family != "lstm":
-        raise SeqkdError(f"{model}: a page computes LSTMs, not a {family}; use --onnx")
+        raise SeqkdError(f"{model}: web pages support LSTMs, not a {family}; use --onnx")
     if not isinstance(width, int) or 2 * width > _MOST_INPUTS:
-        raise SeqkdError(f"{model}: width {width}, and a page takes {_MOST_INPUTS // 2} at most")
+        raise SeqkdError(
+            f"{model}: width {width}, but a web page supports at most {_MOST_INPUTS // 2}"
+        )
     if info.storage != "int8":
-        raise SeqkdError(f"{model}: stored as {info.storage}, and a page takes int8")
+        raise SeqkdError(f"{model}: stored as {info.storage}, but a web page needs int8")
 
 
 def _direction(language: str) -> str:
