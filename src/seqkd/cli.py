@@ -25,6 +25,8 @@ VERBS = {
     "translate": ("translate", "translate standard input or files"),
     "fetch": ("fetch", "download one pinned source of text"),
     "corpus": ("corpus", "read, clean, split and decontaminate parallel text"),
+    "monolingual": ("monolingual", "read, clean and decontaminate monolingual text"),
+    "part": ("part", "take some consecutive lines of the monolingual text"),
     "subset": ("subset", "take an evenly spread share of the training text"),
     "test-set": ("test_set", "prepare one test set and flag near duplicates in training"),
     "vocab": ("vocab", "train the vocabularies of both sides"),

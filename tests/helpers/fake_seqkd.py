@@ -6,6 +6,8 @@ from pathlib import Path
 
 OUTPUTS = {
     "fetch": ["output"],
+    "monolingual": ["output", "funnel"],
+    "part": ["output"],
     "subset": ["output-src", "output-tgt"],
     "vocab": ["src-vocab", "tgt-vocab", "manifest"],
     "align": ["output"],

@@ -206,12 +206,14 @@ def test_merge_refuses_swapped_shards(work):
     assert not (work / "x").exists()
 
 
-def select(work: Path, nbest: Path, name: str = "out", **settings) -> dict:
+def select(work: Path, nbest: Path, name: str = "out", parts: int = 0, **settings) -> dict:
+    """Select targets; the text also serves as some parts of monolingual text."""
     config = work / "targets.yaml"
     config.write_text(yaml.dump(settings), encoding="utf-8")
     seqkd(
         "select", "--config", config, "--nbest", nbest, "--src", work / "train.de",
         "--reference", work / "train.en", "--tgt-vocab", work / "tgt.vocab",
+        "--monolingual-nbest", *[nbest] * parts, "--monolingual-src", *[work / "train.de"] * parts,
         "--output-src", work / f"{name}.de", "--output-tgt", work / f"{name}.en",
         "--manifest", work / f"{name}.json",
     )  # fmt: skip
@@ -232,6 +234,30 @@ def test_select_drops_and_counts_empty_translations(work):
         for source, record in read_nbest(nbest, read_lines(work / "train.de"))
     }
     assert targets == [best[source] for source in sources]
+
+
+def test_select_adds_monolingual_text_or_takes_it_alone(work):
+    nbest = merged(work, 1)
+    plain = select(work, nbest, "plain", rule="one-best", beam=4)
+    parallel = list(read_lines(work / "plain.en"))
+    both = select(work, nbest, parts=2, rule="one-best", beam=4, monolingual={"sentences": 60})
+    added = both["monolingual_text"]
+    assert (added["sentences"], both["sentences"]) == (60, plain["sentences"])
+    assert "mean_similarity" not in added
+    targets = list(read_lines(work / "out.en"))
+    assert targets[: len(parallel)] == parallel
+    assert targets[len(parallel) :] == [*parallel, *parallel][: added["pairs"]]
+    assert {"monolingual_src_1", "monolingual_nbest_2", "reference"} <= set(both["inputs"])
+
+    text = {"sentences": 94, "alone": True, "drop": 0.5}
+    alone = select(work, nbest, parts=2, rule="one-best", beam=4, monolingual=text)
+    measured = alone["monolingual_text"]
+    assert measured["dropped_worst"] == measured["pairs"] // 2
+    assert len(list(read_lines(work / "out.en"))) == measured["pairs_written"]
+    assert "sentences" not in alone  # of the parallel text
+
+    with pytest.raises(SystemExit, match=r"train\.de: ends after 94 of 95 sentences"):
+        select(work, nbest, parts=2, rule="one-best", beam=4, monolingual={"sentences": 95})
 
 
 def test_select_reports_similarity_and_its_oracle(work):

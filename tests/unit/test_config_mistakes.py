@@ -105,6 +105,15 @@ FILE = {"kind": "file", "translations": "theirs.en"}
         ),
         ("training.subword_sampling", 0.1, "with Word-KD it needs soft_targets: alongside"),
         ("training", [1], "training: should be a mapping, got [1]"),
+        (
+            "targets.seq-kd.monolingual", {"sentences": 5},
+            "targets.seq-kd.monolingual: corpus.monolingual names no text",
+        ),
+        ("targets.seq-kd.monolingual", {}, "targets.seq-kd.monolingual.sentences: missing"),
+        (
+            "corpus.monolingual", [{"provider": "sacrebleu", "name": "wmt14"}],
+            "corpus.monolingual",
+        ),
     ],
 )  # fmt: skip
 def test_a_mistake_is_reported_in_one_line(smoke: dict, path: str, value: object, message: str):
@@ -123,6 +132,7 @@ def test_a_mistake_is_reported_in_one_line(smoke: dict, path: str, value: object
         ("models.1.teacher_seeds", [1, 2], "has no teacher_method and no teacher_seeds"),
         ("targets.seq-kd.sample", {"draws": 2}, "cannot be sampled"),
         ("targets.seq-kd.drop", 0.1, "has no scores to drop by; use drop_by: similarity"),
+        ("targets.seq-kd.monolingual", {"sentences": 1}, "cannot translate monolingual text"),
     ],
 )
 def test_a_file_cannot_teach_everything(smoke: dict, path: str, value: object, message: str):
@@ -134,6 +144,7 @@ def test_a_file_cannot_teach_everything(smoke: dict, path: str, value: object, m
     smoke |= {"pruning": {}, "quantisation": {}, "speed": {}, "web": {}}
     student = Experiment(parse_experiment(smoke)).models["lstm-1x16.seq-kd.from-theirs", 1]
     assert (student.teacher, student.teacher_seeds) == ("theirs", (0,))
+    smoke["corpus"]["monolingual"] = [{"provider": "files", "src": "mono.de"}]
     put(smoke, path, value)
     with pytest.raises(SeqkdError, match=f"teachers.theirs .*{message}"):
         Experiment(parse_experiment(smoke))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from seqkd.config.naming import NBEST
+from seqkd.config.naming import NBEST, part_name, split_part
 from seqkd.config.targets import SampleConfig, TargetConfig
 from seqkd.distillation.selection import (
     SelectionStatistics,
@@ -226,3 +227,48 @@ def test_every_rule_equals_its_slow_twin(rule, texts, reference, keep):
 def test_mbr_of_two_and_of_equals_takes_the_more_probable():
     assert choose("mbr", FAR, NEAR)[0] == 0  # each is as like the other as the other to it
     assert choose("mbr", NEAR, NEAR, NEAR)[0] == 0
+
+
+def test_monolingual_text_has_no_similarities():
+    statistics = SelectionStatistics()
+    records = [(Record(0, (FAR, NEAR)), None), (Record(1, (EMPTY,)), None)]
+    config = TargetConfig(rule="mbr", similarity="chrf")
+    first, second = select(config, records, statistics)
+    assert (first[0].place, second) == (1, [])
+    assert math.isnan(first[0].similarity)
+    assert statistics.facts() == {
+        "sentences": 2, "kept": 1, "dropped_empty": 1, "pairs": 1, "mean_hypotheses": 2.0,
+        "share_not_one_best": 1.0,
+    }  # fmt: skip
+
+
+def test_targets_of_monolingual_text_follow_the_same_rule():
+    config = TargetConfig(
+        rule="n-best", beam=8, keep=4, share=0.5, gold=1.0, drop=0.1, drop_by="similarity",
+        monolingual={"sentences": 30, "beam": 5, "drop": 0.2},
+    )  # fmt: skip
+    assert config.is_parallel
+    assert config.of_monolingual == TargetConfig(rule="n-best", beam=5, keep=4, drop=0.2)
+    nbest = f"{config.of_monolingual.list_name}-{part_name(3)}"
+    assert re.fullmatch(NBEST, nbest)
+    assert split_part(nbest) == ("beam-5", "monolingual-part-3")
+    assert split_part("beam-5-share-50") == ("beam-5-share-50", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": "most-similar"}, "monolingual: this text has no references to be similar to"),
+        (
+            {"rule": "n-best", "beam": 8, "keep": 4, "monolingual": {"sentences": 1, "beam": 2}},
+            "monolingual.beam: keep is 4, got lists of 2",
+        ),
+        (
+            {"share": 0.5, "monolingual": {"sentences": 1, "alone": True}},
+            "monolingual.alone: share, drop and gold are of the parallel text",
+        ),
+    ],
+)
+def test_impossible_targets_of_monolingual_text(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        TargetConfig(**{"rule": "one-best", "monolingual": {"sentences": 1}} | changes)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workflow_harness import REPOSITORY, RealRun, Workspace
 
-NOT_IN_SMOKE = {"fetch", "adopt", "decode_hugging_face"}
+NOT_IN_SMOKE = {"fetch", "adopt", "decode_hugging_face", "monolingual", "monolingual_part"}
 
 
 @dataclass(frozen=True)

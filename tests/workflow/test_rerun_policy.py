@@ -81,6 +81,66 @@ def test_a_new_seed_adds_only_its_own_jobs(finished: Workspace):
     assert not rules(plan) & {"decode", "merge", "select", "soft_targets", "corpus", "vocab"}
 
 
+def add_monolingual(workspace: Workspace, **targets: object) -> None:
+    """Give an experiment monolingual text, and a student for each of some targets."""
+    path = workspace.folder / "mono.de"
+    path.write_text("".join(f"Satz {number}\n" for number in range(9)), encoding="utf-8")
+    models = workspace.experiment()["models"]
+    names = [name for name in targets if name not in models[1]["methods"]]
+    models[1]["methods"] += names
+    workspace.edit_config(
+        corpus__monolingual=[{"provider": "files", "src": "mono.de"}],
+        decoding={"monolingual_part": 4},
+        models=models,
+    )
+    for name, monolingual in targets.items():
+        workspace.edit_config(
+            **{
+                f"targets__{name}": {"rule": "one-best", "beam": 2, "monolingual": monolingual},
+                f"methods__{name}": [{"targets": name}],
+            }
+        )
+
+
+def test_monolingual_text_adds_only_its_own_jobs_and_more_of_it_only_the_rest(finished: Workspace):
+    add_monolingual(finished, more={"sentences": 6})
+    plan = finished.plan()
+    assert rules(plan) == {
+        "settings", "monolingual", "monolingual_part", "decode", "merge", "select", "train",
+        "evaluate",
+    } | TABLES  # fmt: skip
+    assert models(plan, "train") == {"lstm-1x16.more.from-lstm-1x32"} == models(plan, "evaluate")
+    lists = {job.wildcards.partition("nbest=")[2] for job in plan if job.rule == "merge"}
+    assert lists == {"beam-2-monolingual-part-1", "beam-2-monolingual-part-2"}
+    assert sum(job.rule == "decode" for job in plan) == 4  # two shards of each part
+    finished.run()
+    assert finished.plan() == []
+
+    add_monolingual(finished, most={"sentences": 9, "alone": True})
+    plan = finished.plan()
+    assert not rules(plan) & {"monolingual", "corpus", "vocab"}
+    assert models(plan, "train") == {"lstm-1x16.most.from-lstm-1x32"}
+    parts = {job.wildcards for job in plan if job.rule == "monolingual_part"}
+    lists = {job.wildcards.partition("nbest=")[2] for job in plan if job.rule == "merge"}
+    assert (parts, lists) == ({"part=3"}, {"beam-2-monolingual-part-3"})
+    selected = [job.wildcards for job in plan if job.rule == "select"]
+    assert selected == [f"teacher={TEACHER}, seed=1, targets=most"]
+    finished.run()
+
+    add_monolingual(finished, soft={"sentences": 4, "beam": 3})
+    finished.edit_config(methods__soft=[{"targets": "soft", "kd_weight": 0.5}])
+    plan = finished.plan()
+    assert not rules(plan) & {"monolingual", "monolingual_part"}
+    lists = {job.wildcards.partition("nbest=")[2] for job in plan if job.rule == "merge"}
+    assert lists == {"beam-3-monolingual-part-1"}
+    assert models(plan, "train") == {"lstm-1x16.soft+word-kd.from-lstm-1x32"}
+    (finished.folder / "mono.de").write_text("Ein anderer Satz\n", encoding="utf-8")
+    plan = finished.plan()
+    assert {"monolingual", "monolingual_part", "decode", "select"} <= rules(plan)
+    assert not rules(plan) & {"corpus", "vocab", "align", "test_set"}
+    assert TEACHER not in models(plan, "train")
+
+
 def test_a_dropout_reruns_the_cone_of_that_architecture(finished: Workspace):
     finished.edit_config(architectures__student__dropout=0.3)
     plan = finished.plan()

@@ -40,6 +40,7 @@ try:
     GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}
     CORPUS = CONFIG.parallel_corpus
     CORPUS_FILES = required_files(CORPUS, RESOURCES)
+    MONOLINGUAL_FILES = CORPUS.for_monolingual().files(RESOURCES) if CORPUS.monolingual else []
     OWN_FILES = own_files(CORPUS, RESOURCES).union(*GIVEN_FILES.values())
     DIGESTS = DigestCache(Path(".snakemake", "seqkd", "digests.json"))
     TEST_SET_FILES = {name: files_of_test_set(CORPUS, name, RESOURCES) for name in CORPUS.test_sets}

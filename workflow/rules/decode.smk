@@ -1,7 +1,7 @@
-"""A teacher's n-best lists for the training text.
+"""A teacher's n-best lists for the training text, and for parts of monolingual text.
 
 Requires: <run>/models/{teacher}/seed-{seed}/model.safetensors or a Hugging Face model,
-    <run>/corpus/train.{lang} or a share of it.
+    <run>/corpus/train.{lang}, a share of it, or <run>/corpus/monolingual-part-{part}.<src>.
 Makes: <run>/distilled/{teacher}/seed-{seed}/{nbest}/nbest.jsonl.zst.
 Steps: decode, decode_hugging_face (shards) -> merge.
 """
@@ -12,7 +12,7 @@ scattergather:
 
 
 rule decode:
-    """Translate one shard of the training text into n-best lists."""
+    """Translate one shard of a text into n-best lists."""
     input:
         model=teachers_of,
         src=lambda wildcards: f"{split_of(wildcards)}.<src>",
@@ -55,7 +55,7 @@ rule decode:
 
 
 rule decode_hugging_face:
-    """Translate one shard of the training text by a model of Hugging Face's transformers."""
+    """Translate one shard of a text by a model of Hugging Face's transformers."""
     input:
         model=lambda wildcards: users(GIVEN_FILES[wildcards.teacher]),
         src=lambda wildcards: f"{split_of(wildcards)}.<src>",

@@ -71,14 +71,15 @@ rule select:
         runtime=growing(240),
     params:
         bleu=bleu_of_similarity,
+        texts=lambda wildcards, input: options(
+            input, "nbest", "src", "reference", "monolingual_nbest", "monolingual_src"
+        ),
         code=code("select_targets"),
     shell:
         """
         seqkd select \
             --config {input.config:q} \
-            --nbest {input.nbest:q} \
-            --src {input.train_src:q} \
-            --reference {input.train_tgt:q} \
+            {params.texts:q} \
             --tgt-vocab {input.tgt_vocab:q} \
             {params.bleu:q} \
             --output-src {output.src:q} \

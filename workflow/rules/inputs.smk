@@ -18,8 +18,11 @@ def test_set_inputs(wildcards):
 
 
 def split_of(wildcards):
-    """Return the training text that an n-best list translates, without its language."""
-    share = wildcards.nbest.partition("-share-")[2]
+    """Return the text that an n-best list translates, without its language."""
+    search, part = naming.split_part(wildcards.nbest)
+    if part:
+        return f"<run>/corpus/{part}"
+    share = search.partition("-share-")[2]
     return f"<run>/corpus/{naming.share_name('train', int(share or 100) / 100)}"
 
 
@@ -52,14 +55,49 @@ def soft_target_inputs(wildcards):
 
 
 def nbest_of(targets, teacher, seed):
-    """Return the n-best list that targets are chosen from."""
+    """Return the n-best list that targets are chosen from, or the first along monolingual text."""
+    if not CONFIG.targets[targets].is_parallel:
+        return monolingual_lists(targets, teacher, seed)[0]
     folder = CONFIG.targets[targets].list_name
     return f"<run>/distilled/{teacher}/seed-{seed}/{folder}/nbest.jsonl.zst"
 
 
+def monolingual_lists(targets, teacher, seed):
+    """Return the n-best lists of the parts of monolingual text that targets are chosen from."""
+    search = CONFIG.targets[targets].of_monolingual.list_name
+    folder = f"<run>/distilled/{teacher}/seed-{seed}/{search}"
+    return [f"{folder}-{part}/nbest.jsonl.zst" for part in monolingual_parts(targets)]
+
+
+def monolingual_parts(targets):
+    """Return the names of the parts of monolingual text that have enough sentences for targets."""
+    parts = -(-CONFIG.targets[targets].monolingual.sentences // CONFIG.decoding.monolingual_part)
+    return [naming.part_name(number + 1) for number in range(parts)]
+
+
+def monolingual_sentences():
+    """Return how much monolingual text there must be: what the most demanding targets ask for."""
+    learned = {entry.targets for entry in EXPERIMENT.models.values()} - {naming.GOLD}
+    asked = (CONFIG.targets[targets].monolingual for targets in learned)
+    return max((text.sentences for text in asked if text), default=0)
+
+
+def monolingual_funnel():
+    """Return the funnel of the monolingual text, if a model learns from it."""
+    path = "<run>/corpus/monolingual-funnel.json"
+    return {"monolingual_funnel": path} if MONOLINGUAL_SENTENCES else {}
+
+
+MONOLINGUAL_SENTENCES = monolingual_sentences()
+
+
 def list_config(wildcards):
     """Return the config of an n-best list: of the first targets chosen from it, as all agree."""
-    return next(x for x in CONFIG.targets.values() if x.list_name == wildcards.nbest)
+    search, part = naming.split_part(wildcards.nbest)
+    configs = CONFIG.targets.values()
+    if part:
+        configs = (config.of_monolingual for config in configs if config.monolingual)
+    return next(config for config in configs if config.list_name == search)
 
 
 def adopted_inputs(wildcards):
@@ -73,13 +111,18 @@ def adopted_inputs(wildcards):
 
 
 def selection_inputs(wildcards):
-    """Return the n-best list of some targets and the parallel text that it translates."""
-    text = f"<run>/corpus/{naming.share_name('train', CONFIG.targets[wildcards.targets].share)}"
-    return {
-        "nbest": nbest_of(wildcards.targets, wildcards.teacher, wildcards.seed),
-        "train_src": f"{text}.<src>",
-        "train_tgt": f"{text}.<tgt>",
-    }
+    """Return the n-best lists of some targets and the text that they translate."""
+    config = CONFIG.targets[wildcards.targets]
+    key = wildcards.targets, wildcards.teacher, wildcards.seed
+    files = {}
+    if config.is_parallel:
+        text = f"<run>/corpus/{naming.share_name('train', config.share)}"
+        files = {"nbest": nbest_of(*key), "src": f"{text}.<src>", "reference": f"{text}.<tgt>"}
+    if config.monolingual:
+        parts = monolingual_parts(wildcards.targets)
+        files["monolingual_nbest"] = monolingual_lists(*key)
+        files["monolingual_src"] = [f"<run>/corpus/{part}.<src>" for part in parts]
+    return files
 
 
 def bleu_of_similarity(wildcards):

@@ -94,6 +94,7 @@ rule report:
         corpus_config="<run>/corpus/config.yaml",
         speeds=speeds(*tables(CONFIG)),
         funnel="<run>/corpus/funnel.json",
+        **monolingual_funnel(),
         manifests=trained_models("manifest.json"),
         curves=trained_models("curve.jsonl"),
         diagnostics="<run>/tables/diagnostics.json",
@@ -110,8 +111,8 @@ rule report:
     conda:
         "../../envs/seqkd.yaml"
     params:
-        configs=lambda wildcards, input: options(
-            input, *(f"{table}_config" for table in tables(CONFIG))
+        optional=lambda wildcards, input: options(
+            input, *(f"{table}_config" for table in tables(CONFIG)), "monolingual_funnel"
         ),
         # Shown if there; not an input, because a deleted benchmark would train its model again.
         benchmarks=str(RESULTS / "benchmarks"),
@@ -121,7 +122,7 @@ rule report:
     shell:
         """
         seqkd report \
-            {params.configs:q} \
+            {params.optional:q} \
             --corpus-config {input.corpus_config:q} \
             --scores {input.scores:q} \
             --tests {input.tests:q} \

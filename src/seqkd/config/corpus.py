@@ -11,7 +11,14 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from seqkd.config.header import Languages
 from seqkd.config.schema import NUMERIC, NonNegative, Positive, PositiveFraction, Section
-from seqkd.config.sources import FilesSource, Source, fetched_names, source_files
+from seqkd.config.sources import (
+    FilesSource,
+    MonolingualFile,
+    MonolingualSource,
+    Source,
+    fetched_names,
+    source_files,
+)
 from seqkd.errors import SeqkdError, nearest
 
 
@@ -97,6 +104,10 @@ class CorpusConfig(Section):
     """Word overlap (Jaccard) from which two sentences are near duplicates."""
     limit: Positive | None = None
     """Maximum number of training pairs; a fixed pseudo-random subset is used."""
+    monolingual: tuple[Annotated[MonolingualSource, _TAG], ...] = ()
+    """Further text of the source language, which teachers translate for students (see
+    `targets.*.monolingual`). Lines that repeat another or a training source are dropped, and those
+    that repeat a sentence of dev or of any test set. The text is in a fixed pseudo-random order."""
     cleaning: CleaningConfig = CleaningConfig()
     """Filters of the training pairs."""
     made_copies: Annotated[float, Field(ge=0, le=1, strict=True), NUMERIC] = 0.0
@@ -148,8 +159,19 @@ class ParallelCorpus(CorpusConfig, Languages):
         names = {*self.decontaminate, self.held_out_test}
         # Sorted, so that reordering the config changes nothing.
         tests = {name: self.test_sets[name] for name in sorted(self.test_sets) if name in names}
-        return self.model_copy(
-            update={"test_sets": tests, "decontaminate": tuple(sorted(self.decontaminate))}
+        listed = tuple(sorted(self.decontaminate))
+        update = {"test_sets": tests, "decontaminate": listed, "monolingual": ()}
+        return self.model_copy(update=update)
+
+    def for_monolingual(self) -> MonolingualCorpus:
+        """Return the slice that decides the monolingual text."""
+        return MonolingualCorpus(
+            source=self.source,
+            target=self.target,
+            sources=self.monolingual,
+            cleaning=self.cleaning,
+            decontamination=self.decontamination,
+            near_duplicate=self.near_duplicate,
         )
 
     def for_test_set(self, name: str) -> ParallelCorpus:
@@ -170,10 +192,31 @@ class ParallelCorpus(CorpusConfig, Languages):
         )
 
 
-def all_sources(config: CorpusConfig) -> list[Source]:
-    """Return every source of the config: training, dev, test sets."""
+class MonolingualCorpus(Languages):
+    """What the step `monolingual` reads."""
+
+    sources: Annotated[tuple[Annotated[MonolingualSource, _TAG], ...], Field(min_length=1)]
+    """Sources of the text, concatenated."""
+    cleaning: CleaningConfig
+    """Filters; those that compare two sides have no effect."""
+    decontamination: Literal["near", "exact"]
+    near_duplicate: PositiveFraction
+
+    def files(self, resources: Path) -> list[Path]:
+        """Return the files to read; those below `resources` are fetched.
+
+        Raises:
+            SeqkdError: if a path names an environment variable that is not set.
+        """
+        files = [path for x in self.sources for path in source_files(x, self.languages, resources)]
+        return list(dict.fromkeys(files))
+
+
+def all_sources(config: CorpusConfig) -> list[Source | MonolingualSource]:
+    """Return every source of the config: training, dev, test sets, monolingual text."""
     splits = (config.dev, *config.test_sets.values())
-    return [*config.train, *(x for x in splits if not isinstance(x, HeldOut))]
+    given = (x for x in splits if not isinstance(x, HeldOut))
+    return [*config.train, *given, *config.monolingual]
 
 
 def required_files(config: ParallelCorpus, resources: Path) -> list[Path]:
@@ -193,7 +236,7 @@ def own_files(config: ParallelCorpus, resources: Path) -> set[Path]:
     Raises:
         SeqkdError: if a path cannot be meant.
     """
-    sources = (x for x in all_sources(config) if isinstance(x, FilesSource))
+    sources = (x for x in all_sources(config) if isinstance(x, FilesSource | MonolingualFile))
     return {path for x in sources for path in source_files(x, config.languages, resources)}
 
 
@@ -207,7 +250,7 @@ def files_of_test_set(config: ParallelCorpus, name: str, resources: Path) -> lis
     return [] if isinstance(split, HeldOut) else source_files(split, config.languages, resources)
 
 
-def source_of(config: ParallelCorpus, name: str) -> tuple[Source, int]:
+def source_of(config: ParallelCorpus, name: str) -> tuple[Source | MonolingualSource, int]:
     """Return the source that is fetched to `name` below resources, and which of its files it is.
 
     Raises:

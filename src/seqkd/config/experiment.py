@@ -132,6 +132,9 @@ class DecodingConfig(Section):
 
     shards: Positive = 2
     """Jobs per decoding. It never changes a result and never triggers a rerun."""
+    monolingual_part: Positive = 20_000
+    """Lines of monolingual text that are decoded as one part. More text adds parts; another number
+    decodes all of it anew."""
 
 
 class EvaluationConfig(Section):
@@ -229,6 +232,9 @@ class ExperimentConfig(Languages, Named):
             raise SeqkdError("corpus.test_sets: should have at least one test set")
         if GOLD in self.targets:
             raise SeqkdError(f"targets.{GOLD}: this name means the training text itself")
+        for name, target in self.targets.items():
+            if target.monolingual and not self.corpus.monolingual:
+                raise SeqkdError(f"targets.{name}.monolingual: corpus.monolingual names no text")
         for name in self.teachers:
             if name in self.architectures:
                 raise SeqkdError(
@@ -289,6 +295,11 @@ class ExperimentConfig(Languages, Named):
             if target.sample is not None:
                 raise SeqkdError(
                     f"teachers.{name} is a file and cannot be sampled; remove `sample`"
+                )
+            if target.monolingual is not None:
+                raise SeqkdError(
+                    f"teachers.{name} is a file and cannot translate monolingual text; remove "
+                    "`monolingual`"
                 )
             if teacher.format == "lines" and target.drop and target.drop_by == "log-prob":
                 raise SeqkdError(

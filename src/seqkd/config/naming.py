@@ -85,6 +85,20 @@ def pruned_name(parent: str, percentage: int, stage: int | None = None) -> str:
     return f"{name}-stage-{stage}" if stage else name
 
 
+def part_name(part: int | str) -> str:
+    """Return the name of a part of the monolingual text, counted from 1."""
+    return f"monolingual-part-{part}"
+
+
+def split_part(nbest: str) -> tuple[str, str | None]:
+    """Return how a list was decoded, and the name of the part of monolingual text, if it is one.
+
+    `beam-5-monolingual-part-3` is `beam-5` of `monolingual-part-3`.
+    """
+    search, _, part = nbest.partition(f"-{part_name('')}")
+    return search, part_name(part) if part else None
+
+
 def share_name(name: str, share: float) -> str:
     """Return the name of a part of a text: `beam-35`, or `beam-35-share-50` for half of it."""
     return name if share == 1 else f"{name}-share-{round(100 * share)}"

@@ -14,7 +14,7 @@ from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import ExperimentConfig
 from seqkd.config.naming import GOLD, seeds_label
 from seqkd.config.schema import Section
-from seqkd.config.sources import fetched_names
+from seqkd.config.sources import MonolingualFile, MonolingualUrl, UrlSource, fetched_names
 from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.errors import SeqkdError
 
@@ -34,7 +34,7 @@ def parts(experiment: Experiment) -> str:
     )
     return "|".join(
         [
-            "(?:corpus|vocab)/config",
+            "(?:corpus|vocab)/config|corpus/monolingual",
             f"corpus/tests/{_any_of(experiment.config.corpus.test_sets)}",
             f"models/{_any_of(model for model, _ in experiment.models)}/seed-[0-9]+/config",
             f"distilled/{_any_of(distilled)}/config",
@@ -75,6 +75,8 @@ def _slice_of(experiment: Experiment, part: str) -> Section:
     match part.split("/"):
         case ["corpus", "config"]:
             return config.parallel_corpus.for_training()
+        case ["corpus", "monolingual"]:
+            return config.parallel_corpus.for_monolingual()
         case ["corpus", "tests", name]:
             return config.parallel_corpus.for_test_set(name)
         case ["vocab", "config"]:
@@ -101,6 +103,9 @@ def source_slice(corpus: ParallelCorpus, name: str) -> dict[str, object]:
     text, _ = source_of(corpus, name)
     any_language = name in fetched_names(text, _ANY_LANGUAGES)
     source, target = _ANY_LANGUAGES if any_language else corpus.languages
+    if isinstance(text, MonolingualUrl):  # one file is fetched alike, whatever else its source has
+        text = UrlSource(src=text.src, tgt=text.src, mirror=text.mirror)
+    assert not isinstance(text, MonolingualFile), "it is not fetched"
     alone = ParallelCorpus(source=source, target=target, train=(text,), dev=text)
     return alone.model_dump(mode="json", include={"source", "target", "train", "dev"})
 

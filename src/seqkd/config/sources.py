@@ -100,6 +100,11 @@ class UrlSource(Section):
     """Folder with local copies of the same names. `${VARIABLE}` is expanded; if the variable is not
     set, the files are downloaded. Checksums are verified either way."""
 
+    @property
+    def remote_files(self) -> tuple[RemoteFile, ...]:
+        """The files in the order source, target."""
+        return self.src, self.tgt
+
 
 class SacrebleuSource(Section):
     """A test set that sacrebleu provides."""
@@ -110,10 +115,40 @@ class SacrebleuSource(Section):
     """Type of the source."""
 
 
+class MonolingualFile(Section):
+    """Your own text of the source language."""
+
+    provider: Literal["files"] = "files"
+    """Type of the source."""
+    src: str
+    """File with one sentence per line in UTF-8; plain or compressed. `${VARIABLE}` is expanded."""
+    column: Positive | None = None
+    """Column of a tab-separated file, counted from 1; none: the whole line."""
+
+
+class MonolingualUrl(Section):
+    """A file on the web with text of the source language, and its checksum."""
+
+    src: RemoteFile
+    """The file."""
+    provider: Literal["url"] = "url"
+    """Type of the source."""
+    mirror: str | None = None
+    """Folder with a local copy of the same name, as for two parallel files."""
+
+    @property
+    def remote_files(self) -> tuple[RemoteFile, ...]:
+        """The file."""
+        return (self.src,)
+
+
 Source: TypeAlias = HomeAssistantSource | FilesSource | UrlSource | SacrebleuSource
+MonolingualSource: TypeAlias = HomeAssistantSource | MonolingualFile | MonolingualUrl
 
 
-def source_files(source: Source, languages: tuple[str, str], resources: Path) -> list[Path]:
+def source_files(
+    source: Source | MonolingualSource, languages: tuple[str, str], resources: Path
+) -> list[Path]:
     """Return the files that must stand on disk before `source` can be read.
 
     Those below `resources` are made by `seqkd fetch`; all others are the user's.
@@ -136,12 +171,14 @@ def source_files(source: Source, languages: tuple[str, str], resources: Path) ->
             return [user_file(tsv)]
         case FilesSource(src=str(src), tgt=str(tgt)):
             return [user_file(src), user_file(tgt)]
-        case UrlSource(src=src_file, tgt=tgt_file, mirror=str(mirror)):
-            return [expand(mirror) / src_file.name, expand(mirror) / tgt_file.name]
+        case MonolingualFile(src=src):
+            return [user_file(src)]
+        case UrlSource(mirror=str(mirror)) | MonolingualUrl(mirror=str(mirror)):
+            return [expand(mirror) / file.name for file in source.remote_files]
     raise AssertionError(source)
 
 
-def fetched_names(source: Source, languages: tuple[str, str]) -> list[str]:
+def fetched_names(source: Source | MonolingualSource, languages: tuple[str, str]) -> list[str]:
     """Return the names below the resources folder that `source` is fetched to: none if it is local.
 
     A pair of files comes in the order source, target.
@@ -149,9 +186,9 @@ def fetched_names(source: Source, languages: tuple[str, str]) -> list[str]:
     match source:
         case HomeAssistantSource(version=version, wheel=None):
             return [f"home-assistant/homeassistant-{version}-py3-none-any.whl"]
-        case UrlSource() if not _has_mirror(source):
+        case UrlSource() | MonolingualUrl() if not _has_mirror(source):
             # The start of the sum keeps files of one name from different places apart.
-            return [f"url/{x.sha256[:12]}/{x.name}" for x in (source.src, source.tgt)]
+            return [f"url/{x.sha256[:12]}/{x.name}" for x in source.remote_files]
         case SacrebleuSource(name=name):
             stem = f"sacrebleu/{name.replace('/', '-')}.{languages[0]}-{languages[1]}"
             return [f"{stem}.{language}" for language in languages]
@@ -193,6 +230,6 @@ def user_file(path: str) -> Path:
     return file
 
 
-def _has_mirror(source: UrlSource) -> bool:
+def _has_mirror(source: UrlSource | MonolingualUrl) -> bool:
     variables = _VARIABLE_RE.findall(source.mirror or "")
     return source.mirror is not None and all(os.environ.get(name) for name in variables)

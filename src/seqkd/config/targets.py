@@ -8,7 +8,14 @@ from pydantic import field_validator, model_validator
 
 from seqkd.config.naming import share_name
 from seqkd.config.sampling import SamplingConfig
-from seqkd.config.schema import Fraction, FractionBelowOne, Positive, PositiveFraction, Section
+from seqkd.config.schema import (
+    Boolean,
+    Fraction,
+    FractionBelowOne,
+    Positive,
+    PositiveFraction,
+    Section,
+)
 from seqkd.errors import SeqkdError
 
 
@@ -35,6 +42,19 @@ class SampleConfig(SamplingConfig):
         for name, value in ("top-p", self.top_p), ("temperature", self.temperature):
             words += [f"{name}-{round(100 * value)}"] if value != 1 else []
         return "-".join([*words, f"seed-{self.seed}"])
+
+
+class MonolingualTargets(Section):
+    """Targets of text without references (`corpus.monolingual`), by the same rule."""
+
+    sentences: Positive
+    """Number of source sentences, the first of the text."""
+    beam: Positive | None = None
+    """Beam of the teacher's search on this text; none: that of the other targets."""
+    drop: FractionBelowOne = 0.0
+    """Fraction of these pairs to drop, the worst by the teacher's log-probability per token."""
+    alone: Boolean = False
+    """Use this text in place of the parallel text, not in addition to it."""
 
 
 class TargetConfig(Section):
@@ -69,6 +89,8 @@ class TargetConfig(Section):
     """The teacher's log-probability per token, or the similarity to the reference."""
     gold: Fraction = 0.0
     """Fraction of reference pairs added to the distilled text (1: all), spread evenly."""
+    monolingual: MonolingualTargets | None = None
+    """Add targets of monolingual text; null: none."""
 
     _check_hundredths = field_validator("share", "gold")(_hundredths)
 
@@ -80,6 +102,36 @@ class TargetConfig(Section):
             raise SeqkdError(f"keep: one-best has one; for {self.keep} of them use rule: n-best")
         return self
 
+    @model_validator(mode="after")
+    def _check_monolingual(self) -> Self:
+        if self.monolingual is None:
+            return self
+        if self.rule == "most-similar":
+            raise SeqkdError(
+                "monolingual: this text has no references to be similar to; use rule one-best, mbr "
+                "or n-best"
+            )
+        if self.keep > self.of_monolingual.length:
+            raise SeqkdError(
+                f"monolingual.beam: keep is {self.keep}, got lists of {self.of_monolingual.length}"
+            )
+        if self.monolingual.alone and (self.share, self.drop, self.gold) != (1.0, 0.0, 0.0):
+            raise SeqkdError("monolingual.alone: share, drop and gold are of the parallel text")
+        return self
+
+    @property
+    def of_monolingual(self) -> TargetConfig:
+        """The targets of the monolingual text as if it were the only text."""
+        assert self.monolingual is not None, "no monolingual text"
+        update = {"share": 1.0, "gold": 0.0, "drop": self.monolingual.drop, "drop_by": "log-prob"}
+        update |= {"beam": self.monolingual.beam or self.beam, "monolingual": None}
+        return self.model_copy(update=update)
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether targets of the parallel text are among these."""
+        return self.monolingual is None or not self.monolingual.alone
+
     @property
     def length(self) -> int:
         """Hypotheses in each list."""
@@ -90,11 +142,6 @@ class TargetConfig(Section):
         """The folder of the n-best list that targets are chosen from."""
         search = self.sample.label if self.sample else f"beam-{self.beam}"
         return share_name(search, self.share)
-
-    @property
-    def pairs_a_line(self) -> float:
-        """Maximum number of training pairs per line of the training text."""
-        return self.share * (self.keep * (1.0 - self.drop) + self.gold)
 
     @property
     def decode_options(self) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 
 from seqkd.text import Pair, key_tokens
 
+EXACT = "also in dev or test"
+NEAR = "near duplicate of dev or test"
+
 # Thresholds are decimals: 0.7 * 10 must not count as more than 7.
 _ROUNDING = 1e-9
 

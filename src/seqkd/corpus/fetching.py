@@ -18,7 +18,13 @@ from pathlib import Path
 
 from seqkd import __version__, files
 from seqkd.config.corpus import ParallelCorpus, source_of
-from seqkd.config.sources import HomeAssistantSource, RemoteFile, SacrebleuSource, UrlSource
+from seqkd.config.sources import (
+    HomeAssistantSource,
+    MonolingualUrl,
+    RemoteFile,
+    SacrebleuSource,
+    UrlSource,
+)
 from seqkd.corpus.readers import check_sha256
 from seqkd.errors import SeqkdError, nearest
 
@@ -49,8 +55,8 @@ def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
             case HomeAssistantSource(version=version, sha256=sha256):
                 download = fetch_wheel("homeassistant", version, sha256, folder)
                 check_sha256(download, sha256)
-            case UrlSource():
-                remote = (source.src, source.tgt)[part]
+            case UrlSource() | MonolingualUrl():
+                remote = source.remote_files[part]
                 download = fetch_url(remote, folder / remote.name)
             case SacrebleuSource(name=test_set):
                 download = fetch_sacrebleu(test_set, config.languages, part)

@@ -43,13 +43,14 @@ def load_funnel(path: str | Path) -> list[Stage]:
     return stages
 
 
-def heavy_losses(stages: Sequence[Stage]) -> list[str]:
-    """Return what to say of each filter that dropped more than half of its pairs.
+def heavy_losses(stages: Sequence[Stage], unit: str = "pairs") -> list[str]:
+    """Return what to say of each filter that dropped more than half of its pairs or lines.
 
     A limit, a held-out set or repeated text drop pairs without doubting them.
     """
     return [
-        f"'{stage.filter}' dropped {stage.lines_in - stage.lines_out:,} of {stage.lines_in:,} pairs"
+        f"'{stage.filter}' dropped {stage.lines_in - stage.lines_out:,} of {stage.lines_in:,} "
+        f"{unit}"
         for stage in stages
         if stage.samples and 2 * stage.lines_out < stage.lines_in
     ]

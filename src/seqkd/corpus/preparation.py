@@ -11,7 +11,7 @@ import numpy as np
 
 from seqkd import files
 from seqkd.config.corpus import HeldOut, ParallelCorpus
-from seqkd.corpus.decontamination import HeldOutIndex
+from seqkd.corpus.decontamination import EXACT, NEAR, HeldOutIndex
 from seqkd.corpus.funnel import Stage, Tally
 from seqkd.corpus.made_copies import made_copies
 from seqkd.corpus.readers import read_given, read_pairs, write_pairs
@@ -21,8 +21,6 @@ from seqkd.errors import SeqkdError
 from seqkd.text import Pair
 
 HELD_OUT = "held out for dev and test"
-EXACT = "also in dev or test"
-NEAR = "near duplicate of dev or test"
 LIMIT = "limit"
 
 

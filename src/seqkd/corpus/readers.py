@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from seqkd import files
-from seqkd.config.sources import FilesSource, HomeAssistantSource, Source, UrlSource, source_files
+from seqkd.config.sources import (
+    FilesSource,
+    HomeAssistantSource,
+    MonolingualSource,
+    MonolingualUrl,
+    Source,
+    UrlSource,
+    source_files,
+)
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.home_assistant import read_wheel
 from seqkd.errors import SeqkdError
 from seqkd.text import Pair, normalise
+
+_TAB = "\t"
+_FIRST = 10  # lines that show whether a file is a table
 
 
 def read_pairs(
@@ -38,6 +49,48 @@ def read_pairs(
     if number == 0:
         raise SeqkdError(f"{', '.join(map(str, paths))}: no lines in it; expected parallel text")
     stages.append(Stage.plain(f"read: {source.provider} ({names})", number, number))
+
+
+def read_monolingual(
+    source: MonolingualSource, languages: tuple[str, str], resources: Path, stages: list[Stage]
+) -> Iterator[str]:
+    """Yield the raw lines of a source of one side, and append the stages of reading to `stages`.
+
+    Raises:
+        SeqkdError: as `read_pairs`, and if a file is a table but no column is chosen.
+    """
+    if isinstance(source, HomeAssistantSource):
+        yield from (src for src, _ in read_pairs(source, languages, resources, stages))
+        return
+    [path] = source_files(source, languages, resources)
+    if isinstance(source, MonolingualUrl):
+        check_sha256(path, source.src.sha256)
+        lines = _untabbed(path)
+    else:
+        lines = _untabbed(path) if source.column is None else read_column(path, source.column)
+    number = 0
+    for line in lines:
+        number += 1
+        yield line
+    if number == 0:
+        raise SeqkdError(f"{path}: no lines in it; expected one sentence per line")
+    stages.append(Stage.plain(f"read: {source.provider} ({path.name})", number, number))
+
+
+def _untabbed(path: Path) -> Iterator[str]:
+    """Yield the lines of a file.
+
+    Raises:
+        SeqkdError: if its first lines all have a tab: then it is a table.
+    """
+    lines = files.read_lines(path)
+    first = list(islice(lines, _FIRST))
+    if first and all(_TAB in line for line in first):
+        raise SeqkdError(
+            f"{path}: has {first[0].count(_TAB) + 1} columns separated by tabs; expected one "
+            f"sentence per line, or `column` with provider files"
+        )
+    return chain(first, lines)
 
 
 def read_given(source: Source, languages: tuple[str, str], resources: Path) -> Iterator[Pair]:
@@ -91,15 +144,24 @@ def read_columns(tsv: Path, columns: tuple[int, int]) -> Iterator[Pair]:
     Raises:
         SeqkdError: if a line has too few columns, or the file cannot be read.
     """
-    needed = max(columns)
+    for cells in _read_cells(tsv, max(columns)):
+        yield cells[columns[0] - 1], cells[columns[1] - 1]
+
+
+def read_column(tsv: Path, column: int) -> Iterator[str]:
+    """Yield one column as `read_columns` yields two."""
+    return (cells[column - 1] for cells in _read_cells(tsv, column))
+
+
+def _read_cells(tsv: Path, needed: int) -> Iterator[list[str]]:
     for number, line in enumerate(files.read_lines(tsv), start=1):
-        cells = line.split("\t")
+        cells = line.split(_TAB)
         if len(cells) < needed:
             raise SeqkdError(
                 f"{tsv}, line {number}: expected at least {needed} columns separated by tabs, "
                 f"got {len(cells)}"
             )
-        yield cells[columns[0] - 1], cells[columns[1] - 1]
+        yield cells
 
 
 def check_sha256(path: Path, expected: str) -> None:

@@ -10,6 +10,7 @@ Bayes risk).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -31,7 +32,7 @@ class Selected(NamedTuple):
     place: int
     """Place in the n-best list; 0 is the most probable."""
     similarity: float
-    """Of the target to the reference."""
+    """Of the target to the reference; NaN without one."""
     token_log_prob: float
     """The teacher's log-probability of the target, divided by its tokens, `eos` included."""
 
@@ -40,8 +41,8 @@ class Selected(NamedTuple):
 class SelectionStatistics:
     """Counts and mean similarities over a text.
 
-    Similarities are means over sentences that have a target; where these have several, over them
-    first.
+    Similarities are means over sentences that have a target and a reference; where these have
+    several targets, over them first.
     """
 
     sentences: int = 0
@@ -53,6 +54,8 @@ class SelectionStatistics:
     hypotheses: int = 0
     different: int = 0
     """Targets that are not the most probable hypothesis."""
+    compared: int = 0
+    """Sentences with a reference, of those kept."""
     similarity_sum: float = 0.0
     one_best_sum: float = 0.0
     oracle_sum: float = 0.0
@@ -63,29 +66,36 @@ class SelectionStatistics:
         self.pairs += len(chosen)
         self.hypotheses += len(similarities)
         self.different += sum(place != 0 for place in chosen)
+        if math.isnan(similarities[0]):
+            return
+        self.compared += 1
         self.similarity_sum += sum(similarities[place] for place in chosen) / len(chosen)
         self.one_best_sum += similarities[0]
         self.oracle_sum += max(similarities)
 
     def facts(self) -> dict[str, int | float]:
-        """Return counts and means for the manifest."""
+        """Return counts and means for the manifest; without references, no similarities."""
         sentences = max(self.kept, 1)
-        return {
+        counts = {
             "sentences": self.sentences,
             "kept": self.kept,
             "dropped_empty": self.dropped_empty,
             "pairs": self.pairs,
             "mean_hypotheses": round(self.hypotheses / sentences, 3),
             "share_not_one_best": round(self.different / max(self.pairs, 1), 6),
-            "mean_similarity": round(self.similarity_sum / sentences, 6),
-            "mean_similarity_of_one_best": round(self.one_best_sum / sentences, 6),
-            "mean_similarity_of_oracle": round(self.oracle_sum / sentences, 6),
+        }
+        if not self.compared:
+            return counts
+        return counts | {
+            "mean_similarity": round(self.similarity_sum / self.compared, 6),
+            "mean_similarity_of_one_best": round(self.one_best_sum / self.compared, 6),
+            "mean_similarity_of_oracle": round(self.oracle_sum / self.compared, 6),
         }
 
 
 def select(
     config: TargetConfig,
-    records: Iterable[tuple[Record, Segment]],
+    records: Iterable[tuple[Record, Segment | None]],
     statistics: SelectionStatistics,
     bleu: BleuConfig | None = None,
 ) -> Iterator[list[Selected]]:
@@ -95,7 +105,7 @@ def select(
 
     Args:
         config: the rule and its measure.
-        records: each n-best list with the reference.
+        records: each n-best list with the reference; none for monolingual text.
         statistics: filled in on the way.
         bleu: how sacreBLEU's similarity cuts text into words.
     """
@@ -104,12 +114,16 @@ def select(
     for record, reference in records:
         statistics.sentences += 1
         usable = [i for i, h in enumerate(record.hypotheses) if h.text.strip()]
-        if not usable or not reference.text.strip():
+        if not usable or (reference is not None and not reference.text.strip()):
             statistics.dropped_empty += 1
             yield []
             continue
         hypotheses = [record.hypotheses[i] for i in usable]
-        similarities = similarities_to(measure, hypotheses, reference)
+        similarities = (
+            [math.nan] * len(hypotheses)
+            if reference is None
+            else similarities_to(measure, hypotheses, reference)
+        )
         chosen = _first_different(hypotheses, rule(hypotheses, similarities), config.keep)
         statistics.add(similarities, chosen)
         yield [

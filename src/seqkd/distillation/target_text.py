@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ _LINES = 1000  # references encoded at a time
 
 
 class SelectedLine(NamedTuple):
-    """A source sentence, its reference, and the targets selected for it."""
+    """A source sentence, its reference if it has one, and the targets selected for it."""
 
     source: str
     reference: str
@@ -32,39 +32,57 @@ class SelectedLine(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NBestText:
-    """A merged n-best list, the text that it translates, and the references.
+    """Merged n-best lists, the text that they translate, and the references.
 
     Attributes:
+        nbest: of each part of the text.
+        src: each part of the text.
         vocabulary: encodes the references.
+        reference: of the only part; none: monolingual text.
+        sentences: how many are read of monolingual text; none: all.
         bleu: how similarity bleu cuts text into words; none: 13a.
     """
 
-    nbest: Path
-    src: Path
-    reference: Path
+    nbest: Sequence[Path]
+    src: Sequence[Path]
     vocabulary: Vocabulary
+    reference: Path | None = None
+    sentences: int | None = None
     bleu: BleuConfig | None = None
 
-    def __iter__(self) -> Iterator[tuple[str, Record, Segment]]:
+    def __iter__(self) -> Iterator[tuple[str, Record, Segment | None]]:
         """Yield each source line with its list and its reference.
 
         Raises:
-            SeqkdError: if the files do not belong together.
+            SeqkdError: if the files do not belong together, or there are too few sentences.
         """
-        references = self._references()
+        if self.reference is not None:
+            yield from self._with_references(self.reference)
+            return
         number = 0
-        for number, (source, record) in enumerate(read_nbest(self.nbest, read_lines(self.src)), 1):
+        for source, record in itertools.islice(self._records(), self.sentences):
+            number += 1
+            yield source, record, None
+        if number < (self.sentences or 0):
+            raise SeqkdError(f"{self.src[-1]}: ends after {number} of {self.sentences} sentences")
+
+    def _records(self) -> Iterator[tuple[str, Record]]:
+        for nbest, src in zip(self.nbest, self.src, strict=True):
+            yield from read_nbest(nbest, read_lines(src))
+
+    def _with_references(self, path: Path) -> Iterator[tuple[str, Record, Segment]]:
+        references = self._references(path)
+        number = 0
+        for number, (source, record) in enumerate(self._records(), 1):
             reference = next(references, None)
             if reference is None:
-                raise SeqkdError(
-                    f"{self.reference}: ends after line {number - 1}, but {self.src} has more"
-                )
+                raise SeqkdError(f"{path}: ends after line {number - 1}, but its source has more")
             yield source, record, reference
         if next(references, None) is not None:
-            raise SeqkdError(f"{self.reference}: more lines than the {number} of {self.src}")
+            raise SeqkdError(f"{path}: more lines than the {number} of its source")
 
-    def _references(self) -> Iterator[Segment]:
-        lines = read_lines(self.reference)
+    def _references(self, path: Path) -> Iterator[Segment]:
+        lines = read_lines(path)
         while block := list(itertools.islice(lines, _LINES)):
             yield from map(Segment, block, self.vocabulary.encode(block))
 
@@ -76,7 +94,7 @@ class NBestText:
         records = ((record, reference) for _, record, reference in lists)
         targets = select(config, records, statistics, self.bleu)
         for (source, _, reference), selected in zip(lines, targets, strict=True):
-            yield SelectedLine(source, reference.text, selected)
+            yield SelectedLine(source, reference.text if reference else "", selected)
 
 
 @dataclass(slots=True)

@@ -127,7 +127,8 @@ def nbest_diagnostics(
 
     Args:
         teacher: name of the model that made it.
-        lists: line of the training text and hypotheses, best first, evenly sampled.
+        lists: line of the training text and hypotheses, best first, evenly sampled; none of
+            monolingual text.
         count: about how many there are; the oracle takes an even sample of them.
         train: the training text.
         bleu: how BLEU is computed.
@@ -148,7 +149,7 @@ def nbest_diagnostics(
         beam=beam,
         sentences=len(texts),
         widths=widths,
-        oracle=oracle_bleu(bleu, texts, references, widths),
+        oracle=oracle_bleu(bleu, texts, references, widths) if texts else [],
     )
     return diagnostics, best
 
@@ -193,11 +194,14 @@ def text_diagnostics(
 
 
 def _agreement(text: ParallelText, references: Mapping[str, str] | None) -> float | None:
-    """Return the share of lines that are the reference."""
-    if references is None:
-        return None
+    """Return the share of lines that are the reference, of those that have one."""
     pairs = zip(text.src, text.tgt, strict=True)
-    return share(references.get(source) == target for source, target in pairs)
+    flags = [
+        references[source] == target
+        for source, target in pairs
+        if references and source in references
+    ]
+    return share(flags) if flags else None
 
 
 def _disagreement(text: ParallelText, best: Mapping[str, str] | None) -> float | None:

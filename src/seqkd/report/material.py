@@ -58,6 +58,7 @@ class ReportFiles:
     funnel: Path
     configs: Sequence[Path]
     """Shown as they are."""
+    monolingual_funnel: Path | None = None
     speeds: Sequence[Path] = ()
     manifests: Sequence[Path] = ()
     """Of trained models."""
@@ -85,6 +86,8 @@ class Material:
     """By model; of its first seed."""
     trained: Mapping[Key, TrainedModel]
     funnel: Sequence[Stage]
+    monolingual_funnel: Sequence[Stage]
+    """Empty without monolingual text."""
     costs: Sequence[RuleCost]
     diagnostics: Diagnostics | None
     configs: Mapping[str, str]
@@ -126,6 +129,9 @@ def gather(files: ReportFiles, resamples: int = RESAMPLES) -> Material:
         speeds={speed.model: speed for speed in map(load_speed, reversed(files.speeds))},
         trained={(model.manifest.model, model.manifest.seed): model for model in models},
         funnel=load_funnel(files.funnel),
+        monolingual_funnel=load_funnel(files.monolingual_funnel)
+        if files.monolingual_funnel
+        else [],
         costs=_costs(files.benchmarks) if files.benchmarks else [],
         diagnostics=read_json(Diagnostics, files.diagnostics) if files.diagnostics else None,
         configs={

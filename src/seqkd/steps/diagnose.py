@@ -67,7 +67,8 @@ def run(args: argparse.Namespace) -> None:
             measured, best[path] = nbest_diagnostics(
                 teacher, _lists(path, train), count, train, evaluations.bleu
             )
-            nbest.append(measured)
+            if measured.sentences:  # none of monolingual text, which has no references
+                nbest.append(measured)
             progress.advance(1, 1)
         gold, dictionary = text_diagnostics("gold", None, train)
         progress.advance(1, 1)
@@ -111,6 +112,8 @@ def _lists(path: Path, train: ParallelText) -> Iterator[tuple[int, Sequence[str]
         if index % step:
             continue
         record = from_line(line, f"{path}, line {index + 1}")
+        if record.source and record.source not in line_of:
+            continue  # monolingual text
         number = line_of.get(record.source, record.id)
         if number >= len(train.src):
             raise SeqkdError(f"{path}: record {record.id} has no line in the training text")

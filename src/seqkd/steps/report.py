@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--scores", type=Path, nargs="+", required=True, help="scores files, JSON")
     add("--tests", type=Path, nargs="+", required=True, help="manifests of the test sets, JSON")
     add("--funnel", type=Path, required=True, help="funnel of the corpus, JSON")
+    add("--monolingual-funnel", type=Path, help="funnel of the monolingual text, JSON")
     add("--speeds", type=Path, nargs="*", default=[], help="speed files, JSON")
     add("--manifests", type=Path, nargs="*", default=[], help="manifests of the models, JSON")
     add("--diagnostics", type=Path, help="diagnostics, JSON")
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
         scores=args.scores,
         tests=args.tests,
         funnel=args.funnel,
+        monolingual_funnel=args.monolingual_funnel,
         configs=[args.corpus_config, args.results_config],
         speeds=args.speeds,
         manifests=args.manifests,
