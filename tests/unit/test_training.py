@@ -1,5 +1,6 @@
 """Training: it learns, it resumes to the bit, and the number of processes changes nothing."""
 
+import itertools
 import math
 import os
 import signal
@@ -100,6 +101,24 @@ def test_accumulated_batches_equal_one_large_batch():
         results.append(weights(run))
     for name, value in results[0].items():
         torch.testing.assert_close(results[1][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_epochs_of_equal_updates_take_up_where_a_pass_was_left():
+    """So texts of any size can be compared: here a pass has 8 updates, an epoch 3."""
+
+    def batches(**options):
+        task = digit_run(epochs=6, accumulate=2, batch_sentences=4, **options).task
+        epochs = [task.epoch(number) for number in range(6)]
+        return [len(epoch) for epoch in epochs], [ids.tolist() for x in epochs for ids in x.plan]
+
+    passes, whole = batches()
+    sizes, cut = batches(epoch_updates=3)
+    assert (passes, sizes) == ([15] * 6, [6] * 6)
+    assert cut == whole[:36]
+    assert sorted(itertools.chain.from_iterable(cut[:15])) == list(range(60))
+    run = digit_run(epochs=4, epoch_updates=3)
+    assert len(run.run()) == 12
+    assert [point.update for point in run.state.curve] == [3, 6, 9, 12]
 
 
 def test_more_processes_than_batches_of_an_update_are_refused(monkeypatch):

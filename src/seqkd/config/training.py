@@ -51,7 +51,10 @@ class TrainingConfig(Section):
     """
 
     epochs: Positive = 12
-    """Passes over the training text."""
+    """Passes over the training text, unless `epoch_updates` says otherwise."""
+    epoch_updates: Positive | None = None
+    """Updates of an epoch, whatever the amount of text: passes follow each other, and an epoch may
+    end within one. It compares texts of different sizes at equal updates. None: one pass."""
     batch_sentences: NonNegative | None = None
     """Maximum number of sentences in a batch; 0: limited by `batch_tokens` only. None: 64, or with
     little text 32 or 16, so that an epoch has at least 500 updates: it takes some thousand of them
@@ -125,6 +128,8 @@ class TrainingConfig(Section):
     def _check_batches(self) -> Self:
         if self.batch_sentences == 0 and not self.batch_tokens:
             raise SeqkdError("batch_sentences and batch_tokens are both 0; one must limit batches")
+        if self.epoch_updates and self.subword_sampling:
+            raise SeqkdError("subword_sampling draws anew for each pass; remove epoch_updates")
         return self
 
 

@@ -8,6 +8,7 @@ is the run that was never stopped.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from seqkd.config.training import TrainingConfig
 from seqkd.errors import SeqkdError
 from seqkd.models.build import Model
 from seqkd.models.dropout import DropoutNoise
-from seqkd.training.batching import Epoch, ParallelTokens, plan_batches
+from seqkd.training.batching import Epoch, Ints, ParallelTokens, plan_batches
 from seqkd.training.distributed import broadcast, rank, sum_gradients, world_size
 from seqkd.training.guided_attention import Guidance
 from seqkd.training.losses import Objective
@@ -58,13 +59,24 @@ class TrainingTask:
 
     def epoch(self, number: int) -> Epoch:
         """Return the batches of an epoch, counted from 0, in their order."""
-        pairs, config = self.pairs(number), self.config
-        plan = plan_batches(
+        pairs = self.pairs(number)
+        if self.config.epoch_updates is None:
+            return Epoch(pairs, self._plan(pairs, number))
+        size = self.config.epoch_updates * self.config.accumulate
+        a_pass = len(self._plan(pairs, 0))  # all have as many: lengths alone decide the sizes
+        first, start = divmod(number * size, a_pass)
+        passes = (self._plan(pairs, number) for number in itertools.count(first))
+        batches = itertools.chain.from_iterable(passes)
+        return Epoch(pairs, list(itertools.islice(batches, start, start + size)))
+
+    def _plan(self, pairs: ParallelTokens, number: int) -> list[Ints]:
+        """Return the batches of a pass over the pairs, counted from 0."""
+        config = self.config
+        return plan_batches(
             pairs, pairs.usable(config.max_length),
             sentences=config.sentences_in_batch(len(pairs.tgt)), tokens=config.batch_tokens,
             seed=self.seed, epoch=number,
         )  # fmt: skip
-        return Epoch(pairs, plan)
 
 
 class Update(NamedTuple):
