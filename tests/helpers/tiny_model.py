@@ -48,14 +48,14 @@ def write_model(
         path: the model file.
         family: `lstm` or `transformer`.
         pruned: percentage of the weights that are zero.
-        design: keys of the LSTM that differ from two layers of 16.
+        design: keys of the architecture that differ from two layers of 16, or one of 16.
         info: fields of the header.
     """
     torch.manual_seed(5)
     architecture = (
         LstmConfig(**({"layers": 2, "width": 16} | dict(design or {})))
         if family == "lstm"
-        else TransformerConfig(family="transformer", layers=1, width=16, heads=2)
+        else TransformerConfig(**({"layers": 1, "width": 16, "heads": 2} | dict(design or {})))
     )
     words = vocabulary()
     model = build(architecture, words.size, words.size).eval()

@@ -240,7 +240,7 @@ class Lstm(nn.Module):
             cells.append(c_NH)
         # "General" attention: the score of a source word is h W_a h_s (eq. 8), keys are W_a h_s.
         h_NH = x_NI
-        h_BKH = h_NH.view(len(memory_BSH), -1, h_NH.shape[1])
+        h_BKH = h_NH.view(memory_BSH.shape[0], -1, h_NH.shape[1])
         scores_BKS = h_BKH @ keys_BSH.transpose(1, 2) + mask_BS[:, None]
         attention_BKS = torch.softmax(scores_BKS, -1)
         context_NH = (attention_BKS @ memory_BSH).view(h_NH.shape)

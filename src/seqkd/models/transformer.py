@@ -32,7 +32,7 @@ _MAX_PERIOD = 10_000.0  # of the sinusoidal positions, Vaswani et al. (2017), se
 
 def sinusoids(start: int, steps: int, width: int, device: torch.device) -> Tensor:
     """Return position encodings (steps, width) from position `start` on, fp32."""
-    position = torch.arange(start, start + steps, device=device, dtype=torch.float32)[:, None]
+    position = (start + torch.arange(steps, device=device))[:, None].float()
     rate = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(_MAX_PERIOD) / width))
     return torch.cat([torch.sin(position * rate), torch.cos(position * rate)], 1)[:, :width]
 
@@ -129,7 +129,7 @@ class _CrossAttention(nn.Module):
     def forward(self, memory_BSD2: Tensor, mask_BS: Tensor, x: Tensor) -> Tensor:
         """Attend from (B, T, D), or from (N, D): the hypotheses of a sentence share its memory."""
         keys, values = (_split(part, self.heads) for part in memory_BSD2.chunk(2, -1))
-        query = _split(self.query(x.view(len(memory_BSD2), -1, x.shape[-1])), self.heads)
+        query = _split(self.query(x.view(memory_BSD2.shape[0], -1, x.shape[-1])), self.heads)
         mixed = F.scaled_dot_product_attention(query, keys, values, mask_BS[:, None, None])
         return self.out(_join(mixed)).view(x.shape)  # type: ignore[no-any-return]
 
@@ -305,6 +305,9 @@ class TransformerDecoder:
     State: sentence = keys and values of the memory (B, L, S, 2 D), mask (B, S); hypothesis =
     cache (N, L, T, 2 D) of self-attention, growing, or (N, L, 1, D) cells of the recurrent unit,
     and the position (N,).
+
+    Attributes:
+        output: the projection of states (N, D) to logits (N, V).
     """
 
     @torch.inference_mode()
@@ -313,7 +316,9 @@ class TransformerDecoder:
         self._model = model
         self._dtype = model.compute_dtype
         self.vocab_size = model.output_weight_VD.shape[0]
-        self._output = PackedLinear(model.output_weight_VD.t(), model.output_bias_V, self._dtype)
+        self.output: Callable[[Tensor], Tensor] = PackedLinear(
+            model.output_weight_VD.t(), model.output_bias_V, self._dtype
+        )
 
     @torch.inference_mode()
     def start(self, src_BS: Tensor, length_B: Tensor) -> State:
@@ -322,7 +327,7 @@ class TransformerDecoder:
         with autocast(src_BS.device, self._dtype):
             memory_BSD, mask_BS = model.encode(src_BS, length_B)
             memories = torch.stack([layer.cross.memory(memory_BSD) for layer in model.stack], 1)
-        batch, layers, width = len(src_BS), len(model.decoder_layers), model.config.width
+        batch, layers, width = src_BS.shape[0], len(model.decoder_layers), model.config.width
         if model.config.decoder == "ssru":
             cache = torch.zeros(batch, layers, 1, width, device=src_BS.device)
         else:
@@ -336,8 +341,8 @@ class TransformerDecoder:
         model = self._model
         memories_BLSD2, mask_BS = state.sentence
         cache_NLTD2, position_N = state.hypothesis
-        # Hypotheses of one search are all at the same position.
-        position = int(position_N[0]) if len(position_N) else 0
+        # Hypotheses of one search are all at the same position; `int` would fix it in a trace.
+        position = cast(int, position_N[0].item()) if position_N.shape[0] else 0
         caches: list[Tensor] = []
         with autocast(token_N.device, self._dtype):
             x = model.embed(token_N[:, None], model.target_embedding_VD, position).squeeze(1)
@@ -347,5 +352,5 @@ class TransformerDecoder:
                 x = model.sublayer(x, layer.first, mix)
                 x = model.sublayer(x, layer.middle, cross)
                 x = model.sublayer(x, layer.last, layer.feed_forward)
-        logits_NV = self._output(_in_fp32(model.decoder_norm, x))
+        logits_NV = self.output(_in_fp32(model.decoder_norm, x))
         return logits_NV, State(state.sentence, (torch.stack(caches, 1), position_N + 1))

@@ -6,6 +6,9 @@ seqkd: `seqkd translate DIR`, or `seqkd.load("DIR")` in Python. --format convert
 
 --web writes one HTML file that translates in any browser, without a network or a server. It holds
 the model in int8, converted first if need be.
+
+--onnx writes a folder for ONNX Runtime: encoder and one step of the decoder as two graphs, the
+tokenizers, and a short program that translates with them, without seqkd. --format dense or int8.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--format", metavar="FORMAT", help=f"store as: {', '.join(STORAGES)} (default: as it is)")
     add("--compress", action="store_true", help="compress the model file (.zst)")
     add("--web", type=Path, metavar="FILE", help="output: a page that translates, HTML")
+    add("--onnx", type=Path, metavar="DIR", help="output: a folder for ONNX Runtime")
     add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
     add("--teacher-scores", type=Path, nargs="+", default=[], help="the teacher's, for the card")
     add("--licence", default="", help="licence of the training data, for the model card")
@@ -33,12 +37,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write what is asked for."""
-    if args.folder is None and args.web is None:
-        raise SeqkdError("nothing to write; give a folder, or --web FILE")
+    if args.folder is None and args.web is None and args.onnx is None:
+        raise SeqkdError("nothing to write; give a folder, --web FILE or --onnx DIR")
+    if args.compress and args.folder is None:
+        raise SeqkdError("--compress is for the model file in DIR; give DIR")
+    if args.onnx is not None and args.format not in (None, "dense", "int8"):
+        raise SeqkdError(f"--onnx takes --format dense or int8, got {args.format}")
     if args.folder is not None:
         _write_folder(args)
     if args.web is not None:
         _write_page(args)
+    if args.onnx is not None:
+        _write_onnx(args)
 
 
 def _write_folder(args: argparse.Namespace) -> None:
@@ -69,3 +79,11 @@ def _write_page(args: argparse.Namespace) -> None:
         scores = scores_of(read_info(model), args.scores)
         of_teacher = [load_evaluation(path) for path in args.teacher_scores]
         write_page(model, args.web, scores, of_teacher, args.licence)
+
+
+def _write_onnx(args: argparse.Namespace) -> None:
+    from seqkd.model_files.model_file import read_info
+    from seqkd.translation.onnx_folder import export_onnx
+
+    int8 = (args.format or read_info(args.model).storage) == "int8"
+    export_onnx(args.model, args.onnx, args.scores, args.licence, int8=int8)

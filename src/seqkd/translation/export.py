@@ -39,22 +39,36 @@ def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str 
     info = read_info(model)
     evaluations = scores_of(info, scores)
     name = "model.safetensors" + (".zst" if model.suffix == ".zst" else "")
-    _claim(folder, name)
+    claim(folder, name, "config.yaml")
     with atomic_path(folder / name) as temporary:
         shutil.copyfile(model, temporary)
     size = model.stat().st_size
     description = {**dataclasses.asdict(info), "bytes": size, "sha256": digest(model)}
     with atomic_text(folder / "config.yaml") as file:
         yaml.safe_dump(description, file, sort_keys=False, allow_unicode=True)
+    write_card("card.md.j2", folder, info, size, evaluations, licence)
+
+
+def write_card(
+    template: str,
+    folder: Path,
+    info: ModelInfo,
+    size: int,
+    evaluations: Sequence[Evaluation],
+    licence: str,
+) -> None:
+    """Write the model card, `size` bytes of weights and vocabularies, from a template."""
     with atomic_text(folder / CARD) as file:
-        card = _TEMPLATES.get_template("card.md.j2")
-        signatures = sorted(signatures_of(evaluations))
         file.write(
-            card.render(
-                info=info, bytes=size, folder=folder.name, evaluations=evaluations,
-                signatures=signatures, licence=licence,
+            _TEMPLATES.get_template(template).render(
+                info=info,
+                bytes=size,
+                folder=folder.name,
+                evaluations=evaluations,
+                signatures=sorted(signatures_of(evaluations)),
+                licence=licence,
             )
-        )  # fmt: skip
+        )
 
 
 def scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation]:
@@ -73,11 +87,11 @@ def scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation]:
     return evaluations
 
 
-def _claim(folder: Path, name: str) -> None:
-    """Create the folder, or check that it is an export, which may be replaced."""
+def claim(folder: Path, *names: str) -> None:
+    """Create the folder, or check that it holds nothing but these files and a card."""
     if folder.exists() and not folder.is_dir():
         raise SeqkdError(f"{folder} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    other_files = {path.name for path in folder.iterdir()} - {name, "config.yaml", CARD}
+    other_files = {path.name for path in folder.iterdir()} - {*names, CARD}
     if other_files:
         raise SeqkdError(f"{folder} holds other files ({min(other_files)}); give a new folder")
