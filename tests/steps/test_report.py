@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from browser import CHROMIUM, Browser
 from seqkd.report.plots import _front
@@ -138,6 +139,28 @@ def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:
     assert row is not None
     values = re.findall(r'data-value="([\d.-]+)"', row.group(1))
     assert float(values[3]) == pytest.approx(ours - theirs, abs=1e-3)
+
+
+def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40, seeds=(1, 2))
+    path = made.root / "tables" / "results.yaml"
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for row, pairs in (data["rows"][4], 10_000), (data["rows"][6], 40_000):
+        row["least"] = "seq-kd"
+        manifest = made.root / "models" / row["model"] / "seed-1" / "manifest.json"
+        facts = json.loads(manifest.read_text(encoding="utf-8")) | {"pairs": pairs}
+        manifest.write_text(json.dumps(facts), encoding="utf-8")
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    funnel = [
+        {"filter": "repeats", "lines_in": 9, "lines_out": 2, "changed": 0, "samples": [["x", ""]]}
+    ]
+    mono = tmp_path / "monolingual-funnel.json"
+    mono.write_text(json.dumps(funnel), encoding="utf-8")
+    page = made.report("--monolingual-funnel", str(mono)).read_text(encoding="utf-8")
+    assert 'id="amount"' in page
+    assert "40,000 pairs" in page
+    assert "Lines of monolingual text left after each filter" in page
+    assert (made.root / "figures" / "amount.pdf").is_file()
 
 
 def test_a_page_that_translates_is_linked(tmp_path: Path) -> None:

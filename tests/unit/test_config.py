@@ -218,6 +218,23 @@ def test_tables_hold_the_rows_that_they_show(smoke: dict):
     assert formats == ["fp32", "fp32", "int8"]
 
 
+def test_rows_that_differ_in_their_amount_of_monolingual_text_alone_are_marked(smoke: dict):
+    smoke["corpus"]["monolingual"] = [{"provider": "files", "src": "mono.de"}]
+    added = {
+        "twice": {"beam": 2, "monolingual": {"sentences": 20}},
+        "much": {"beam": 2, "monolingual": {"sentences": 90, "drop": 0.1}},
+        "alone": {"beam": 2, "monolingual": {"sentences": 90, "alone": True}},
+        "other": {"beam": 3, "monolingual": {"sentences": 90}},
+    }
+    for name, target in added.items():
+        smoke["targets"][name] = {"rule": "one-best", **target}
+        smoke["methods"][name] = [{"targets": name, "training": {"epoch_updates": 7}}]
+    smoke["models"][1]["methods"] += added
+    experiment = Experiment(parse_experiment(smoke))
+    marked = {row.method: row.least for row in experiment.rows if row.least}
+    assert marked == {"seq-kd": "seq-kd", "twice": "seq-kd", "much": "seq-kd"}
+
+
 @pytest.fixture
 def ensemble(smoke: dict) -> dict:
     """Smoke with a second seed of the teacher, and one student that both teach."""

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from seqkd.config.experiment import ExperimentConfig, ModelsConfig, RowConfig, StageConfig
 from seqkd.config.model_entry import ModelEntry
-from seqkd.config.naming import BASELINE, model_name, pruned_name, stage_label
+from seqkd.config.naming import BASELINE, GOLD, model_name, pruned_name, stage_label
 from seqkd.config.table_rows import TableRow
 from seqkd.config.teachers import SEED
 from seqkd.config.training import PruneConfig, PruningMethod
@@ -53,6 +53,7 @@ class Experiment:
         self.rows = [row for entry in config.models for row in self._rows(entry)]
         self._check_rows()
         self._compare_rows()
+        self._compare_amounts()
         self.pruned_rows = [row for ref in config.pruning.of for row in self._pruned(self.row(ref))]
         self.quantised_rows = [
             row.model_copy(update={"model": f"{row.model}.{form}", "format": form})
@@ -128,6 +129,33 @@ class Experiment:
                 "evaluation.against: no row is compared, since no entry of models with a teacher "
                 "has another row"
             )
+
+    def _compare_amounts(self) -> None:
+        """Mark rows that differ in their amount of monolingual text alone."""
+        groups: dict[tuple[object, ...], dict[int, int]] = {}
+        for place, row in enumerate(self.rows):
+            stages = self.config.methods[row.method]
+            recipe = tuple(self._recipe(row.architecture, stage) for stage in stages)
+            texts = [self.config.targets[x.targets] for x in stages if x.targets != GOLD]
+            amount = sum(x.monolingual.sentences for x in texts if x.monolingual)
+            group = groups.setdefault((row.architecture, row.teacher, recipe), {})
+            group[place] = amount
+        for amounts in groups.values():
+            if len({*amounts.values()}) > 1:
+                least = self.rows[min(amounts, key=lambda place: amounts[place])].method
+                for place in amounts:
+                    self.rows[place] = self.rows[place].model_copy(update={"least": least})
+
+    def _recipe(self, architecture: str, stage: StageConfig) -> tuple[object, ...]:
+        """Return what a stage does, apart from its length and its amount of monolingual text."""
+        training = self.config.training_of(architecture, stage)
+        training = training.model_copy(update={"epochs": 1, "epoch_updates": None})
+        objective = self.config.objective_of(stage)
+        if stage.targets == GOLD:
+            return GOLD, objective, training
+        target = self.config.targets[stage.targets]
+        rule = target.model_copy(update={"monolingual": None})
+        return rule, target.is_parallel, objective, training
 
     def _rows(self, entry: ModelsConfig) -> Iterator[TableRow]:
         seeds = entry.seeds or self.config.seeds

@@ -31,6 +31,8 @@ class TableRow(Section):
     """Teacher of this model."""
     against: str | None = None
     """A further model to compare with, of any architecture."""
+    least: str | None = None
+    """Of rows that differ in their amount of monolingual text alone, the method with the least."""
     pruned: int = 0
     """Percentage of pruned weights."""
     format: str = "fp32"

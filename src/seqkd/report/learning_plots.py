@@ -11,7 +11,7 @@ from seqkd.evaluation.text_statistics import Bucket
 from seqkd.report.chart import Chart, Point, Series
 from seqkd.report.highlights import best_student, sibling, teacher_row
 from seqkd.report.material import Key, Material
-from seqkd.report.plots import methods, pruning, quality_size, quality_speed
+from seqkd.report.plots import amounts, methods, pruning, quality_size, quality_speed
 from seqkd.report.results_table import method_name
 from seqkd.training.manifest import TrainedModel
 
@@ -25,6 +25,7 @@ def charts(material: Material) -> list[Chart]:
         quality_size(material),
         quality_speed(material),
         pruning(material),
+        amounts(material),
         *learning_curves(material),
         oracle(material),
         *buckets(material),

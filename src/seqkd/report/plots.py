@@ -1,4 +1,4 @@
-"""Charts of quality: by method, against size, against speed, against pruning."""
+"""Charts of quality: by method, against size, speed, pruning and the amount of text."""
 
 from __future__ import annotations
 
@@ -210,3 +210,47 @@ def pruning(material: Material) -> Chart | None:
         series=series,
         reference=_teacher_line(material.analyses[0]),
     )
+
+
+def amounts(material: Material) -> Chart | None:
+    """Quality against the amount of distilled text, at methods that differ in nothing else."""
+    results = material.analyses[0]
+    curves: dict[tuple[str, str], list[RowResult]] = {}
+    for row in results.rows:
+        if row.row.least is not None and (row.row.model, row.row.seeds[0]) in material.trained:
+            curves.setdefault((row.row.architecture, row.row.least), []).append(row)
+    greedy, beam = results.searches
+    names = {beam: f"beam search of {results.config.beam}", greedy: "greedy"}
+    series = []
+    for (architecture, method), rows in curves.items():
+        for search, name in names.items():
+            points = [_point_by_pairs(material, row, search) for row in rows]
+            series.append(
+                Series(
+                    name=f"{architecture} {method_name(method)}, {name}",
+                    points=sorted(points, key=lambda point: point.x),
+                    colour=colour_of(results.rows, rows[0]),
+                    line=True,
+                    hollow=search == greedy,
+                    dashed=search == greedy,
+                )
+            )
+    if not series:
+        return None
+    return Chart(
+        name="amount",
+        x="pairs of training text",
+        y="BLEU",
+        series=series,
+        reference=_teacher_line(results),
+    )
+
+
+def _point_by_pairs(material: Material, row: RowResult, search: str) -> Point:
+    """Return a row at its number of training pairs, with one standard deviation over seeds."""
+    pairs = material.trained[row.row.model, row.row.seeds[0]].manifest.pairs
+    score = row.searches[search].bleu
+    point = _point(row, search, pairs, f", {pairs:,} pairs")
+    if score.sd is None:
+        return point
+    return replace(point, interval=(score.mean - score.sd, score.mean + score.sd))
