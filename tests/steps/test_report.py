@@ -142,7 +142,7 @@ def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:
 
 
 def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_path: Path) -> None:
-    made = Synthetic(tmp_path / "synthetic", sentences=40, seeds=(1, 2))
+    made = Synthetic(tmp_path / "synthetic", sentences=20, seeds=(1, 2))
     path = made.root / "tables" / "results.yaml"
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     for row, pairs in (data["rows"][4], 10_000), (data["rows"][6], 40_000):

@@ -235,6 +235,54 @@ def test_rows_that_differ_in_their_amount_of_monolingual_text_alone_are_marked(s
     assert marked == {"seq-kd": "seq-kd", "twice": "seq-kd", "much": "seq-kd"}
 
 
+def test_each_stage_may_have_a_teacher_of_its_own(smoke: dict):
+    before = Experiment(parse_experiment(smoke)).models
+    smoke["architectures"]["junior"] = {"family": "lstm", "layers": 1, "width": 24}
+    smoke["models"].insert(0, {"architecture": "junior", "methods": ["baseline"]})
+    smoke["methods"]["junior-senior"] = [
+        {"targets": "seq-kd", "teacher": "junior"},
+        {"targets": "seq-kd", "kd_weight": 0.5},
+        {"targets": "gold"},
+    ]
+    smoke["models"][2]["methods"].append("junior-senior")
+    experiment = Experiment(parse_experiment(smoke))
+    taught = {name: entry.teacher for (name, _), entry in experiment.models.items()}
+    first = "lstm-1x16.seq-kd.from-lstm-1x24"
+    second = "lstm-1x16.seq-kd_seq-kd+word-kd.from-lstm-1x24.from-lstm-1x32"
+    last = "lstm-1x16.seq-kd_seq-kd+word-kd_nll.from-lstm-1x24.from-lstm-1x32"
+    assert (taught[first], taught[second], taught[last]) == ("lstm-1x24.nll", "lstm-1x32.nll", None)
+    assert experiment.models[last, 1].parent == second
+    assert {**experiment.models, **before} == experiment.models
+    order = [name for name, _ in experiment.models]
+    assert order.index("lstm-1x24.nll") < order.index(first)
+    assert re.fullmatch(parts(experiment), "distilled/lstm-1x24.nll/seed-1/seq-kd/config")
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"targets": "gold", "teacher": "teacher"}, "takes nothing from a teacher; remove `teach"),
+        ({"targets": "seq-kd", "teacher": "teecher"}, "unknown 'teecher' (did you mean 'teacher'"),
+        ({"targets": "seq-kd", "teacher_method": "base"}, "teacher_method: unknown 'base'"),
+        (
+            {"targets": "seq-kd", "teacher": "teacher", "teacher_method": "seq-kd"},
+            "the teacher 'teacher' of 'student' is not trained by 'seq-kd'",
+        ),
+        ({"targets": "seq-kd", "teacher": "student", "teacher_method": "odd"}, "its own teacher"),
+        (
+            {"targets": "seq-kd", "kd_weight": 0.5, "teacher": "theirs"},
+            "teachers.theirs gives translations; Word-KD needs",
+        ),
+    ],
+)
+def test_a_stage_with_an_impossible_teacher_is_refused(smoke: dict, stage: dict, message: str):
+    smoke["teachers"] = {"theirs": {"kind": "file", "translations": "theirs.en"}}
+    smoke["methods"]["odd"] = [stage]
+    smoke["models"][1]["methods"].append("odd")
+    with pytest.raises(SeqkdError, match=re.escape(message)):
+        Experiment(parse_experiment(smoke))
+
+
 @pytest.fixture
 def ensemble(smoke: dict) -> dict:
     """Smoke with a second seed of the teacher, and one student that both teach."""

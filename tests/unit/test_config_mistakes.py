@@ -36,7 +36,7 @@ FILE = {"kind": "file", "translations": "theirs.en"}
         ("training.epochs", "three", "training.epochs: should be an integer, got 'three'"),
         ("training.epochs", 2.5, "training.epochs: should be an integer, got 2.5"),
         ("training.epochs", True, "training.epochs: should be an integer, got True"),
-        ("training.dropout", 0.1, "training: unknown key 'dropout'; known keys: epochs, batch_"),
+        ("training.dropout", 0.1, "training: unknown key 'dropout'; known keys: epochs, epoch_"),
         ("training.learning_rate", "nan", "training.learning_rate: should be a finite number"),
         ("vocab.joint", "maybe", "vocab.joint: should be true or false, got 'maybe'"),
         ("target", False, "target: should be a string, got False; put it in quotes"),

@@ -16,6 +16,7 @@ from seqkd.config.naming import (
     pruned_name,
     share_name,
     stage_label,
+    teacher_label,
 )
 from seqkd.errors import SeqkdError
 
@@ -26,23 +27,32 @@ TEACHER = "lstm-4x1000.nll"
     ("arguments", "name"),
     [
         (("lstm-2x500", ["nll"]), "lstm-2x500.nll"),
-        (("lstm-2x500", ["word-kd"], TEACHER), "lstm-2x500.word-kd.from-lstm-4x1000"),
+        (("lstm-2x500", ["word-kd"], [TEACHER]), "lstm-2x500.word-kd.from-lstm-4x1000"),
         (
-            ("lstm-2x500", ["seq-kd", "seq-inter+word-kd"], TEACHER),
+            ("lstm-2x500", ["seq-kd", "seq-inter+word-kd"], [TEACHER, TEACHER]),
             "lstm-2x500.seq-kd_seq-inter+word-kd.from-lstm-4x1000",
         ),
         (
-            ("lstm-2x64", ["seq-kd"], "lstm-2x500.nll_seq-inter.from-lstm-2x500"),
+            ("lstm-2x64", ["seq-kd"], ["lstm-2x500.nll_seq-inter.from-lstm-2x500"]),
             "lstm-2x64.seq-kd.from-lstm-2x500-nll_seq-inter",
         ),
         (
-            ("transformer-6+2x256-ssru", ["seq-kd"], "transformer-6x512.nll"),
+            ("transformer-6+2x256-ssru", ["seq-kd"], ["transformer-6x512.nll"]),
             "transformer-6+2x256-ssru.seq-kd.from-transformer-6x512",
+        ),
+        (
+            ("lstm-2x64", ["seq-kd", "seq-kd"], ["lstm-2x128.nll", TEACHER]),
+            "lstm-2x64.seq-kd_seq-kd.from-lstm-2x128.from-lstm-4x1000",
+        ),
+        (
+            ("lstm-2x64", ["a", "b", "c"], [TEACHER, TEACHER, "lstm-2x128.nll"]),
+            "lstm-2x64.a_b_c.from-lstm-4x1000.from-lstm-4x1000.from-lstm-2x128",
         ),
     ],
 )
 def test_a_name_is_a_sentence(arguments: tuple, name: str):
-    assert model_name(*arguments) == name
+    arch, stages, *teachers = arguments
+    assert model_name(arch, stages, *([teacher_label(x) for x in y] for y in teachers)) == name
     assert re.fullmatch(TRAINED, name)
 
 
@@ -96,7 +106,7 @@ words = st.from_regex(r"[a-z0-9]{1,4}(-[a-z0-9]{1,4})?", fullmatch=True)
     st.one_of(st.none(), st.integers(1, 99)),
 )
 def test_fields_of_a_name_can_be_read_back(arch: str, stages: list[str], percentage: int | None):
-    name = model_name(arch, stages, TEACHER)
+    name = model_name(arch, stages, [teacher_label(TEACHER)])
     if percentage:
         name = pruned_name(name, percentage)
     fields = name.split(".")

@@ -10,9 +10,17 @@ import functools
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from seqkd.config.experiment import ExperimentConfig, ModelsConfig, RowConfig, StageConfig
+from seqkd.config.experiment import ExperimentConfig
+from seqkd.config.methods import ModelsConfig, RowConfig, StageConfig
 from seqkd.config.model_entry import ModelEntry
-from seqkd.config.naming import BASELINE, GOLD, model_name, pruned_name, stage_label
+from seqkd.config.naming import (
+    BASELINE,
+    GOLD,
+    model_name,
+    pruned_name,
+    stage_label,
+    teacher_label,
+)
 from seqkd.config.table_rows import TableRow
 from seqkd.config.teachers import SEED
 from seqkd.config.training import PruneConfig, PruningMethod
@@ -151,11 +159,12 @@ class Experiment:
         training = self.config.training_of(architecture, stage)
         training = training.model_copy(update={"epochs": 1, "epoch_updates": None})
         objective = self.config.objective_of(stage)
+        does = objective, training, stage.teacher, stage.teacher_method
         if stage.targets == GOLD:
-            return GOLD, objective, training
+            return GOLD, *does
         target = self.config.targets[stage.targets]
         rule = target.model_copy(update={"monolingual": None})
-        return rule, target.is_parallel, objective, training
+        return rule, target.is_parallel, *does
 
     def _rows(self, entry: ModelsConfig) -> Iterator[TableRow]:
         seeds = entry.seeds or self.config.seeds
@@ -174,14 +183,14 @@ class Experiment:
     def _train(self, entry: ModelsConfig, method: str) -> str:
         """Add the models of one method and return the name of the last."""
         label = self.config.architectures[entry.architecture].label
-        parent, teacher = None, None
-        labels = []
+        parent = None
+        labels, teachers = [], []
         for stage in self.config.methods[method]:
-            if self.config.needs_teacher(stage):
-                teacher = self._teacher(entry)
+            teacher = self._teacher(entry, stage)
             labels.append(stage.label or stage_label(stage.targets, stage.kd_weight))
-            ensemble = (teacher.model, len(teacher.seeds)) if teacher else ()
-            name = model_name(label, labels, *ensemble)
+            if teacher is not None:
+                teachers.append(teacher_label(teacher.model, len(teacher.seeds)))
+            name = model_name(label, labels, teachers)
             seeds = entry.seeds or self.config.seeds
             self._add(self._entry(entry.architecture, stage, name, parent, teacher), seeds)
             parent = name
@@ -198,7 +207,6 @@ class Experiment:
         prune: PruneConfig | None = None,
     ) -> ModelEntry:
         """Return the entry of one stage, with any seed."""
-        teacher = teacher if self.config.needs_teacher(stage) else None
         training = self.config.training_of(architecture, stage)
         if parent is not None:
             training = training.for_later_stage(stage.training.model_fields_set)
@@ -231,20 +239,23 @@ class Experiment:
                     "of the architectures a 'tag', or one of the stages a 'label'"
                 )
 
-    def _teacher(self, entry: ModelsConfig) -> _Teacher:
-        """Return the teacher of an entry, adding its models first."""
-        method = entry.teacher_method
-        if entry.teacher is None:
+    def _teacher(self, entry: ModelsConfig, stage: StageConfig) -> _Teacher | None:
+        """Return the teacher of a stage, adding its models first; None if it needs none."""
+        if not self.config.needs_teacher(stage):
+            return None
+        teaching = entry.teacher_of(stage)
+        if teaching is None:
             raise SeqkdError(f"models: '{entry.architecture}' needs a teacher; add 'teacher: NAME'")
-        if entry.teacher in self.config.teachers:
-            return _Teacher(entry.teacher, (SEED,))
+        if teaching.teacher in self.config.teachers:
+            return _Teacher(teaching.teacher, (SEED,))
+        method = teaching.method
         for other in self.config.models:
-            if other.architecture == entry.teacher and method in other.methods:
+            if other.architecture == teaching.teacher and method in other.methods:
                 break
         else:
             raise SeqkdError(
-                f"models: the teacher '{entry.teacher}' of '{entry.architecture}' is not trained "
-                f"by '{method}'; add an entry with that architecture and method"
+                f"models: the teacher '{teaching.teacher}' of '{entry.architecture}' is not "
+                f"trained by '{method}'; add an entry with that architecture and method"
             )
         if (other, method) in self._busy:
             raise SeqkdError(f"models: '{other.architecture}' would need itself as its own teacher")
@@ -252,14 +263,14 @@ class Experiment:
         name = self._train(other, method)
         self._busy.pop()
         seeds = other.seeds or self.config.seeds
-        for seed in entry.teacher_seeds or ():
+        for seed in teaching.seeds or ():
             if seed not in seeds:
                 raise SeqkdError(
                     f"models: '{entry.architecture}' is taught by seed {seed} of "
                     f"'{other.architecture}', which is trained with {', '.join(map(str, seeds))}; "
                     "add the seed there"
                 )
-        return _Teacher(name, entry.teacher_seeds or seeds[:1])
+        return _Teacher(name, teaching.seeds or seeds[:1])
 
     def _pruned(self, row: TableRow) -> Iterator[TableRow]:
         """Add the pruned models of one row: each pruned, then retrained stage by stage."""
@@ -280,7 +291,7 @@ class Experiment:
         for number, stage in enumerate(pruning.stages, start=1):
             unfinished = number if number < len(pruning.stages) else None
             name = pruned_name(row.model, percentage, unfinished)
-            teacher = self._teacher(entry) if self.config.needs_teacher(stage) else None
+            teacher = self._teacher(entry, stage)
             prune = PruneConfig(percentage=percentage, held=number > 1, **settings)
             retrained = self._entry(row.architecture, stage, name, parent, teacher, prune)
             self._add(retrained, row.seeds)

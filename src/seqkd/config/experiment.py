@@ -16,6 +16,7 @@ from seqkd.config.architecture import ARCHITECTURE, Architecture, LstmConfig, Tr
 from seqkd.config.bleu import BleuConfig, bleu_for
 from seqkd.config.corpus import CorpusConfig, ParallelCorpus
 from seqkd.config.header import Languages, Named, Word
+from seqkd.config.methods import ModelsConfig, RowConfig, StageConfig, Teaching
 from seqkd.config.naming import BASELINE, GOLD
 from seqkd.config.schema import (
     NUMERIC,
@@ -51,43 +52,6 @@ class TrainedTransformer(TransformerConfig):
 
 
 ArchitectureConfig: TypeAlias = TrainedLstm | TrainedTransformer
-
-
-class StageConfig(ObjectiveConfig):
-    """One stage of a method: its targets and its loss, (1 - kd_weight) NLL + kd_weight Word-KD."""
-
-    targets: str
-    """`gold`, or the name of an entry of `targets`."""
-    label: Word | None = None
-    """Replaces the computed name of the stage, to distinguish stages with the same targets."""
-    training: TrainingConfig = TrainingConfig()
-    """Overrides of the general and of the architecture's `training`."""
-
-
-class RowConfig(Section):
-    """One row of the table, identified by its architecture and method."""
-
-    architecture: str
-    """Key of `architectures`."""
-    method: str
-    """Key of `methods`."""
-
-
-class ModelsConfig(Section):
-    """An architecture trained by some methods."""
-
-    architecture: str
-    """Key of `architectures`."""
-    methods: DistinctNonEmpty[str]
-    """Keys of `methods`; each is a row of the table."""
-    teacher: str | None = None
-    """The teacher: a key of `architectures` (its own for self-distillation) or of `teachers`."""
-    teacher_method: str = BASELINE
-    """Method of the teacher; it must be among the methods of the teacher's own entry."""
-    teacher_seeds: DistinctNonEmpty[NonNegative] | None = None
-    """Seeds of the teacher that form an ensemble; none: the first seed alone."""
-    seeds: DistinctNonEmpty[NonNegative] | None = None
-    """Seeds of this entry; none: the general ones."""
 
 
 class SoftTargetsConfig(Section):
@@ -256,6 +220,11 @@ class ExperimentConfig(Languages, Named):
 
     def _check_stage(self, stage: StageConfig, path: str) -> None:
         _check_key(stage.targets, [GOLD, *self.targets], f"{path}.targets")
+        self._check_teacher(stage, path)
+        if (stage.teacher or stage.teacher_method) and not self.needs_teacher(stage):
+            raise SeqkdError(
+                f"{path}: takes nothing from a teacher; remove `teacher` and `teacher_method`"
+            )
         objective = self.objective_of(stage)
         if objective.soft_targets == "alongside":
             return
@@ -270,41 +239,46 @@ class ExperimentConfig(Languages, Named):
             _check_key(method, self.methods, f"{path}.methods")
             if not self.methods[method]:
                 raise SeqkdError(f"methods.{method}: should have at least one stage")
-            if entry.teacher is None and any(map(self.needs_teacher, self.methods[method])):
-                raise SeqkdError(f"{path}: method '{method}' needs a teacher; add 'teacher: NAME'")
+            for stage in filter(self.needs_teacher, self.methods[method]):
+                teaching = entry.teacher_of(stage)
+                if teaching is None:
+                    raise SeqkdError(
+                        f"{path}: method '{method}' needs a teacher; add 'teacher: NAME'"
+                    )
+                if teaching.teacher in self.teachers:
+                    self._check_given(stage, teaching)
         if entry.teacher is not None:
-            _check_key(entry.teacher, [*self.architectures, *self.teachers], f"{path}.teacher")
-            _check_key(entry.teacher_method, self.methods, f"{path}.teacher_method")
-        if entry.teacher in self.teachers:
-            self._check_given(entry, entry.teacher)
+            self._check_teacher(entry, path)
 
-    def _check_given(self, entry: ModelsConfig, name: str) -> None:
+    def _check_teacher(self, taught: ModelsConfig | StageConfig, path: str) -> None:
+        if taught.teacher is not None:
+            known = [*self.architectures, *self.teachers]
+            _check_key(taught.teacher, known, f"{path}.teacher")
+        if taught.teacher_method is not None:
+            _check_key(taught.teacher_method, self.methods, f"{path}.teacher_method")
+
+    def _check_given(self, stage: StageConfig, teaching: Teaching) -> None:
         """Refuse what only a teacher that was trained here can give."""
-        if entry.teacher_method != BASELINE or entry.teacher_seeds is not None:
+        name = teaching.teacher
+        if teaching.method != BASELINE or teaching.seeds is not None:
             raise SeqkdError(f"teachers.{name} has no teacher_method and no teacher_seeds")
-        teacher = self.teachers[name]
-        for stage in (stage for method in entry.methods for stage in self.methods[method]):
-            if stage.kd_weight:
-                raise SeqkdError(
-                    f"teachers.{name} gives translations; Word-KD needs the word distributions of "
-                    "a teacher that is trained here"
-                )
-            target = self.targets.get(stage.targets)
-            if target is None or not isinstance(teacher, FileTeacher):
-                continue
-            if target.sample is not None:
-                raise SeqkdError(
-                    f"teachers.{name} is a file and cannot be sampled; remove `sample`"
-                )
-            if target.monolingual is not None:
-                raise SeqkdError(
-                    f"teachers.{name} is a file and cannot translate monolingual text; remove "
-                    "`monolingual`"
-                )
-            if teacher.format == "lines" and target.drop and target.drop_by == "log-prob":
-                raise SeqkdError(
-                    f"teachers.{name} has no scores to drop by; use drop_by: similarity"
-                )
+        if stage.kd_weight:
+            raise SeqkdError(
+                f"teachers.{name} gives translations; Word-KD needs the word distributions of "
+                "a teacher that is trained here"
+            )
+        teacher, target = self.teachers[name], self.targets.get(stage.targets)
+        if target is None or not isinstance(teacher, FileTeacher):
+            return
+        if target.sample is not None:
+            raise SeqkdError(f"teachers.{name} is a file and cannot be sampled; remove `sample`")
+        if target.monolingual is not None:
+            raise SeqkdError(
+                f"teachers.{name} is a file and cannot translate monolingual text; remove "
+                "`monolingual`"
+            )
+        if teacher.format == "lines" and target.drop and target.drop_by == "log-prob":
+            raise SeqkdError(f"teachers.{name} has no scores to drop by; use drop_by: similarity")
 
     @cached_property
     def parallel_corpus(self) -> ParallelCorpus:

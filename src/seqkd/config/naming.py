@@ -1,6 +1,6 @@
 """Names of models: a sentence computed from the config, and the grammar that parses as path.
 
-`ARCH.OBJECTIVE[.from-TEACHER][.pruned-PERCENT[-stage-N]][.FORMAT]`, for example
+`ARCH.OBJECTIVE[.from-TEACHER...][.pruned-PERCENT[-stage-N]][.FORMAT]`, for example
 `lstm-2x500.seq-kd_seq-inter.from-lstm-4x1000.pruned-80.int8`. Each separator has one meaning:
 `.` between fields, `_` "then" between stages, `+` both at once, `-` inside a word.
 """
@@ -25,7 +25,7 @@ STAGE = rf"{WORD}(?:\+word-kd)?"
 OBJECTIVE = rf"{STAGE}(?:_{STAGE})*"
 NBEST = rf"(?:beam|sample)-[0-9]+(?:-{WORD})?"
 TRAINED = (
-    rf"{ARCH}\.{OBJECTIVE}(?:\.from-{ARCH}(?:-{OBJECTIVE})?)?(?:\.pruned-[0-9]+(?:-stage-[0-9]+)?)?"
+    rf"{ARCH}\.{OBJECTIVE}(?:\.from-{ARCH}(?:-{OBJECTIVE})?)*(?:\.pruned-[0-9]+(?:-stage-[0-9]+)?)?"
 )
 MODEL = rf"{TRAINED}(?:\.(?:{'|'.join(FORMATS)}))?"
 
@@ -57,23 +57,21 @@ def seeds_label(seeds: Sequence[int]) -> str:
     return "+".join(map(str, seeds))
 
 
-def model_name(
-    arch: str, stages: Sequence[str], teacher: str | None = None, members: int = 1
-) -> str:
+def model_name(arch: str, stages: Sequence[str], teachers: Sequence[str] = ()) -> str:
     """Return the name of a model.
 
     Args:
         arch: label of its architecture.
         stages: labels of its stages, in order.
-        teacher: full name of its teacher, if it has one.
-        members: seeds of the teacher in the ensemble.
+        teachers: labels of the teachers of those stages that have one, in order; if all are the
+            same, it is named once.
 
     Raises:
         SeqkdError: if the name does not follow the grammar.
     """
     name = f"{arch}.{'_'.join(stages)}"
-    if teacher:
-        name += f".from-{teacher_label(teacher, members)}"
+    named = teachers if len({*teachers}) > 1 else teachers[:1]
+    name += "".join(f".from-{teacher}" for teacher in named)
     if not re.fullmatch(MODEL, name):
         raise SeqkdError(f"'{name}' is not a valid model name: use a-z, 0-9 and '-' in tags")
     return name

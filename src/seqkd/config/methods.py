@@ -1,0 +1,73 @@
+"""The `methods` and `models` sections: stages of training, and which models go through which."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from seqkd.config.header import Word
+from seqkd.config.naming import BASELINE
+from seqkd.config.schema import DistinctNonEmpty, NonNegative, Section
+from seqkd.config.training import ObjectiveConfig, TrainingConfig
+
+
+class StageConfig(ObjectiveConfig):
+    """One stage of a method: its targets and its loss, (1 - kd_weight) NLL + kd_weight Word-KD."""
+
+    targets: str
+    """`gold`, or the name of an entry of `targets`."""
+    label: Word | None = None
+    """Replaces the computed name of the stage, to distinguish stages with the same targets."""
+    teacher: str | None = None
+    """Teacher of this stage, a key of `architectures` or of `teachers`; none: that of the entry of
+    `models`."""
+    teacher_method: str | None = None
+    """Method of that teacher; none: `baseline`, or for the teacher of the entry of `models` the
+    method there."""
+    training: TrainingConfig = TrainingConfig()
+    """Overrides of the general and of the architecture's `training`."""
+
+
+class RowConfig(Section):
+    """One row of the table, identified by its architecture and method."""
+
+    architecture: str
+    """Key of `architectures`."""
+    method: str
+    """Key of `methods`."""
+
+
+class ModelsConfig(Section):
+    """An architecture trained by some methods."""
+
+    architecture: str
+    """Key of `architectures`."""
+    methods: DistinctNonEmpty[str]
+    """Keys of `methods`; each is a row of the table."""
+    teacher: str | None = None
+    """The teacher: a key of `architectures` (its own for self-distillation) or of `teachers`."""
+    teacher_method: str = BASELINE
+    """Method of the teacher; it must be among the methods of the teacher's own entry."""
+    teacher_seeds: DistinctNonEmpty[NonNegative] | None = None
+    """Seeds of the teacher that form an ensemble; none: the first seed alone."""
+    seeds: DistinctNonEmpty[NonNegative] | None = None
+    """Seeds of this entry; none: the general ones."""
+
+    def teacher_of(self, stage: StageConfig) -> Teaching | None:
+        """Return who teaches a stage, if it has a teacher."""
+        name = stage.teacher or self.teacher
+        if name is None:
+            return None
+        if stage.teacher is None and stage.teacher_method is None:
+            return Teaching(name, self.teacher_method, self.teacher_seeds)
+        default = self.teacher_method if stage.teacher is None else BASELINE
+        return Teaching(name, stage.teacher_method or default)
+
+
+class Teaching(NamedTuple):
+    """Who teaches a stage."""
+
+    teacher: str
+    """Key of `architectures` or of `teachers`."""
+    method: str
+    seeds: tuple[int, ...] | None = None
+    """An ensemble; none: the first seed alone."""
