@@ -30,14 +30,14 @@ _SECONDS = 120  # a browser that lives longer hangs
 class Browser:
     """One page. Use as a context manager."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, seconds: float = _SECONDS) -> None:
         assert CHROMIUM is not None
         self._process = subprocess.Popen(
             ["sh", "-c", _PIPES, CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        self._timer = threading.Timer(_SECONDS, self._process.kill)
+        self._timer = threading.Timer(seconds, self._process.kill)
         self._calls, self._buffer = 0, b""
         self._session: Message = {}
         self.events: list[Message] = []
@@ -129,7 +129,9 @@ class Browser:
         while b"\0" not in self._buffer:
             part = self._process.stdout.read1(1 << 20)  # type: ignore[attr-defined]
             if not part:
-                raise ConnectionError(f"the browser has ended or was killed after {_SECONDS} s")
+                raise ConnectionError(
+                    "the browser has ended, or was killed because it took too long"
+                )
             self._buffer += part
         line, _, self._buffer = self._buffer.partition(b"\0")
         message: Message = json.loads(line)

@@ -21,7 +21,18 @@ def table(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["peers", "rooflines", "growth", "planning", "scale", "word_kd", "learning", "copying"]
+    "name",
+    [
+        "peers",
+        "rooflines",
+        "growth",
+        "planning",
+        "scale",
+        "word_kd",
+        "learning",
+        "copying",
+        "in_page",
+    ],
 )
 def test_help_says_what_is_compared(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
