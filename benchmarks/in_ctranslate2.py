@@ -36,7 +36,8 @@ def main() -> None:
     }  # fmt: skip
     translator.translate_batch(sources[:8], **options)
     cpu, wall = time.process_time(), time.perf_counter()
-    found = translator.translate_batch(sources, **options)
+    calls = [[source] for source in sources] if job.batch == 1 else [sources]
+    found = [result for call in calls for result in translator.translate_batch(call, **options)]
     seconds = time.process_time() - cpu, time.perf_counter() - wall
     lines = [" ".join(result.hypotheses[0]) + "\n" for result in found]
     Path(job.output).write_text("".join(lines), encoding="utf-8")

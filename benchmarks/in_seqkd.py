@@ -1,4 +1,4 @@
-"""Our side of a comparison, in a process of its own: `in_seqkd.py JOB.json bf16|fp32`."""
+"""Our side of a comparison, in a process of its own: `in_seqkd.py JOB.json bf16|fp32|int8`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Words:
 def main() -> None:
     """Do the job and report it."""
     job = Job.load(sys.argv[1])
-    dtype = torch.bfloat16 if sys.argv[2] == "bf16" else torch.float32
+    dtype = {"bf16": torch.bfloat16, "fp32": torch.float32, "int8": torch.int8}[sys.argv[2]]
     set_up(job.threads, "cpu")
     words = Words(job.lines("vocab", "txt"))
     model = new_model(job.layers, job.width, words.size)
@@ -50,7 +50,9 @@ def main() -> None:
         return
     model.load_state_dict(torch.load(Path(job.weights).with_suffix(".seqkd.pt")))
     sources = source_rows(words.encode(job.lines("test", "src")[: job.sentences]))
-    (_, cpu, wall), found = decode(model, sources, dtype, job.beam, job.length)
+    (_, cpu, wall), found = decode(
+        model, sources, dtype, job.beam, job.length, singly=job.batch == 1
+    )
     Path(job.output).write_text(words.text([best.tokens for best, *_ in found]), encoding="utf-8")
     report(cpu, wall)
 

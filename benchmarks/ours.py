@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,12 @@ import torch
 
 from seqkd.config.architecture import LstmConfig
 from seqkd.config.training import TrainingConfig
+from seqkd.models.kernels.lstm_int8 import Int8Decoder
+from seqkd.models.kernels.sentence import sentence_search
 from seqkd.models.lstm import Lstm
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import Hypothesis, SearchConfig
+from seqkd.search.singly import translate_singly
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.losses import Objective
 from seqkd.training.soft_targets import SoftTargets
@@ -83,7 +87,13 @@ def train(
 
 @torch.no_grad()
 def decode(
-    model: Lstm, sources: Sequence[Sequence[int]], dtype: torch.dtype, beam: int, length: int = 0
+    model: Lstm,
+    sources: Sequence[Sequence[int]],
+    dtype: torch.dtype,
+    beam: int,
+    length: int = 0,
+    *,
+    singly: bool = False,
 ) -> tuple[Timed, list[list[Hypothesis]]]:
     """Time a search, after one of an eighth of the sentences.
 
@@ -93,15 +103,23 @@ def decode(
         dtype: of matrix products.
         beam: hypotheses a sentence.
         length: tokens that every hypothesis is made to have; 0 lets the model end them.
+        singly: one sentence at a time, as `Engine.translate` searches few.
     """
-    model.compute_dtype = dtype
+    int8 = dtype == torch.int8
+    model.compute_dtype = torch.float32 if int8 else dtype
     config = SearchConfig(beam=beam)
     if length:
         model.output_bias_V[EOS] = -1e4  # so that only the length limit ends a hypothesis
         config = SearchConfig(beam=beam, length_factor=0.0, length_extra=length + 1)
-    decoder = model.decoder()
-    translate_ids(decoder, sources[::8], config)
+    translate: Callable[..., list[list[Hypothesis]]] = functools.partial(
+        translate_ids, Int8Decoder(model) if int8 else model.decoder()
+    )
+    if singly:
+        search = sentence_search(model, int8=int8)
+        assert search is not None, "no C compiler here"
+        translate = functools.partial(translate_singly, search)
+    translate(sources[::8], config)
     cpu, wall = time.process_time(), time.perf_counter()
-    found = translate_ids(decoder, sources, config)
+    found = translate(sources, config)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return Timed(sum(len(best.tokens) for best, *_ in found), cpu, wall), found

@@ -3,6 +3,7 @@
   python benchmarks/peers.py train --peers eole,opennmt-py --size 2x256 --vocab 8000
   python benchmarks/peers.py decode --peers eole,opennmt-py --beam 5
   python benchmarks/peers.py decode --peers ctranslate2-int8 --beam 35 --sentences 64
+  python benchmarks/peers.py decode --peers ctranslate2-int8 --ours seqkd-int8 --beam 1 --batch 1
 
 Each peer is installed in an environment of its own below --folder. The systems take turns, each in
 a fresh process, so that a busy moment of the machine meets all of them; a ratio is taken within
@@ -84,10 +85,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("action", choices=["train", "decode"])
     parser.add_argument("--peers", default="eole", help=f"of: {', '.join(_peer_names())}")
-    parser.add_argument("--ours", default="seqkd-bf16", help="seqkd-bf16, seqkd-fp32, or both")
+    parser.add_argument("--ours", default="seqkd-bf16", help="seqkd-bf16, -fp32, -int8")
     parser.add_argument("--size", default="2x256", help="layers x width")
     parser.add_argument("--vocab", type=int, default=8000)
-    parser.add_argument("--batch", type=int, default=64, help="sentences, of all but our search")
+    parser.add_argument("--batch", type=int, default=64, help="sentences; 1: one at a time")
     parser.add_argument("--updates", type=int, default=60, help="of training, 10 of them warm-up")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--sentences", type=int, default=1000, help="to decode")
@@ -111,6 +112,8 @@ def _systems(args: argparse.Namespace) -> list[str]:
     for system in chosen:
         if system not in SYSTEMS:
             raise SeqkdError(f"--peers {system}: expected some of {', '.join(SYSTEMS)}")
+        if system == "seqkd-int8" and args.action == "train":
+            raise SeqkdError("int8 only decodes")
         if SYSTEMS[system] == "ctranslate2" and (args.action == "train" or args.model):
             raise SeqkdError("CTranslate2 only decodes, and only with random weights")
     return chosen
@@ -156,7 +159,7 @@ def _facts(
     work = f"{args.action}, LSTM {args.size} with input feeding, {args.vocab} words, " + (
         f"batches of {job.batch} sentences, dropout 0.2, {job.updates - job.warm_up} updates timed"
         if args.action == "train"
-        else f"beam {job.beam}, {job.sentences} sentences, "
+        else f"beam {job.beam}, {job.sentences} sentences{' one by one' * (job.batch == 1)}, "
         + (f"all hypotheses {job.length} tokens" if job.length else f"weights of {args.model}")
     )
     environments = {SYSTEMS[system] for system in systems} - {""}

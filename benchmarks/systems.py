@@ -39,6 +39,7 @@ PACKAGES = {
 SYSTEMS = {
     "seqkd-bf16": "",
     "seqkd-fp32": "",
+    "seqkd-int8": "",
     "eole": "eole",
     "eole-medium": "eole",
     "opennmt-py": "opennmt-py",

@@ -7,6 +7,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+import torch
 import yaml
 
 from processes import seqkd
@@ -15,6 +16,7 @@ from seqkd.errors import SeqkdError
 from seqkd.evaluation.score_files import Evaluation, SearchScores
 from seqkd.files import write_json
 from seqkd.model_files.model_file import load_model
+from seqkd.models.kernels import compiled
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import SearchConfig
 from seqkd.translation import api
@@ -22,6 +24,8 @@ from seqkd.translation import lines as source_lines
 from seqkd.translation.api import Note, clean_line, load
 from seqkd.translation.lines import chunked
 from tiny_model import sentences, write_model
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module", params=["lstm", "transformer"])
@@ -123,6 +127,26 @@ def test_translations_are_in_order_whatever_the_chunks(model, monkeypatch):
     assert [found[0].text for found in loaded.stream(lines, beam=2)] == whole
     assert whole[3] == whole[11] == ""
     assert loaded.translate([]) == []
+
+
+@pytest.mark.parametrize("storage", ["dense", "int8"])
+@pytest.mark.parametrize("beam", [1, 5])
+def test_a_line_alone_is_translated_as_among_others(tmp_path, monkeypatch, storage, beam):
+    path = write_model(tmp_path / "model.safetensors")
+    export(path, tmp_path / "exported", "--format", storage)
+    lines = [*sentences(20, seed=4), ""]
+    together = load(tmp_path / "exported", precision="fp32").n_best(lines, beam=beam, n_best=beam)
+    for switch in ("1", "0"):
+        monkeypatch.setenv("SEQKD_KERNELS", switch)
+        model = load(tmp_path / "exported", precision="fp32")
+        for line, expected in zip(lines, together, strict=True):
+            (found,) = model.n_best([line], beam=beam, n_best=beam)
+            assert found[0].text == expected[0].text
+            # In int8, a state may be rounded to the other side.
+            scores = [translation.log_prob for translation in expected]
+            assert [x.log_prob for x in found] == pytest.approx(scores, abs=0.05)
+        compiled_search = model._engine._sentence_search
+        assert (compiled_search is not None) == compiled.available(torch.float32, CPU)
 
 
 def test_streaming_reads_no_more_than_a_chunk_ahead(model, monkeypatch):

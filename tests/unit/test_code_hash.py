@@ -50,7 +50,9 @@ FILES = {
     "pack/machine/progress.py": "POLL_SECONDS = 5\n\nclass Progress: ...\n",
     "pack/step.py": STEP,
     "pack/maths.py": '"""Numbers."""\nTWO = 2\n\n\ndef f():\n    """Return one."""\n    return 1\n',
-    "pack/maths.c": "// numbers\nint two = 2;\n",
+    "pack/maths.c": '// numbers\n#include "numbers.h"\nint two = 2;\n',
+    "pack/numbers.h": '#include <math.h>\n#include "more.h"\nint one = 1;\n',
+    "pack/more.h": '#include "numbers.h"\nint ten = 10;\n',
     "pack/other.py": "THREE = 3\n",
     "pack/deep/__init__.py": "",
     "pack/deep/inner.py": "from .. import other\n\nFOUR = other.THREE + 1\n",
@@ -130,10 +132,17 @@ def test_a_real_change_changes_it(tree: Path, name: str, old: str, new: str):
     assert after(tree, name, old, new) != before
 
 
-def test_c_code_of_a_module_is_part_of_it(tree: Path):
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("pack/maths.c", "two = 2", "two = 3"),
+        ("pack/numbers.h", "one = 1", "one = 2"),
+        ("pack/more.h", "ten = 10", "ten = 11"),
+    ],
+)
+def test_c_code_of_a_module_is_part_of_it(tree: Path, name: str, old: str, new: str):
     before = code_hash("pack.step", root=tree)
-    edit(tree, "pack/maths.c", "two = 2", "two = 3")
-    assert code_hash("pack.step", root=tree) != before
+    assert after(tree, name, old, new) != before
 
 
 def test_templates_are_part_of_the_module_that_loads_them(tree: Path):

@@ -43,7 +43,7 @@ def test_what_was_measured_is_on_record(tmp_path):
     single, batched = data["measurements"][0], data["measurements"][2]
     assert (single["search"], single["batch"], single["sentences"]) == ("greedy", 1, 3)
     assert (batched["search"], batched["batch"], batched["sentences"]) == ("greedy", 2000, 20)
-    assert single["precision"] == "float32"
+    assert single["precision"] == batched["precision"]
     assert single["repeats"] == 2
 
 

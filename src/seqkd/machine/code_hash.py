@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ INERT = frozenset({"machine", "errors", "cli"})
 """Packages and modules, directly below the outermost package, that never change a number."""
 
 _DIGITS = 12
+_INCLUDE = re.compile(r'^#include "(.+)"', re.MULTILINE)
 _MESSAGE_CALLS = frozenset({"print", "say", "advance", "warn"})
 _MESSAGE_KEYWORDS = frozenset({"help", "description", "metavar", "epilog"})
 
@@ -79,7 +81,7 @@ def _module(root: Path, name: str) -> tuple[str, tuple[str, ...]]:
                 node.module, node.level = "_", 0
     code = ast.unparse(tree).encode()  # unlike ast.dump, the same for every Python
     if (c_code := path.with_suffix(".c")).exists():  # compiled by the module of this name
-        code += _c_code(c_code)
+        code += b"".join(map(_c_code, _with_headers(c_code)))
     if b"PackageLoader" in code:  # of jinja2: the templates of this package are part of the module
         templates = sorted(filter(Path.is_file, (path.parent / "templates").rglob("*")))
         code += b"".join(template.read_bytes() for template in templates)
@@ -119,6 +121,15 @@ def _file(root: Path, name: str) -> Path | None:
     path = root.joinpath(*name.split("."))
     candidates = (path.with_suffix(".py"), path / "__init__.py")
     return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _with_headers(path: Path) -> list[Path]:
+    """Return a C file and those of the project that it includes, each once."""
+    files = [path]
+    for file in files:
+        included = (file.parent / name for name in _INCLUDE.findall(file.read_text("utf-8")))
+        files += [header for header in included if header not in files]
+    return files
 
 
 def _c_code(path: Path) -> bytes:

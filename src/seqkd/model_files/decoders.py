@@ -1,17 +1,27 @@
-"""The decoder of a model file: in int8 for a model that is stored in int8."""
+"""The decoder of a model file, and its search of single sentences."""
 
 from __future__ import annotations
 
 from seqkd.model_files.model_file import LoadedModel
 from seqkd.models.kernels.lstm_int8 import Int8Decoder
+from seqkd.models.kernels.sentence import SentenceSearch, sentence_search
 from seqkd.models.lstm import Lstm
 from seqkd.models.protocol import Decoder
 
 
 def decoder_of(loaded: LoadedModel) -> Decoder:
     """Return the decoder of a model: in int8 if it is stored so and is on a CPU."""
-    model = loaded.model
-    on_cpu = model.output_bias_V.device.type == "cpu"
-    if loaded.info.storage == "int8" and on_cpu and isinstance(model, Lstm):
-        return Int8Decoder(model)
-    return model.decoder()
+    if isinstance(loaded.model, Lstm) and _in_int8(loaded):
+        return Int8Decoder(loaded.model)
+    return loaded.model.decoder()
+
+
+def sentence_search_of(loaded: LoadedModel) -> SentenceSearch | None:
+    """Return the search of single sentences that computes as the decoder does, if there is one."""
+    if not isinstance(loaded.model, Lstm):
+        return None
+    return sentence_search(loaded.model, int8=_in_int8(loaded))
+
+
+def _in_int8(loaded: LoadedModel) -> bool:
+    return loaded.info.storage == "int8" and loaded.model.output_bias_V.device.type == "cpu"

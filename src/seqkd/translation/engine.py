@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Literal
 
 import torch
 
-from seqkd.model_files.decoders import decoder_of
+from seqkd.model_files.decoders import decoder_of, sentence_search_of
 from seqkd.model_files.model_file import LoadedModel, load_ensemble
 from seqkd.models.kernels import compiled
+from seqkd.models.kernels.sentence import MOST_AT_ONCE, SentenceSearch
 from seqkd.models.precision import compute_dtype
 from seqkd.models.protocol import Decoder
 from seqkd.search.batches import translate_ids
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.search.ensemble import Ensemble
+from seqkd.search.singly import translate_singly
 from seqkd.text import normalise
 from seqkd.translation.nbest import Candidate
 from seqkd.vocabulary.tokens import source_rows
@@ -58,6 +61,10 @@ class Engine:
         """The target vocabulary."""
         return self.models[0].tgt_vocab
 
+    @functools.cached_property
+    def _sentence_search(self) -> SentenceSearch | None:
+        return sentence_search_of(self.models[0]) if len(self.models) == 1 else None
+
     def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
         """Return the word ids of source lines as the model reads them, and how many were cut.
 
@@ -76,6 +83,10 @@ class Engine:
         first_id: int = 0,
     ) -> list[list[Hypothesis]]:
         """Translate encoded sources; see `search.translate_ids`."""
+        if len(sources) <= MOST_AT_ONCE and config.sampling is None:
+            search = self._sentence_search
+            if search is not None and len(sources) <= search.most:
+                return translate_singly(search, sources, config, on_progress=on_progress)
         return translate_ids(
             self.decoder, sources, config, self.device, on_progress=on_progress, first_id=first_id
         )

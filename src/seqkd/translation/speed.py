@@ -27,12 +27,7 @@ _FEWEST_REPEATS = 3
 
 
 class Stopwatch:
-    """Measures one model.
-
-    One sentence at a time, fp32 is faster than bf16 on a CPU (rows are few, and small calls of
-    oneDNN are expensive: 1.3 times for 2x256, 1.6 for 2x64), so that setting uses fp32; batches use
-    what the hardware has. A model stored in int8 uses int8 for both.
-    """
+    """Measures one model, as `seqkd translate` runs it."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
         """Load the model.
@@ -42,10 +37,8 @@ class Stopwatch:
             device: where it runs.
         """
         self._device = device
-        self._batched = load_engine([path], device)
-        on_cpu = device.type == "cpu"
-        self._single = load_engine([path], device, "fp32") if on_cpu else self._batched
-        self.info = self._batched.models[0].info
+        self._engine = load_engine([path], device)
+        self.info = self._engine.models[0].info
 
     def measure(
         self, lines: Sequence[str], setting: SpeedSetting, repeats: int
@@ -58,17 +51,16 @@ class Stopwatch:
             repeats: after the warm-up; fewer, but at least three, if that takes long.
         """
         torch.set_num_threads(setting.threads)
-        translator = self._single if setting.batch == 1 else self._batched
         config = SearchConfig(beam=setting.beam, log_probs=setting.beam > 1)
         size = setting.batch
         batches = [lines[start : start + size] for start in range(0, len(lines), size)]
-        _translate(translator, batches[: max(1, len(batches) // 4)], config)
+        _translate(self._engine, batches[: max(1, len(batches) // 4)], config)
         seconds: list[float] = []
         while len(seconds) < repeats:
             if sum(seconds) > _ENOUGH_S and len(seconds) >= _FEWEST_REPEATS:
                 break
             start = time.perf_counter()
-            _translate(translator, batches, config)
+            _translate(self._engine, batches, config)
             seconds.append(time.perf_counter() - start)
         words = round(sum(map(running_words, lines)))
         return SpeedMeasurement(
@@ -77,7 +69,7 @@ class Stopwatch:
             beam=setting.beam,
             batch=setting.batch,
             search="greedy" if setting.beam == 1 else f"beam-{setting.beam}",
-            precision=self._precision(translator),
+            precision=self._precision(),
             sentences=len(lines),
             words=words,
             repeats=len(seconds),
@@ -85,16 +77,16 @@ class Stopwatch:
             sentences_per_second=_throughput(len(lines), seconds),
         )
 
-    def _precision(self, translator: Engine) -> str:
+    def _precision(self) -> str:
         int8 = self.info.storage == "int8" and self._device.type == "cpu"
-        return "int8" if int8 else translator.precision
+        return "int8" if int8 else self._engine.precision
 
 
-def _translate(translator: Engine, batches: Sequence[Sequence[str]], config: SearchConfig) -> None:
+def _translate(engine: Engine, batches: Sequence[Sequence[str]], config: SearchConfig) -> None:
     for batch in batches:
-        sources, _ = translator.encode(batch)
-        n_best = translator.translate(sources, config)
-        translator.text([hypotheses[0] for hypotheses in n_best])
+        sources, _ = engine.encode(batch)
+        n_best = engine.translate(sources, config)
+        engine.text([hypotheses[0] for hypotheses in n_best])
 
 
 def _throughput(count: int, seconds: Sequence[float]) -> Throughput:

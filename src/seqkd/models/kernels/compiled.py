@@ -29,7 +29,7 @@ from torch import Tensor
 _SOURCE = Path(__file__).with_suffix(".c")
 _COMMON = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-shared", "-fPIC"]
 _TARGETS = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], []]
-_DTYPES = {torch.float32: [], torch.bfloat16: ["-DBF16"]}
+_OPTIONS: dict[torch.dtype, tuple[str, ...]] = {torch.float32: (), torch.bfloat16: ("-DBF16",)}
 _SECONDS = 60  # that a compiler may take
 
 
@@ -57,13 +57,19 @@ def pointer(tensor: Tensor | None) -> int | None:
 
 @functools.cache
 def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
+    lib = build(_SOURCE, _OPTIONS[dtype]) if dtype in _OPTIONS else None
+    return None if lib is None else _declared(lib)
+
+
+def build(source: Path, options: tuple[str, ...]) -> ctypes.CDLL | None:
+    """Return a C file as a library, compiled first if need be, or None where that fails."""
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
-    if compiler is None or dtype not in _DTYPES:
+    if compiler is None:
         return None
     for folder in _folders():
         for target in _TARGETS:
             try:
-                return _declared(ctypes.CDLL(_built(folder, compiler, [*target, *_DTYPES[dtype]])))
+                return ctypes.CDLL(_built(folder, compiler, source, [*target, *options]))
             except (OSError, subprocess.SubprocessError):
                 continue
     return None
@@ -77,7 +83,7 @@ def _folders() -> Iterator[str]:
     yield folder
 
 
-def _built(folder: str, compiler: str, options: list[str]) -> str:
+def _built(folder: str, compiler: str, source: Path, options: list[str]) -> str:
     """Return the path of the library, compiled first if need be.
 
     Raises:
@@ -85,13 +91,14 @@ def _built(folder: str, compiler: str, options: list[str]) -> str:
         subprocess.SubprocessError: if the compiler refuses.
     """
     command = [*compiler.split(), *_COMMON, *options]
-    key = hashlib.sha256(b"\n".join([_SOURCE.read_bytes(), repr(command).encode(), _processor()]))
-    path = Path(folder, f"compiled-{key.hexdigest()[:16]}.so")
+    code = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.h")))]
+    key = hashlib.sha256(b"\n".join([*code, repr(command).encode(), _processor()]))
+    path = Path(folder, f"{source.stem}-{key.hexdigest()[:16]}.so")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
         subprocess.run(
-            [*command, str(_SOURCE), "-o", str(part), "-lm"],
+            [*command, str(source), "-o", str(part), "-lm"],
             check=True, timeout=_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
         )  # fmt: skip
         part.replace(path)  # several processes may build it at once
