@@ -20,6 +20,7 @@ from pathlib import Path
 
 import seqkd
 from seqkd import cli
+from seqkd.text import running_words
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from browser import CHROMIUM, Browser
@@ -92,7 +93,7 @@ def main() -> None:
     if CHROMIUM is None:
         raise SystemExit("no Chromium (Debian: apt-get install chromium)")
     lines = args.text.read_text(encoding="utf-8").splitlines()[: args.sentences]
-    words = sum(len(line.split()) for line in lines)
+    words = round(sum(map(running_words, lines)))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with Browser(folder / "profile", seconds=3600) as browser:

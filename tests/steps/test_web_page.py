@@ -20,7 +20,7 @@ from seqkd.corpus.sentences import split_sentences
 from seqkd.evaluation.score_files import Evaluation, SearchScores
 from seqkd.files import write_json
 from seqkd.models.kernels import lstm_int8
-from seqkd.text import normalise
+from seqkd.text import normalise, running_words
 from seqkd.translation.api import load
 from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.vocabulary import Vocabulary
@@ -149,6 +149,8 @@ def test_lines_are_cleaned_and_cut_as_in_python(browser: Browser) -> None:
     assert scripts(browser, f"{json.dumps(lines)}.map(normalise)") == clean
     cut = [split_sentences(line) for line in clean]
     assert scripts(browser, f"{json.dumps(clean)}.map(splitSentences)") == cut
+    words = [running_words(line) for line in clean]
+    assert scripts(browser, f"{json.dumps(clean)}.map(runningWords)") == pytest.approx(words)
 
 
 @needs_browser
@@ -224,6 +226,14 @@ def test_it_translates_live_by_keyboard(
     assert "looked at" in browser.evaluate("document.getElementById('looked').textContent")
     assert browser.evaluate("document.documentElement.scrollWidth") == width
     assert browser.problems() == []
+
+
+@needs_browser
+def test_sentences_are_joined_as_the_language_writes(browser: Browser, page: Path) -> None:
+    opened(browser, page)  # into Japanese
+    typed(browser, "das Licht. Die Lampe")
+    shown = browser.evaluate("document.querySelector('.line').textContent")
+    assert shown == "".join(translated(browser, ["das Licht.", "Die Lampe"]))
 
 
 @needs_browser

@@ -109,7 +109,8 @@ def _facts(
 
 
 def _architecture(architecture: Mapping[str, object]) -> str:
-    size = f"{architecture['layers']} layers of {architecture['width']}"
+    layers = architecture["layers"]
+    size = f"{layers} layer{'s' * (layers != 1)} of {architecture['width']}"
     tables = {"all": "one table", "True": "two tables"}.get(
         str(architecture.get("tie_embeddings")), "three tables"
     )

@@ -7,6 +7,7 @@ const ENOUGH_MS = 300; // of a translation, for its speed to say something
 const byId = (id) => document.getElementById(id);
 const source = byId("source"), target = byId("target"), search = byId("search");
 const languages = { source: locale(source.lang), target: locale(target.lang) };
+const BETWEEN = /^(ja|yue|zh)\b/.test(languages.target) ? "" : " "; // two sentences
 
 // A language as browsers write it; `und` if they do not know it.
 function locale(code) {
@@ -116,7 +117,7 @@ function show(plan, found) {
     const line = element("div", { className: "line" });
     for (const _ of sentences) {
       const each = found[index++];
-      line.append(...(each ? [sentenceOf(each), " "] : ["… "]));
+      line.append(...(each ? [sentenceOf(each), BETWEEN] : ["… "]));
     }
     return line;
   });
@@ -230,7 +231,7 @@ byId("copy").addEventListener("click", async () => {
       const alone = each.cloneNode(true);
       alone.querySelector(".others")?.remove();
       return alone.textContent;
-    }).join(" "));
+    }).join(BETWEEN));
   try {
     await navigator.clipboard.writeText(lines.join("\n"));
     say("Copied.");

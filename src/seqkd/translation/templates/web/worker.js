@@ -54,7 +54,7 @@ async function translateLines({ id, lines, split, beam, nBest, fresh }) {
     const { found, isNew } = translator.recall(text, beam, nBest, fresh);
     if (isNew) {
       milliseconds += performance.now() - start;
-      words += text.split(" ").filter(Boolean).length;
+      words += runningWords(text);
     }
     postMessage({ kind: "sentence", id, index, found });
     if (performance.now() - rest > PATIENCE_MS) {
