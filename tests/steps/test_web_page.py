@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -223,7 +224,9 @@ def test_it_translates_live_by_keyboard(
     browser.press("Tab", 9)
     browser.press("ArrowRight", 39)
     assert browser.evaluate("document.activeElement.className") == "word on"
-    assert "looked at" in browser.evaluate("document.getElementById('looked').textContent")
+    looked = browser.evaluate("document.getElementById('looked').textContent")
+    assert "looked at" in looked
+    assert all(part.startswith("\u2068") for part in re.findall(r"\S+ \d+ %", looked))
     assert browser.evaluate("document.documentElement.scrollWidth") == width
     assert browser.problems() == []
 

@@ -192,7 +192,9 @@ function look(word) {
   const strongest = sources
     .filter(({ isWord, weight }) => isWord && weight >= 0.1)
     .sort((a, b) => b.weight - a.weight)
-    .map(({ start, end, weight }) => `${text.slice(start, end)} ${Math.round(100 * weight)} %`);
+    // Isolated, as a word that is written from the right would take its percentage to its other side.
+    .map(({ start, end, weight }) =>
+      `\u2068${text.slice(start, end)}\u2069 ${Math.round(100 * weight)} %`);
   const marks = sources.map(({ start, end, weight }) => {
     const mark = element("span", { textContent: text.slice(start, end) });
     mark.style.setProperty("--weight", `${Math.round(60 * Math.min(1, weight))}%`);
@@ -200,7 +202,7 @@ function look(word) {
   });
   const sentence = element("p", { className: "shades", lang: languages.source, dir: source.dir }, ...marks);
   sentence.setAttribute("aria-hidden", "true");
-  const summary = element("p", {}, element("b", { lang: languages.target }, part),
+  const summary = element("p", {}, element("b", { lang: languages.target, dir: "auto" }, part),
     ` looked at ${strongest.join(", ") || "no single word"}`);
   return looked.replaceChildren(sentence, summary);
 }
