@@ -302,6 +302,14 @@ def test_the_card_says_what_the_model_is_and_has_lost(tmp_path: Path) -> None:
         export(model, page, "--scores", own)
 
 
+def test_languages_are_marked_as_browsers_write_them(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.safetensors", source="heb", target="zho_Hans")
+    export(model, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert 'lang="he" dir="rtl"' in text
+    assert 'lang="zh-Hans" dir="ltr"' in text
+
+
 def test_what_a_page_cannot_compute_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model.safetensors", family="transformer")
     with pytest.raises(SystemExit, match="web pages support LSTMs, not a transformer"):

@@ -16,6 +16,7 @@ from seqkd import __version__
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.score_files import Evaluation, signatures_of
 from seqkd.files import atomic_text, digest
+from seqkd.languages import standard_code
 from seqkd.model_files.model_file import ModelInfo, read_info
 
 _SCRIPTS = (
@@ -24,7 +25,7 @@ _SCRIPTS = (
 )
 """What the page's worker runs, in this order."""
 _RIGHT_TO_LEFT = frozenset(
-    {"ar", "arc", "ckb", "dv", "fa", "he", "iw", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
+    {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
 )
 _MOST_INPUTS = 2080  # of a product that products.js computes exactly
 _TEMPLATES = Environment(
@@ -58,6 +59,7 @@ def write_page(
     _check(model, info)
     text = _TEMPLATES.get_template("web/page.html.j2").render(
         info=info,
+        code=standard_code,
         direction=_direction,
         facts=dict(_facts(model, info, evaluations, of_teacher, licence)),
         model=base64.b64encode(model.read_bytes()).decode("ascii"),
@@ -82,7 +84,7 @@ def _check(model: Path, info: ModelInfo) -> None:
 
 def _direction(language: str) -> str:
     """Return the direction of writing, as HTML names it."""
-    primary = language.replace("_", "-").partition("-")[0].lower()
+    primary = standard_code(language).partition("-")[0]
     return "rtl" if primary in _RIGHT_TO_LEFT else "ltr"
 
 
