@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from seqkd.alignment.dictionary import align, complexity, faithfulness
+from seqkd.cli import main
 from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.significance import bleu_metric
 from seqkd.evaluation.text_statistics import (
     bleu_by_length,
     bucket_names,
     bucket_of,
+    copied_words,
     corpus_score,
     f1_by_frequency,
     has_loop,
@@ -27,7 +29,9 @@ from seqkd.evaluation.text_statistics import (
     word_counts,
 )
 from seqkd.files import atomic_text, read_lines
+from seqkd.translation.export import CARD
 from synthetic_results import TEACHER, Synthetic
+from tiny_model import write_model
 
 
 def test_alignment_learns_a_dictionary_from_cooccurrence() -> None:
@@ -90,6 +94,15 @@ def test_loops_are_three_in_a_row(line: str, loop: bool) -> None:
     assert has_loop(line) is loop
 
 
+def test_copied_words_are_those_of_source_and_reference() -> None:
+    sources = ["Version v2.1, am 24.12.", "Licht \U0001f4a1 an", "Drei Lampen: 3", "auf a/b"]
+    references = ["version v2.1 on 24 December", "light \U0001f4a1 on", "three lamps: 3", "on a/b"]
+    outputs = ["version v2.1 on 24 December", "light on", "3 lamps", "on"]
+    bucket = copied_words(sources, outputs, references)
+    assert (bucket.size, bucket.score) == (4, 50.0)  # v2.1, bulb, 3, a/b; 24.12 is translated
+    assert copied_words([], [], []).score == 0.0
+
+
 def test_memorised_counts_long_sentences_only() -> None:
     training = {"turn on the light in there", "yes"}
     lines = ["turn on the light in there", "yes", "turn on the light in here"]
@@ -149,3 +162,34 @@ def test_diagnose_writes_every_part(tmp_path: Path) -> None:
     assert teacher["same_as_teacher"] is None
     assert 0 < student["bleu_to_teacher"] < 100
     assert sum(bucket["size"] for bucket in student["by_length"]) == 60
+
+
+def test_what_a_student_lost_is_in_its_card(tmp_path: Path) -> None:
+    def measured(model: str, teacher: str | None, score: float, size: int) -> dict[str, object]:
+        bucket = {"name": "1\u20134", "size": size, "score": score}
+        return {
+            **{"model": model, "seed": 1, "teacher": teacher, "memorised": 0.0, "repeated": 0.02},
+            **{"same_as_teacher": 0.25, "bleu_to_teacher": 50.0, "length_ratio": score / 40},
+            **{"variety": {"words": 9, "distinct_words": 5, "mtld": 4.0}},
+            **{"by_length": [bucket], "by_frequency": [bucket], "copied": bucket},
+        }
+
+    student = "lstm-2x8.seq-kd.from-lstm-2x8-teacher"
+    models = [measured("teacher", None, 40.0, 12), measured(student, "teacher", 37.5, 12)]
+    data = {"test_set": "test", "memorised_references": 0.0, "texts": [], "nbest": []}
+    diagnostics = tmp_path / "diagnostics.json"
+    diagnostics.write_text(json.dumps({**data, "models": models}), encoding="utf-8")
+    model = write_model(tmp_path / "model.safetensors", model=student)
+    for name, options in ("with", ["--diagnostics", str(diagnostics)]), ("without", []):
+        main(["export", str(model), str(tmp_path / name), "--format", "int8", *options])
+    card = (tmp_path / "with" / CARD).read_text(encoding="utf-8")
+    lines = card[card.index("## Lost") : card.index("## Origin")].splitlines()
+    assert lines[4:-1] == [
+        "- BLEU by words of the source: 1\u20134: \u22122.5",
+        "- numbers, codes and emoji copied: 37.5 % of 12 (teacher 40.0 %)",
+        "- words three times in a row: in 2.0% of outputs (teacher 2.0%)",
+        "- length: 0.938 of the references (teacher 1.000)",
+        "- agreement: 25.0% of outputs are the teacher's by beam search, word for word; "
+        "50.0 BLEU to them",
+    ]
+    assert "Lost" not in (tmp_path / "without" / CARD).read_text(encoding="utf-8")

@@ -51,7 +51,7 @@ rule export_web:
         runtime=growing(30),
     params:
         card=lambda wildcards, input: [
-            *options(input, "scores", "teacher_scores"),
+            *options(input, "scores", "teacher_scores", "diagnostics"),
             *options({"licence": CONFIG.web.licence}, "licence"),
         ],
         code=code("export"),

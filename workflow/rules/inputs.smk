@@ -198,13 +198,14 @@ def web_page():
 
 
 def web_page_inputs(wildcards):
-    """Return the model of the page, its scores, and those of its teacher."""
+    """Return the model of the page, its scores, those of its teacher, and what it lost."""
     row = EXPERIMENT.web_row
     teachers = [other for other in EXPERIMENT.rows if other.model == row.teacher]
     return {
         "model": models_of(row.model, row.seeds),
         "scores": scores_of(row),
         "teacher_scores": [path for teacher in teachers for path in scores_of(teacher)],
+        "diagnostics": "<run>/tables/diagnostics.json",
     }
 
 

@@ -3,7 +3,8 @@
 Of each distilled text: complexity and faithfulness (Zhou et al. 2020), variety of words, length,
 repetition, and how often it differs from the most probable hypothesis. Of each n-best list: the
 BLEU of its best hypothesis for growing K. Of each model: agreement with its teacher, memorised and
-repeated output, BLEU by length and F1 by word frequency. Long texts are sampled evenly.
+repeated output, BLEU by length, F1 by word frequency, and words to copy. Long texts are sampled
+evenly.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from seqkd.evaluation.text_statistics import (
     Bucket,
     Variety,
     bleu_by_length,
+    copied_words,
     corpus_score,
     f1_by_frequency,
     has_loop,
@@ -89,6 +91,7 @@ class ModelDiagnostics:
     length_ratio: float
     by_length: Sequence[Bucket]
     by_frequency: Sequence[Bucket]
+    copied: Bucket
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,4 +251,5 @@ def model_diagnostics(
             length_ratio=measured.words / max(reference_words, 1),
             by_length=bleu_by_length(bleu, test.sources, output, test.references),
             by_frequency=f1_by_frequency(output, test.references, counts),
+            copied=copied_words(test.sources, output, test.references),
         )

@@ -6,14 +6,16 @@ Words are those of `text.tokenise`, lengths those of `text.length`.
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seqkd.config.bleu import BleuConfig
+from seqkd.corpus.cleaning import is_code
 from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.evaluation.significance import Metric, bleu_metric, corpus_scores
-from seqkd.text import length, tokenise
+from seqkd.text import has_letter, length, tokenise
 
 LENGTHS = (1, 5, 10, 15, 20, 30)
 """Smallest number of source words of each length bucket."""
@@ -22,6 +24,7 @@ FREQUENCIES = (0, 1, 5, 20, 100, 500)
 MEMORISED_WORDS = 5  # shorter sentences recur in any corpus
 _MTLD_THRESHOLD = 0.72  # McCarthy & Jarvis (2010)
 _LOOP_ORDER, _LOOP_TIMES = 4, 3
+_AROUND = ".,;:!?()[]\"'\u201e\u201c\u201d\u00ab\u00bb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,9 @@ class Bucket:
 
     name: str
     size: int
-    """Sentences (by length) or words of the references (by frequency)."""
+    """Sentences (by length) or words of the references (by frequency, to copy)."""
     score: float
-    """BLEU (by length) or F1 of words (by frequency), 0 to 100."""
+    """BLEU (by length), F1 of words (by frequency) or share of them (to copy), 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,25 @@ def f1_by_frequency(
         Bucket(names[n], wanted[n], 200.0 * matches[n] / max(output[n] + wanted[n], 1))
         for n in range(size)
     ]
+
+
+def copied_words(
+    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
+) -> Bucket:
+    """Return how many words that the reference copies are in the output: 12, v2.1, URLs, emoji."""
+    wanted = found = 0
+    for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
+        words = {word.strip(_AROUND) for word in source.split()}
+        for word in filter(_is_copied, words):
+            wanted += word in reference
+            found += word in reference and word in hypothesis
+    return Bucket("words to copy", wanted, 100.0 * found / max(wanted, 1))
+
+
+def _is_copied(word: str) -> bool:
+    if has_letter(word):
+        return is_code(word)
+    return any(c.isdigit() or unicodedata.category(c) == "So" for c in word)
 
 
 def word_counts(lines: Iterable[str]) -> Counter[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from seqkd.evaluation.lost_quality import FEWEST_SENTENCES, FEWEST_WORDS
 from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.evaluation.text_statistics import Bucket
 from seqkd.report.chart import Chart, Point, Series
@@ -14,8 +15,6 @@ from seqkd.report.material import Key, Material
 from seqkd.report.plots import amounts, methods, pruning, quality_size, quality_speed
 from seqkd.report.results_table import method_name
 from seqkd.training.manifest import TrainedModel
-
-_FEWEST_SENTENCES, _FEWEST_WORDS = 10, 20  # buckets with fewer are left out
 
 
 def charts(material: Material) -> list[Chart]:
@@ -87,12 +86,12 @@ def buckets(material: Material) -> Iterator[Chart]:
     models = material.diagnostics.models if material.diagnostics else []
     rows = _contrasting(material.analyses[0])
     lengths = {model.model: model.by_length for model in models}
-    if series := list(_bucket_lines(rows, lengths, _FEWEST_SENTENCES)):
+    if series := list(_bucket_lines(rows, lengths, FEWEST_SENTENCES)):
         names = [bucket.name for bucket in models[0].by_length]
         x = "words of the source"
         yield Chart(name="length", x=x, y="BLEU", series=series, categories=names, height=320)
     frequencies = {model.model: model.by_frequency for model in models}
-    if series := list(_bucket_lines(rows, frequencies, _FEWEST_WORDS)):
+    if series := list(_bucket_lines(rows, frequencies, FEWEST_WORDS)):
         names = [bucket.name for bucket in models[0].by_frequency]
         x = "times in training"
         yield Chart(name="frequency", x=x, y="F1, %", series=series, categories=names, height=320)

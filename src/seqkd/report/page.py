@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seqkd import __version__
 from seqkd.corpus.funnel import corpus_summary
+from seqkd.evaluation.lost_quality import lost_quality
 from seqkd.languages import standard_code
 from seqkd.machine.manifest import code_commit
 from seqkd.report.chart import Chart
@@ -18,7 +19,7 @@ from seqkd.report.compression_tables import pruning_table, speed_table
 from seqkd.report.figures import HALF, NARROW, WIDE, svg
 from seqkd.report.findings import findings, hours, p_value, words_per_second
 from seqkd.report.graph import HEIGHT, WIDTH, model_graph
-from seqkd.report.highlights import all_rows, colour_of, setting_name, speed_setting
+from seqkd.report.highlights import all_rows, best_student, colour_of, setting_name, speed_setting
 from seqkd.report.material import Material
 from seqkd.report.palette import PALETTE
 from seqkd.report.results_table import (
@@ -77,6 +78,9 @@ _TEMPLATES.filters |= {
 def page(material: Material, charts: Sequence[Chart]) -> str:
     """Return the report as one HTML document."""
     results, setting = material.analyses[0], speed_setting(material.speeds)
+    student, lost = best_student(results), list[str]()
+    if student is not None and material.diagnostics is not None:
+        lost = lost_quality(material.diagnostics, student.row.model)
     context = {
         "material": material,
         "config": material.config,
@@ -95,6 +99,8 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         "charts": {chart.name: _draw(chart) for chart in charts},
         "tables": dict(_cost_tables(material)),
         "samples": samples(material),
+        "student": student,
+        "lost": lost,
         "graph": model_graph(material),
         "box": (WIDTH, HEIGHT),
     }

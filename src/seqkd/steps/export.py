@@ -32,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--onnx", type=Path, metavar="DIR", help="output: a folder for ONNX Runtime")
     add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
     add("--teacher-scores", type=Path, nargs="+", default=[], help="the teacher's, for the card")
+    add("--diagnostics", type=Path, help="of the experiment: what distillation lost, for the card")
     add("--licence", default="", help="licence of the training data, for the model card")
 
 
@@ -54,21 +55,22 @@ def run(args: argparse.Namespace) -> None:
 def _write_folder(args: argparse.Namespace) -> None:
     from seqkd.model_files.conversion import convert
     from seqkd.model_files.model_file import read_info
-    from seqkd.translation.export import export
+    from seqkd.translation.export import export, lost_by
 
     with tempfile.TemporaryDirectory() as temporary:
         model = args.model
         if args.format or args.compress:
             model = Path(temporary) / f"model.safetensors{'.zst' if args.compress else ''}"
             convert(args.model, args.format or read_info(args.model).storage, model)
-        export(model, args.folder, args.scores, args.licence)
+        lost = lost_by(read_info(args.model), args.diagnostics)
+        export(model, args.folder, args.scores, args.licence, lost)
 
 
 def _write_page(args: argparse.Namespace) -> None:
     from seqkd.evaluation.score_files import load_evaluation
     from seqkd.model_files.conversion import convert
     from seqkd.model_files.model_file import read_info
-    from seqkd.translation.export import scores_of
+    from seqkd.translation.export import lost_by, scores_of
     from seqkd.translation.web_page import write_page
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -78,12 +80,15 @@ def _write_page(args: argparse.Namespace) -> None:
             convert(args.model, "int8", model)
         scores = scores_of(read_info(model), args.scores)
         of_teacher = [load_evaluation(path) for path in args.teacher_scores]
-        write_page(model, args.web, scores, of_teacher, args.licence)
+        lost = lost_by(read_info(args.model), args.diagnostics)
+        write_page(model, args.web, scores, of_teacher, args.licence, lost)
 
 
 def _write_onnx(args: argparse.Namespace) -> None:
     from seqkd.model_files.model_file import read_info
+    from seqkd.translation.export import lost_by
     from seqkd.translation.onnx_folder import export_onnx
 
+    lost = lost_by(read_info(args.model), args.diagnostics)
     int8 = (args.format or read_info(args.model).storage) == "int8"
-    export_onnx(args.model, args.onnx, args.scores, args.licence, int8=int8)
+    export_onnx(args.model, args.onnx, args.scores, args.licence, lost, int8=int8)

@@ -10,7 +10,10 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from seqkd.artefacts import read_json
 from seqkd.errors import SeqkdError
+from seqkd.evaluation.diagnostics import Diagnostics
+from seqkd.evaluation.lost_quality import lost_quality
 from seqkd.evaluation.score_files import Evaluation, load_evaluation, signatures_of
 from seqkd.files import atomic_path, atomic_text, digest
 from seqkd.model_files.model_file import ModelInfo, read_info
@@ -24,7 +27,13 @@ _TEMPLATES = Environment(
 )
 
 
-def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str = "") -> None:
+def export(
+    model: Path,
+    folder: Path,
+    scores: Sequence[Path] = (),
+    licence: str = "",
+    lost: Sequence[str] = (),
+) -> None:
     """Write a folder for `seqkd translate`, `seqkd.load` and human readers.
 
     Args:
@@ -32,6 +41,7 @@ def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str 
         folder: created if missing. A folder with anything but an export is refused.
         scores: scores files of this model, for the card.
         licence: of the training data.
+        lost: what distillation lost, for the card.
 
     Raises:
         SeqkdError: if the model is missing or damaged, or scores are of another model.
@@ -46,7 +56,7 @@ def export(model: Path, folder: Path, scores: Sequence[Path] = (), licence: str 
     description = {**dataclasses.asdict(info), "bytes": size, "sha256": digest(model)}
     with atomic_text(folder / "config.yaml") as file:
         yaml.safe_dump(description, file, sort_keys=False, allow_unicode=True)
-    write_card("card.md.j2", folder, info, size, evaluations, licence)
+    write_card("card.md.j2", folder, info, size, evaluations, licence, lost)
 
 
 def write_card(
@@ -56,6 +66,7 @@ def write_card(
     size: int,
     evaluations: Sequence[Evaluation],
     licence: str,
+    lost: Sequence[str] = (),
 ) -> None:
     """Write the model card, `size` bytes of weights and vocabularies, from a template."""
     with atomic_text(folder / CARD) as file:
@@ -67,8 +78,17 @@ def write_card(
                 evaluations=evaluations,
                 signatures=sorted(signatures_of(evaluations)),
                 licence=licence,
+                lost=lost,
             )
         )
+
+
+def lost_by(info: ModelInfo, diagnostics: Path | None) -> list[str]:
+    """Return what distillation lost in a model, whatever its number format."""
+    if diagnostics is None:
+        return []
+    name = info.model.removesuffix(f".{info.storage}")
+    return lost_quality(read_json(Diagnostics, diagnostics), name)
 
 
 def scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation]:

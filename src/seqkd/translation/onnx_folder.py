@@ -16,7 +16,13 @@ from seqkd.vocabulary.vocabulary import SubwordVocabulary
 
 
 def export_onnx(
-    model: Path, folder: Path, scores: Sequence[Path] = (), licence: str = "", *, int8: bool = False
+    model: Path,
+    folder: Path,
+    scores: Sequence[Path] = (),
+    licence: str = "",
+    lost: Sequence[str] = (),
+    *,
+    int8: bool = False,
 ) -> None:
     """Write a folder for ONNX Runtime: two graphs, tokenizers, a program that translates, a card.
 
@@ -25,6 +31,7 @@ def export_onnx(
         folder: created if missing. A folder with anything but an export is refused.
         scores: scores files of this model, for the card.
         licence: of the training data.
+        lost: what distillation lost, for the card.
         int8: quantise the weights; see `onnx_graphs`.
 
     Raises:
@@ -47,4 +54,4 @@ def export_onnx(
         file.write((files("seqkd.translation") / "templates/onnx/translate.py").read_text("utf-8"))
     info = dataclasses.replace(loaded.info, storage="int8" if int8 else "fp32")
     size = sum(path.stat().st_size for path in (*graphs, *(folder / x for x in vocabularies)))
-    write_card("onnx/card.md.j2", folder, info, size, evaluations, licence)
+    write_card("onnx/card.md.j2", folder, info, size, evaluations, licence, lost)

@@ -42,6 +42,7 @@ def write_page(
     evaluations: Sequence[Evaluation] = (),
     of_teacher: Sequence[Evaluation] = (),
     licence: str = "",
+    lost: Sequence[str] = (),
 ) -> None:
     """Write a model as a page that translates.
 
@@ -51,6 +52,7 @@ def write_page(
         evaluations: scores of this model, for its card.
         of_teacher: scores of its teacher, to say what distillation lost.
         licence: of the training data.
+        lost: what distillation lost, by other measures.
 
     Raises:
         SeqkdError: if the model is missing, damaged, or not one that a page can compute.
@@ -61,7 +63,7 @@ def write_page(
         info=info,
         code=standard_code,
         direction=_direction,
-        facts=dict(_facts(model, info, evaluations, of_teacher, licence)),
+        facts=dict(_facts(model, info, evaluations, of_teacher, licence, lost)),
         model=base64.b64encode(model.read_bytes()).decode("ascii"),
         scripts=_SCRIPTS,
     )
@@ -94,6 +96,7 @@ def _facts(
     evaluations: Sequence[Evaluation],
     of_teacher: Sequence[Evaluation],
     licence: str,
+    lost: Sequence[str],
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield the lines of the model's card by their titles."""
     yield "Model", [f"{info.model}, seed {info.seed}"]
@@ -102,7 +105,7 @@ def _facts(
     yield "Size", [size]
     if evaluations:
         yield "Quality", [*map(_quality, evaluations), *sorted(signatures_of(evaluations))]
-    losses = list(_losses(evaluations, of_teacher))
+    losses = [*_losses(evaluations, of_teacher), *lost]
     if losses:
         yield "Lost by distillation", losses
     yield "Licence of the training data", [licence or "not recorded"]
