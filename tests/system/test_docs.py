@@ -121,7 +121,7 @@ def test_examples_of_config_are_valid(page: Path):
         example = yaml.safe_load(body)
         if "experiment" in example:
             parsed = parse_experiment(overlay(yaml_of(DEFAULTS), example))
-        elif set(example) <= {"targets", "methods", "models", "seeds", "vocab"}:
+        elif set(example) <= {"corpus", "targets", "methods", "models", "seeds", "vocab"}:
             parsed = parse_experiment(overlay(base, example))
         else:
             continue  # of a profile, not of an experiment

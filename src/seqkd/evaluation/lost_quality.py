@@ -34,8 +34,8 @@ def _sentences(student: ModelDiagnostics, teacher: ModelDiagnostics) -> Iterator
         yield f"F1 of words by times in training: {by_frequency}"
     if student.copied.size:
         yield (
-            f"numbers, codes and emoji copied: {student.copied.score:.1f} % of "
-            f"{student.copied.size:,} (teacher {teacher.copied.score:.1f} %)"
+            f"numbers, codes and emoji copied: {student.copied.score:.1f}% of "
+            f"{student.copied.size:,} (teacher {teacher.copied.score:.1f}%)"
         )
     yield (
         f"words three times in a row: in {student.repeated:.1%} of outputs "
