@@ -17,7 +17,7 @@ from pathlib import Path
 from ours import decode, made_pairs, new_model, train
 
 from seqkd.files import atomic_text, write_json
-from seqkd.machine.manifest import code_commit
+from seqkd.machine.manifest import code_commit, peak_memory_mb
 from seqkd.machine.runtime import hardware, set_up
 from seqkd.models.precision import compute_dtype
 from seqkd.vocabulary.tokens import source_rows
@@ -76,7 +76,7 @@ def measure(point: dict[str, int], only: str) -> str:
         sources = source_rows([data.src[k] for k in range(min(count, 320))])
         found = [decode(model, sources, dtype, point["beam"], LENGTH)[0] for _ in range(2)]
         rates["decode"] = max(run.tokens / run.cpu for run in found)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = peak_memory_mb(resource.getrusage(resource.RUSAGE_SELF))
     return f"{rates['train']} {rates['decode']} {memory}"
 
 

@@ -29,7 +29,7 @@ import numpy as np
 import yaml
 
 from seqkd.files import atomic_text, digest, read_lines
-from seqkd.machine.manifest import write_manifest
+from seqkd.machine.manifest import peak_memory_mb, write_manifest
 from seqkd.training.soft_targets import record_type
 from seqkd.translation.nbest import (
     BLOCK,
@@ -267,6 +267,7 @@ def measure(*words: str, label: str = "", until: Callable[[], bool] | None = Non
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != (0 if until is None else 128 + signal.SIGTERM):
         raise SystemExit(f"{' '.join(words)}: exit status {process.returncode}")
+    peak_mb = peak_mb or peak_memory_mb(usage)  # without /proc
     return Cost(label or words[0], usage.ru_utime + usage.ru_stime, peak_mb)
 
 

@@ -18,6 +18,7 @@ from job import RESULT, Job
 from table import Measurement
 
 from seqkd.errors import SeqkdError
+from seqkd.machine.manifest import peak_memory_mb
 
 HERE = Path(__file__).parent
 TORCH = importlib.metadata.version("torch")  # peers get the same one, so none has a newer library
@@ -217,7 +218,7 @@ def execute(command: Sequence[str], threads: int, log: Path) -> tuple[list[str],
         lines = file.read().splitlines()
     if status:
         raise SeqkdError("\n".join([f"{command[1]} failed; the end of {log}:", *lines[-15:]]))
-    return lines, usage.ru_maxrss / 1024
+    return lines, peak_memory_mb(usage)
 
 
 def run(system: str, workshops: Sequence[Workshop], job: Job, round_number: int) -> Measurement:

@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -59,11 +60,17 @@ def provenance(inputs: Mapping[str, str | Path | None], started: float) -> Prove
         inputs={role: digest(file) for role, file in inputs.items() if file is not None},
         seconds=round(time.time() - started, 2),
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
-        peak_memory_mb=round(usage.ru_maxrss / 1024, 1),
+        peak_memory_mb=round(peak_memory_mb(usage), 1),
         finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         versions=versions(),
         commit=code_commit(),
     )
+
+
+def peak_memory_mb(usage: resource.struct_rusage) -> float:
+    """Return the most memory that was resident, MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
+    return usage.ru_maxrss * unit / (1 << 20)
 
 
 def write_manifest(

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import subprocess
 
 import torch
 
@@ -17,6 +18,7 @@ _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # parameters of glibc's mallopt
 _KEEP_BYTES = (1 << 31) - 1  # the largest C int, which mallopt takes
 _KEEP_BYTES_BEFORE_GLIBC_2_35 = 32 << 20  # more is refused there
 _HUGE_PAGE, _MADV_HUGEPAGE = 2 << 20, 14
+_NAME_OF_CPU = ["sysctl", "-n", "machdep.cpu.brand_string"]
 _HEAP_BYTES = 1 << 30  # more than training takes at the paper's student sizes
 
 
@@ -102,4 +104,7 @@ def _cpu_name() -> str:
             if flag in stripped.get("flags", "").split()
         ]
         return f"{name} ({', '.join(extras)})" if extras else name
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # macOS
+        name = subprocess.check_output(_NAME_OF_CPU, text=True, stderr=subprocess.DEVNULL)
+        return name.strip()
     return platform.processor() or platform.machine()
