@@ -61,15 +61,19 @@ def train(
     warm_up: int,
     objective: Objective | None = None,
     soft: SoftTargets | None = None,
+    batch_tokens: int = 0,
 ) -> Timed:
-    """Time updates, in the order of a real run, after those that warm up; NLL unless told."""
+    """Time updates, in the order of a real run, after those that warm up; NLL unless told.
+
+    A batch has at most `batch` sentences and `batch_tokens` tokens; 0 of one: the other decides.
+    """
     task = TrainingTask(
         config=TrainingConfig(
-            batch_sentences=batch, batch_tokens=0, learning_rate=1e-3, epochs=10_000
+            batch_sentences=batch, batch_tokens=batch_tokens, learning_rate=1e-3, epochs=10_000
         ),
         objective=objective or Objective(),
         seed=1,
-        device=torch.device("cpu"),
+        device=model.output_bias_V.device,
         pairs=lambda epoch: data,
         validate=lambda model: (1.0, 0.0),
         soft_targets=soft,
@@ -118,6 +122,8 @@ def decode(
         search = sentence_search(model, int8=int8)
         assert search is not None, "no C compiler here"
         translate = functools.partial(translate_singly, search)
+    if model.output_bias_V.device.type != "cpu":
+        translate = functools.partial(translate, device=model.output_bias_V.device)
     translate(sources[::8], config)
     cpu, wall = time.process_time(), time.perf_counter()
     found = translate(sources, config)

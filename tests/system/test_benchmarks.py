@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -102,3 +104,37 @@ def test_curves_of_seeds_become_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path:
         "seeds": 3, "learned": 2, "dev BLEU": 21.0, "sd": 16.5, "least": 2.0,
         "updates to 25": 15, "epochs to 25": 1.5,
     }  # fmt: skip
+
+
+TINY = [
+    "--sizes", "2x16", "--precisions", "fp32", "--vocab", "60", "--beams", "1,5", "--square", "64",
+    "--batch-tokens", "80", "--updates", "6", "--sentences", "16", "--pairs", "200",
+]  # fmt: skip
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--folder", str(folder), *TINY, *options])
+    runpy.run_path(str(BENCHMARKS / "gpu.py"), run_name="__main__")
+
+
+def test_the_gpu_program_leaves_its_figures_in_files(monkeypatch, tmp_path: Path, capsys) -> None:
+    gpu(monkeypatch, tmp_path, "--device", "cpu")
+    rows = list(csv.DictReader((tmp_path / "gpu.csv").read_text().splitlines()))
+    assert [(row["action"], row["batch"], row["beam"]) for row in rows] == [
+        ("train", "64", "0"), ("train", "80", "0"), ("search", "0", "1"), ("search", "0", "5"),
+    ]  # fmt: skip
+    assert all(float(row["tokens/s"]) > 0 < float(row["peak MiB"]) for row in rows)
+    assert {path.name for path in tmp_path.glob("*.txt")} == {
+        "profile-train.txt", "profile-search.txt",
+    }  # fmt: skip
+    assert "all points measured" in capsys.readouterr().out
+    gpu(monkeypatch, tmp_path, "--device", "cpu", "--minutes", "0")
+    assert "no time for: [Point(action='train'" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_measured_and_that_is_said(monkeypatch, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"sees no GPU.*Nothing was measured"):
+        gpu(monkeypatch, tmp_path)
+    assert not (tmp_path / "gpu.csv").exists()
