@@ -1,5 +1,6 @@
-// What `compiled.c` and `sentence.c` share: `real`, which is fp32 or bf16, nonlinearities, and sums.
+// What `compiled.c` and `sentence.c` share: `real`, which is fp32 or bf16, nonlinearities, sums.
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -53,6 +54,10 @@ static inline float tanh_(float x) {
     float large = 1.0f - 2.0f / (exp_(2.0f * size) + 1.0f);
     return size < 0.625f ? p * square * x + x : (x < 0 ? -large : large);
 }
+
+// What a reduction to the largest has found; where nothing was larger than the number that Clang's
+// begins with, the least finite one, all were -inf or no numbers.
+static inline float or_none(float most) { return most > -FLT_MAX ? most : -INFINITY; }
 
 static inline float dot(const float *restrict x, const real *restrict y, size n) {
     float sum = 0;

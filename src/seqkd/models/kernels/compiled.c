@@ -323,7 +323,7 @@ void logit_statistics(const real *logits, size rows, size blocks, size words, fl
                 float score = wide(x[b * words + j]);
                 largest = score > largest ? score : largest;
             }
-            most[r * blocks + b] = largest;
+            most[r * blocks + b] = largest = or_none(largest);
             top = largest > top ? largest : top;
         }
         if (!lse) continue;

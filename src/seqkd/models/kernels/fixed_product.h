@@ -72,7 +72,7 @@ typedef floats sums, weights;
 
 static inline floats load(const Linear *s, size place) {
 #ifdef BF16
-    // 32 bits hold a weight of an even vector in their lower half, and one of the next in their upper.
+    // 32 bits hold a weight of an even vector in their lower half, one of the next in their upper.
     size even = place / (2 * LANES) * (2 * LANES);
     bits pair = *(const bits *)((const uint16_t *)s->weight + even);
     if (even == place) return (floats)(pair << 16);
@@ -88,8 +88,8 @@ static inline floats multiply(floats sum, const float *x, floats weight, size ze
 
 #endif
 
-// The product of `rows` inputs with one block, `vectors` of its outputs at a time. Both are constants
-// where this is called, so that loops over them unroll.
+// The product of `rows` inputs with one block, `vectors` of its outputs at a time. Both are
+// constants where this is called, so that loops over them unroll.
 static inline __attribute__((always_inline)) void multiply_block(
     const Linear *s, size block, size rows, size vectors, const input *x, size x_row,
     sums out[ROWS][VECTORS]
@@ -141,6 +141,8 @@ static void multiply_few(const Linear *s, size rows, const input *x, size x_row,
 
 static void multiply_rows(const Linear *s, size rows, const input *x, size x_row, float *y,
                           size y_row) {
-    for (size r = 0; r < rows; r += ROWS)
-        multiply_few(s, rows - r < ROWS ? rows - r : ROWS, x + r * x_row, x_row, y + r * y_row, y_row);
+    for (size r = 0; r < rows; r += ROWS) {
+        size few = rows - r < ROWS ? rows - r : ROWS;
+        multiply_few(s, few, x + r * x_row, x_row, y + r * y_row, y_row);
+    }
 }

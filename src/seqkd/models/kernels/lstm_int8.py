@@ -166,24 +166,22 @@ def _pack(values_IO: Tensor) -> Tensor | None:
     return packed
 
 
-def word_gates(words_NE: Tensor, weight_EG: Tensor, bias_G: Tensor) -> Tensor:
-    """Return the words' part of a first layer's gates (N, G), fp32."""
-    # Sums in fp64: the same whatever the order of its terms.
-    return torch.addmm(bias_G.double(), words_NE.double(), weight_EG.double()).float()
-
-
 class _WordGates:
     """Every word's part of a first layer's gates (V, G), made once unless that is too large."""
 
     def __init__(self, table_VE: Tensor, weight_EG: Tensor, bias_G: Tensor) -> None:
         self._parts = table_VE.float(), weight_EG.double(), bias_G.double()
         small = table_VE.shape[0] * weight_EG.shape[1] <= TABLE_LIMIT
-        self._gates_VG = word_gates(*self._parts) if small else None
+        self._gates_VG = self._product(self._parts[0]) if small else None
+
+    def _product(self, words_NE: Tensor) -> Tensor:
+        # Sums in fp64: the same whatever the order of its terms.
+        return torch.addmm(self._parts[2], words_NE.double(), self._parts[1]).float()
 
     def __call__(self, token_N: Tensor) -> Tensor:
         if self._gates_VG is not None:
             return self._gates_VG.index_select(0, token_N)
-        return word_gates(self._parts[0].index_select(0, token_N), *self._parts[1:])
+        return self._product(self._parts[0].index_select(0, token_N))
 
 
 class Int8Decoder:

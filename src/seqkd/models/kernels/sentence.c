@@ -1,8 +1,8 @@
 // Greedy and beam search of one sentence with the LSTM of `models/lstm.py`: from word ids to
 // hypotheses in one call, since the calls of a search cost a single sentence more than its
 // arithmetic. Tests hold it to the decoders of `lstm_decoder.py` and `lstm_int8.py`, whose rounding
-// it repeats, under the searches of `search/`. `sentence.py` compiles it three times, for weights in
-// fp32, in bf16 (BF16) and in int8 (INT8).
+// it repeats, under the searches of `search/`. `sentence.py` compiles it three times, for weights
+// in fp32, in bf16 (BF16) and in int8 (INT8).
 //
 // Shapes: S source length, H width, G = 4 H gates in the order o, i, f, g, L layers, D directions,
 // X = H / D, I inputs, O outputs, K hypotheses, V vocabulary, T steps.
@@ -15,11 +15,19 @@
 
 enum { MOST_LAYERS = 16 };
 
+// Word vectors, and each word's part of a first layer's gates, bias included, once it was used.
+typedef struct {
+    size embedding;
+    const real *vectors, *weight;  // (V, E), (E, G)
+    const float *bias;             // (G)
+    float *gates;                  // (V, G)
+    uint8_t *found;                // (V)
+} Words;
+
 typedef struct {
     size width, layers, directions, feeds, blocks;  // directions: of the first encoder layer
     size steps;                                     // of int8 inputs between 0 and 1
-    const float *source_gates;         // (V, G): each word's part of the first gates, bias included
-    const float *target_gates;         // (V, G)
+    Words source, target;
     Linear from_below[MOST_LAYERS];    // (H, G) of encoder layers but the first
     Linear forwards[MOST_LAYERS], backwards;  // (X, 4 X), recurrent
     Linear decoder[MOST_LAYERS];              // ([from below | own output before], G)
@@ -45,6 +53,21 @@ static void to_input(const Model *s, const float *restrict x, input *restrict y,
 #endif
 }
 
+static void word_gates(const Model *s, const Words *words, size word, float *to) {
+    size G = 4 * s->width;
+    float *gates = words->gates + word * G;
+    if (!__atomic_load_n(words->found + word, __ATOMIC_ACQUIRE)) {  // another thread may be at it
+        const real *vector = words->vectors + word * words->embedding;
+        float sum[G];
+        memcpy(sum, words->bias, sizeof sum);
+        for (size e = 0; e < words->embedding; e++)
+            add_scaled(sum, wide(vector[e]), words->weight + e * G, G);
+        memcpy(gates, sum, sizeof sum);
+        __atomic_store_n(words->found + word, 1, __ATOMIC_RELEASE);
+    }
+    memcpy(to, gates, G * sizeof(float));
+}
+
 // One LSTM step from gates before their nonlinearities; the cell is overwritten.
 static void lstm_cell(size width, const float *restrict a, float *restrict c, float *restrict h) {
     #pragma omp simd
@@ -68,7 +91,7 @@ typedef struct {
     float *logits;             // (K, V)
     float *most;               // (K, blocks): the largest logit of each
     float *sum;                // (K): log-sum-exp
-    input *states, *chosen;    // (K, (1 + L) H): [attentional | outputs of layers], inputs of products
+    input *states, *chosen;    // (K, (1 + L) H): [attentional | outputs of layers]
     float *cells, *chosen_cells;  // (K, L H)
     void *all[20];
     size count, failed;
@@ -105,8 +128,8 @@ static void release(Search *w) {
 
 // ---------------------------------------------------------------------------- encoder
 
-// One direction of a layer, added to its gates' part from below; see `lstm.run_direction`. The state
-// that it ends with is where the decoder's begins.
+// One direction of a layer, added to its gates' part from below; see `lstm.run_direction`. The
+// state that it ends with is where the decoder's begins.
 static void run_direction(const Model *s, Search *w, size layer, const Linear *recurrent,
                           size first, size width) {
     input *own = w->states + (1 + layer) * s->width + first;
@@ -126,8 +149,7 @@ static void run_direction(const Model *s, Search *w, size layer, const Linear *r
 // Fills memory, keys and the first row of states and cells; see `Lstm.encode` and `Lstm.start`.
 static void encode(const Model *s, Search *w, const int32_t *source) {
     size H = s->width, S = w->length, G = 4 * H;
-    for (size t = 0; t < S; t++)
-        memcpy(w->gates + t * G, s->source_gates + source[t] * G, G * sizeof(float));
+    for (size t = 0; t < S; t++) word_gates(s, &s->source, source[t], w->gates + t * G);
     for (size layer = 0; layer < s->layers; layer++) {
         if (layer) multiply_rows(&s->from_below[layer], S, w->x, H, w->gates, G);
         size width = layer ? H : H / s->directions;
@@ -162,8 +184,7 @@ static void attend(const Model *s, Search *w, const float *query, float *restric
 // Feeds each hypothesis its last word; leaves logits (K, V). See `Lstm.decoder_step`.
 static void decoder_step(const Model *s, Search *w, size rows, const int32_t *token) {
     size H = s->width, G = 4 * H, row = (1 + s->layers) * H, V = s->blocks * COLUMNS;
-    for (size r = 0; r < rows; r++)
-        memcpy(w->gates + r * G, s->target_gates + token[r] * G, G * sizeof(float));
+    for (size r = 0; r < rows; r++) word_gates(s, &s->target, token[r], w->gates + r * G);
     for (size layer = 0; layer < s->layers; layer++) {
         // What is below a layer's own output before, in a row of states, is its input from below.
         const input *x = w->states + (layer || s->feeds ? layer : 1) * H;
@@ -195,7 +216,7 @@ static float largest(const float *x, size n) {
     float most = -INFINITY;
     #pragma omp simd reduction(max : most)
     for (size j = 0; j < n; j++) most = x[j] > most ? x[j] : most;
-    return most;
+    return or_none(most);
 }
 
 // Finds block maxima and, if wanted, log-sum-exp; makes PAD and BOS impossible; says whether the
@@ -228,7 +249,7 @@ static size greedy(const Model *s, Search *w, size limit, int sums, int32_t *wor
         if (!look_through(s, w, 1, sums)) return -1;
         size b = 0, j = 0;
         for (size k = 1; k < s->blocks; k++) b = w->most[k] > w->most[b] ? k : b;
-        while (w->logits[b * COLUMNS + j] != w->most[b]) j++;
+        while (j < COLUMNS - 1 && w->logits[b * COLUMNS + j] != w->most[b]) j++;
         token = t + 1 == limit ? EOS : b * COLUMNS + j;
         if (sums) *log_prob += w->logits[token] - w->sum[0];
         if (token == EOS) return t;
@@ -306,9 +327,10 @@ static size beam_search(const Model *s, Search *w, size limit, size n_best, cons
                 insert(ended, &found, n_best, c);
             }
         }
+        if (!rows) break;
         // Scores only fall, and the divisor is largest at the length limit.
-        if (!rows || (found == n_best && ended[n_best - 1].score >= log_prob[0] / divisor[limit - 1]))
-            break;
+        float bound = log_prob[0] / divisor[limit - 1];
+        if (found == n_best && ended[n_best - 1].score >= bound) break;
         memcpy(last, token, rows * sizeof *last);
         advance(s, w, rows, parent);
     }
@@ -316,8 +338,8 @@ static size beam_search(const Model *s, Search *w, size limit, size n_best, cons
 }
 
 // Translates a sentence. Writes up to `n_best` hypotheses: words (n_best, limit) before EOS, how
-// many, and log-probabilities. Returns how many hypotheses; -1 where the logits are not numbers, and
-// -2 where there is no memory.
+// many, and log-probabilities. Returns how many hypotheses; -1 where the logits are not numbers,
+// and -2 where there is no memory.
 size search(const Model *s, const int32_t *source, size length, size limit, size beam, size n_best,
             const float *divisor, size wants_log_prob, int32_t *words, int32_t *lengths,
             float *log_prob) {

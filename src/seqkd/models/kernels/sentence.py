@@ -24,7 +24,6 @@ from seqkd.models.kernels.lstm_int8 import (
     TABLE_LIMIT,
     activation_steps,
     quantize_channels,
-    word_gates,
     zero_point,
 )
 from seqkd.models.lstm import Lstm
@@ -47,11 +46,18 @@ class _Linear(Structure):
     )  # fmt: skip
 
 
+class _Words(Structure):
+    _fields_ = (
+        ("embedding", c_int64), ("vectors", c_void_p), ("weight", c_void_p), ("bias", c_void_p),
+        ("gates", c_void_p), ("found", c_void_p),
+    )  # fmt: skip
+
+
 class _Model(Structure):
     _fields_ = (
         ("width", c_int64), ("layers", c_int64), ("directions", c_int64), ("feeds", c_int64),
-        ("blocks", c_int64), ("steps", c_int64), ("source_gates", c_void_p),
-        ("target_gates", c_void_p), ("from_below", _Linear * _MOST_LAYERS),
+        ("blocks", c_int64), ("steps", c_int64), ("source", _Words), ("target", _Words),
+        ("from_below", _Linear * _MOST_LAYERS),
         ("forwards", _Linear * _MOST_LAYERS), ("backwards", _Linear),
         ("decoder", _Linear * _MOST_LAYERS), ("attention", _Linear), ("combine", _Linear),
         ("output", _Linear),
@@ -113,10 +119,10 @@ class SentenceSearch:
             width=config.width, layers=config.layers, feeds=config.input_feeding,
             directions=len(model.encoder_recurrent[0]), blocks=len(output_bias_V) // _COLUMNS,
             steps=self._steps,
-            source_gates=self._word_gates(
+            source=self._words(
                 model.source_embedding_VE, model.encoder_input[0], model.encoder_bias[0]
             ),
-            target_gates=self._word_gates(
+            target=self._words(
                 model.target_embedding_VE, model.decoder_input, model.decoder_bias[0]
             ),
             attention=self._linear(model.attention_HH, torch.zeros(config.width)),
@@ -176,11 +182,16 @@ class SentenceSearch:
         self._kept.append(tensor.contiguous())
         return self._kept[-1].data_ptr()
 
-    def _word_gates(self, table_VE: Tensor, weight_EG: Tensor, bias_G: Tensor) -> int:
-        """Return each word's part of a first layer's gates, of words and weights in our dtype."""
-        if self._dtype == torch.bfloat16:
-            table_VE, weight_EG, bias_G = (x.to(self._dtype) for x in (table_VE, weight_EG, bias_G))
-        return self._pointer(word_gates(table_VE, weight_EG, bias_G))
+    def _words(self, vector_VE: Tensor, weight_EG: Tensor, bias_G: Tensor) -> _Words:
+        """Return word vectors and a first layer's weights, in fp32 or bf16."""
+        dtype = torch.bfloat16 if self._dtype == torch.bfloat16 else torch.float32
+        words, embedding = vector_VE.shape
+        return _Words(
+            embedding, self._pointer(vector_VE.to(dtype)), self._pointer(weight_EG.to(dtype)),
+            self._pointer(bias_G.to(dtype).float()),
+            self._pointer(torch.empty(words, weight_EG.shape[1])),
+            self._pointer(torch.zeros(words, dtype=torch.uint8)),
+        )  # fmt: skip
 
     def _linear(self, weight_IO: Tensor, bias_O: Tensor | None = None) -> _Linear:
         """Return an affine map; without a bias, it adds to what is there.
