@@ -9,10 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from seqkd.alignment.dictionary import align, complexity, faithfulness
 from seqkd.cli import main
 from seqkd.config.bleu import BleuConfig
+from seqkd.evaluation.diagnostics import Diagnostics
+from seqkd.evaluation.lost_quality import lost_quality
 from seqkd.evaluation.significance import bleu_metric
 from seqkd.evaluation.text_statistics import (
     bleu_by_length,
@@ -193,3 +196,7 @@ def test_what_a_student_lost_is_in_its_card(tmp_path: Path) -> None:
         "50.0 BLEU to them",
     ]
     assert "Lost" not in (tmp_path / "without" / CARD).read_text(encoding="utf-8")
+    baseline = measured("lstm-2x8.nll", "teacher", 40.0, 12)
+    given = TypeAdapter(Diagnostics).validate_python({**data, "models": [*models, baseline]})
+    assert lost_quality(given, "lstm-2x8.nll") == []  # compared with the teacher, but not taught
+    assert lost_quality(given, "lstm-9x9.seq-kd.from-lstm-2x8-teacher") == []

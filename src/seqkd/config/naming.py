@@ -77,6 +77,11 @@ def model_name(arch: str, stages: Sequence[str], teachers: Sequence[str] = ()) -
     return name
 
 
+def is_taught(model: str) -> bool:
+    """Return whether a model's name says that it had a teacher."""
+    return any(field.startswith("from-") for field in model.split("."))
+
+
 def pruned_name(parent: str, percentage: int, stage: int | None = None) -> str:
     """Return the name of a pruned model; `stage` counts unfinished retraining stages from 1."""
     name = f"{parent}.pruned-{percentage}"

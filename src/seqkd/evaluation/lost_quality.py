@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from seqkd.config.naming import is_taught
 from seqkd.evaluation.diagnostics import Diagnostics, ModelDiagnostics
 from seqkd.evaluation.text_statistics import Bucket
 
@@ -19,6 +20,8 @@ def lost_quality(diagnostics: Diagnostics, model: str) -> list[str]:
         model: name of the student. Nothing is returned for a model without a teacher, or if one of
             the two was not diagnosed.
     """
+    if not is_taught(model):  # a baseline, whose teacher here is that of its architecture
+        return []
     models = {each.model: each for each in diagnostics.models}
     student = models.get(model)
     teacher = models.get(student.teacher or "") if student else None
@@ -54,7 +57,7 @@ def _sentences(student: ModelDiagnostics, teacher: ModelDiagnostics) -> Iterator
 def _differences(ours: Sequence[Bucket], theirs: Sequence[Bucket], fewest: int) -> str:
     """Return the difference in each bucket that is large enough."""
     return ", ".join(
-        f"{own.name}: {own.score - other.score:+.1f}".replace("-", "\u2212")
+        f"{own.name}: {round(own.score - other.score, 1) + 0.0:+.1f}".replace("-", "\u2212")
         for own, other in zip(ours, theirs, strict=True)
         if own.size >= fewest
     )
