@@ -330,7 +330,7 @@ def test_sampled_lists_do_not_depend_on_the_shards_and_can_be_selected_from(work
     ("change", "match"),
     [
         (lambda work: (work / "train.en").write_text("x\n"), "ends after line 1"),
-        (lambda work: (work / "train.de").write_text("x\n" * 47), "another source line"),
+        (lambda work: (work / "train.de").write_text("x\n" * 47), "a different source line"),
         (lambda work: (work / "tgt.vocab").unlink(), "not found"),
     ],
 )
