@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import Process
+from processes import Process, environment
 from seqkd.errors import SeqkdError
 from seqkd.machine.work_lock import sole_worker
 from tiny_model import sentences, write_model
@@ -139,7 +139,9 @@ def test_a_second_decoding_waits_and_takes_the_shard_of_the_first(tmp_path: Path
         "decode", "--model", "model.safetensors", "--src", "train.de", "--beam", 4,
         "--output", output.name, "--device", "cpu",
     )  # fmt: skip
-    first = Process("small_blocks", *words, folder=tmp_path)
+    # Slow enough for the second to start before it ends.
+    slow = environment(SECONDS_PER_BLOCK="0.1")
+    first = Process("small_blocks", *words, folder=tmp_path, env=slow)
     folder = output.with_name(output.name + ".blocks")
     wait_for(lambda: len(list(folder.glob("0*"))) > 1)
     second = Process("small_blocks", *words, folder=tmp_path)
