@@ -202,7 +202,7 @@ def slow_choice(rule: str, hypotheses: list[Candidate], reference: str, keep: in
     values = {
         "n-best": lambda h: 0.0,
         "most-similar": lambda h: chrf(h.text, reference),
-        "mbr": lambda h: sum(chrf(h.text, other.text) for other in usable) / len(usable),
+        "mbr": lambda h: math.fsum(chrf(h.text, other.text) for other in usable) / len(usable),
     }[rule]
     # Sums in another order may differ in the last place, where the values are the same.
     key = {id(h): (-round(values(h), 9), -h.log_prob) for h in usable}

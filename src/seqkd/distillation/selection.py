@@ -193,7 +193,8 @@ def expected_utilities(measure: Similarity, hypotheses: Sequence[Candidate]) -> 
     segments = [Segment(h.text, h.tokens) for h in hypotheses]
     candidates = [measure.hypothesis(segment) for segment in segments]
     references = [measure.reference(segment) for segment in segments]
+    # fsum: the same similarities in another order are still a tie.
     return [
-        sum(measure.score(candidate, reference) for reference in references) / len(references)
+        math.fsum(measure.score(candidate, reference) for reference in references) / len(references)
         for candidate in candidates
     ]
