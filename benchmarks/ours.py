@@ -20,7 +20,7 @@ from seqkd.search.batches import translate_ids
 from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.search.singly import translate_singly
 from seqkd.training.batching import ParallelTokens
-from seqkd.training.losses import Objective
+from seqkd.training.divergences import Objective
 from seqkd.training.soft_targets import SoftTargets
 from seqkd.training.state import TrainingState
 from seqkd.training.trainer import TrainingTask

@@ -16,7 +16,7 @@ from ours import made_pairs, new_model, train
 
 from seqkd.machine.runtime import set_up
 from seqkd.models.precision import compute_dtype
-from seqkd.training.losses import Objective
+from seqkd.training.divergences import Objective
 from seqkd.training.soft_targets import StoredTopK, record_type
 
 

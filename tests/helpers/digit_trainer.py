@@ -12,7 +12,7 @@ from seqkd.config.architecture import LstmConfig
 from seqkd.config.training import TrainingConfig
 from seqkd.models.lstm import Lstm
 from seqkd.training.batching import ParallelTokens
-from seqkd.training.losses import Objective
+from seqkd.training.divergences import Objective
 from seqkd.training.state import TrainingState
 from seqkd.training.trainer import TrainingTask, train
 from seqkd.vocabulary.tokens import Tokens

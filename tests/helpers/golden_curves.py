@@ -12,7 +12,7 @@ from seqkd.config.architecture import Architecture, LstmConfig, TransformerConfi
 from seqkd.config.training import TrainingConfig
 from seqkd.models.build import build
 from seqkd.training.batching import ParallelTokens
-from seqkd.training.losses import Objective
+from seqkd.training.divergences import Objective
 from seqkd.training.soft_targets import StoredTopK, record_type
 from seqkd.training.state import TrainingState
 from seqkd.training.trainer import TrainingTask, train

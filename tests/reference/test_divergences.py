@@ -9,14 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from seqkd.training import losses
-from seqkd.training.losses import (
-    Alongside,
-    Objective,
-    Together,
-    TopK,
-    projected_loss,
-    top_k_distribution,
-)
+from seqkd.training.divergences import Alongside, Objective, Together, TopK
+from seqkd.training.losses import projected_loss, top_k_distribution
 
 N, D, V = 23, 6, 17
 KINDS = ["forward-kl", "reverse-kl", "js"]
@@ -87,7 +81,7 @@ def twin(hidden, weight, bias, target, q, objective, ranked=5):
 
 def assert_equal_to_twin(student, soft, objective, ranked=5):
     hidden, weight, bias, target = student
-    ours = projected_loss(hidden, weight, bias, target, soft, objective).objective
+    ours = projected_loss(hidden, weight, bias, target, soft, objective)
     theirs = twin(
         hidden, weight, bias, target, full(soft, objective.temperature), objective, ranked
     )
@@ -136,7 +130,7 @@ def test_several_teachers_equal_autograd(student, divergence):
 def test_a_teacher_twice_is_that_teacher(student, divergence):
     objective = Objective(kd_weight=1.0, divergence=divergence, top_1_weight=0.5)
     one, two = (
-        projected_loss(*student, soft, objective).objective
+        projected_loss(*student, soft, objective)
         for soft in (teacher(), Together((teacher(), teacher())))
     )
     torch.testing.assert_close(one, two)
@@ -155,7 +149,7 @@ def test_top_k_of_a_teacher_twice_is_that_of_the_teacher():
 def test_all_words_stored_equal_the_teacher_alongside(student, divergence):
     objective = Objective(kd_weight=0.5, divergence=divergence, top_1_weight=1.0)
     stored, _ = top_k_distribution(teacher(), V)
-    one, two = (projected_loss(*student, soft, objective).objective for soft in (stored, teacher()))
+    one, two = (projected_loss(*student, soft, objective) for soft in (stored, teacher()))
     torch.testing.assert_close(one, two)
 
 
@@ -165,7 +159,7 @@ def test_a_student_equal_to_its_teacher_has_no_gradient(student, divergence, top
     hidden, weight, bias, target = student
     same = Alongside(hidden.detach(), weight.detach(), bias.detach())
     objective = Objective(kd_weight=1.0, divergence=divergence, top_1_weight=top_1_weight)
-    loss = projected_loss(hidden, weight, bias, target, same, objective).objective
+    loss = projected_loss(hidden, weight, bias, target, same, objective)
     if divergence != "forward-kl":
         assert abs(float(loss)) < 1e-4
     for gradient in torch.autograd.grad(loss, (hidden, weight, bias)):
@@ -175,23 +169,23 @@ def test_a_student_equal_to_its_teacher_has_no_gradient(student, divergence, top
 @pytest.mark.parametrize("divergence", KINDS)
 def test_weight_zero_is_nll(student, divergence):
     objective = Objective(kd_weight=0.0, divergence=divergence, top_1_weight=1.0)
-    soft = projected_loss(*student, teacher(), objective).objective
-    torch.testing.assert_close(soft, projected_loss(*student).objective)
+    soft = projected_loss(*student, teacher(), objective)
+    torch.testing.assert_close(soft, projected_loss(*student))
 
 
 @pytest.mark.parametrize("divergence", KINDS)
 def test_no_position_selected_is_nll(student, divergence):
     objective = Objective(kd_weight=0.6, divergence=divergence, select=1e-9)
-    soft = projected_loss(*student, teacher(), objective).objective
-    torch.testing.assert_close(soft, projected_loss(*student).objective)
+    soft = projected_loss(*student, teacher(), objective)
+    torch.testing.assert_close(soft, projected_loss(*student))
 
 
 def test_js_is_symmetric_and_at_most_log_2(student):
     hidden, weight, bias, target = student
     objective = Objective(kd_weight=1.0, divergence="js")
-    there = projected_loss(hidden, weight, bias, target, teacher(), objective).objective
+    there = projected_loss(hidden, weight, bias, target, teacher(), objective)
     swapped = Alongside(hidden.detach(), weight.detach(), bias.detach())
-    back = projected_loss(*teacher(), target, swapped, objective).objective
+    back = projected_loss(*teacher(), target, swapped, objective)
     torch.testing.assert_close(there, back)
     assert 0 < float(there) < N * math.log(2)
 
@@ -201,7 +195,7 @@ def test_js_of_distributions_without_a_common_word_is_log_2():
     apart = TopK(torch.tensor([[1]]), torch.ones(1, 1))
     objective = Objective(kd_weight=1.0, divergence="js")
     found = projected_loss(hidden, weight, torch.zeros(2), torch.tensor([0]), apart, objective)
-    assert float(found.objective) == pytest.approx(math.log(2))
+    assert float(found) == pytest.approx(math.log(2))
 
 
 def test_reverse_kl_needs_all_words(student):
@@ -219,7 +213,7 @@ def test_ranking_is_nothing_where_the_order_is_the_teachers():
         projected_loss(
             hidden, weight, logits, torch.tensor([0]), stored,
             Objective(kd_weight=1.0, top_1_weight=x),
-        ).objective
+        )
         for x in (0.0, 3.0)
     )  # fmt: skip
     torch.testing.assert_close(plain, ranked)
@@ -240,7 +234,7 @@ def test_the_weight_goes_evenly_from_nll_to_the_soft_part_alone(student, diverge
             *student,
             teacher(),
             Objective(kd_weight=weight, divergence=divergence, top_1_weight=top_1_weight),
-        ).objective
+        )
         for weight in (0.0, 0.5, 1.0)
     )
     torch.testing.assert_close(half, (none + whole) / 2)
@@ -265,7 +259,7 @@ def test_a_one_hot_teacher_under_each_divergence(student):
     for divergence, expected in (("forward-kl", -p.log()), ("js", js)):
         objective = Objective(kd_weight=1.0, divergence=divergence)
         assert_equal_to_twin(student, one_hot, objective)
-        found = projected_loss(*student, one_hot, objective).objective
+        found = projected_loss(*student, one_hot, objective)
         torch.testing.assert_close(found, expected.sum())
 
 
@@ -273,7 +267,7 @@ def test_the_ranking_of_a_one_hot_teacher_is_what_is_missing_to_the_top(student)
     hidden, weight, bias, target = student
     one_hot = TopK(target[:, None], torch.ones(N, 1))
     plain, ranked = (
-        projected_loss(*student, one_hot, Objective(kd_weight=1.0, top_1_weight=x)).objective
+        projected_loss(*student, one_hot, Objective(kd_weight=1.0, top_1_weight=x))
         for x in (0.0, 1.0)
     )
     best = F.softmax(hidden @ weight.t() + bias, 1).max(1).values
@@ -284,7 +278,7 @@ def test_a_nearly_one_hot_teacher_leaves_reverse_kl_finite(student):
     hidden, weight, bias, target = student
     sure = Alongside(100.0 * F.one_hot(target, V).float(), torch.eye(V), torch.zeros(V))
     objective = Objective(kd_weight=1.0, divergence="reverse-kl")
-    loss = projected_loss(*student, sure, objective).objective
+    loss = projected_loss(*student, sure, objective)
     # All mass elsewhere than on the gold word costs the 100 nats by which the teacher excludes it.
     p = gold_probability(student)
     log_p = F.log_softmax(hidden @ weight.t() + bias, 1)

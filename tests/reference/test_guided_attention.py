@@ -18,8 +18,7 @@ from seqkd.training.guided_attention import (
     TeacherAligner,
     guided_attention_loss,
 )
-from seqkd.training.losses import Objective
-from seqkd.training.teacher_forcing import batch_losses
+from seqkd.training.trainer import batch_loss
 
 ARCHITECTURES = [
     LstmConfig(layers=2, width=8, dropout=0.0),
@@ -85,13 +84,11 @@ def test_a_few_steps_of_guidance_move_the_attention_to_the_alignment(architectur
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.family)
-def test_the_objective_has_one_more_term_and_the_nll_none(architecture: Architecture):
+def test_the_loss_has_one_more_term(architecture: Architecture):
     model, pairs = model_of(architecture).eval(), batch()
-    plain = batch_losses(model, pairs, objective=Objective())
-    guided = batch_losses(model, pairs, objective=Objective(), guide=torch.sum)
-    assert float(guided.nll) == float(plain.nll)
+    plain, guided = batch_loss(model, pairs), batch_loss(model, pairs, guide=torch.sum)
     rows_of_attention = float(pairs.tgt_in_BT.numel())
-    assert float(guided.objective) == pytest.approx(float(plain.objective) + rows_of_attention)
+    assert float(guided) == pytest.approx(float(plain) + rows_of_attention)
 
 
 def test_eos_is_aligned_to_eos_and_padding_to_nothing():

@@ -47,7 +47,7 @@ def loss_of(model: Lstm, rows: slice) -> torch.Tensor:
     hidden = model.hidden(src, torch.full((len(src),), 5), tgt)
     target = tgt.roll(-1, 1).reshape(-1)
     weight, bias = model.output_weight_VD, model.output_bias_V
-    return projected_loss(hidden.reshape(-1, 8), weight, bias, target).objective
+    return projected_loss(hidden.reshape(-1, 8), weight, bias, target)
 
 
 def cut(masks):

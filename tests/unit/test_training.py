@@ -14,7 +14,7 @@ from seqkd.config.training import TrainingConfig
 from seqkd.errors import SeqkdError
 from seqkd.models.lstm import Lstm
 from seqkd.training.checkpoint import Checkpoint
-from seqkd.training.losses import Objective
+from seqkd.training.divergences import Objective
 from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import TeacherAlongside
 

@@ -19,7 +19,7 @@ Shapes: N target positions (no padding), D state width, V vocabulary, K stored w
 from __future__ import annotations
 
 import ctypes
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,27 +40,10 @@ from seqkd.training.divergences import (
     soft_loss,
 )
 
-__all__ = [
-    "Alongside",
-    "Losses",
-    "Objective",
-    "Together",
-    "TopK",
-    "projected_loss",
-    "top_k_distribution",
-]
-
 CHUNK = 1024  # positions projected at a time: matrix products at full speed, and few of them
 ROWS = 64  # in bf16 on a CPU, their number is a multiple of this
 _CACHED_ENTRIES = 1 << 18  # logits that softmax and loss work on at a time, 1 MiB in fp32
 _TINY = torch.finfo(torch.float32).tiny
-
-
-class Losses(NamedTuple):
-    """Sums over positions, in nats: what is minimised, and plain NLL for perplexity."""
-
-    objective: Tensor
-    nll: Tensor
 
 
 # ---------------------------------------------------------------------------- the formula
@@ -73,7 +56,7 @@ def loss_and_gradient_(
     objective: Objective,
     kd_weight: Tensor | float,
 ) -> Tensor:
-    """Turn logits (fp32) into the gradient of the loss, in place; return summed loss and NLL (2,).
+    """Turn logits (fp32) into the gradient of the loss, in place; return the summed loss, in nats.
 
     Args:
         logits_NV: the student's.
@@ -92,8 +75,7 @@ def loss_and_gradient_(
     p_NV = torch.softmax(logits_NV, 1, out=logits_NV)
 
     gold_log_p_N1 = _log(p_NV.gather(1, gold_N1))
-    nll_N1 = -gold_log_p_N1.double()
-    loss = (gold_weight * (1.0 - smoothing) * nll_N1).sum()
+    loss = -(gold_weight * (1.0 - smoothing) * gold_log_p_N1.double()).sum()
     if mean_logit_N1 is not None:
         log_z_N1 = gold_logit_N1 - gold_log_p_N1
         loss = loss + (gold_weight * smoothing * (log_z_N1 - mean_logit_N1).double()).sum()
@@ -108,7 +90,7 @@ def loss_and_gradient_(
     p_NV.scatter_add_(1, gold_N1, -one_N1)  # NLL: the gradient is p - 1 at the gold word
     if smoothing:
         p_NV.sub_(gold_weight * smoothing / p_NV.shape[1])
-    return torch.stack([loss, nll_N1.sum()])
+    return loss
 
 
 def _log(p: Tensor) -> Tensor:
@@ -126,8 +108,8 @@ def projected_loss(
     target_N: Tensor,
     soft: Soft | None = None,
     objective: Objective | None = None,
-) -> Losses:
-    """Project states onto the vocabulary and sum the loss over positions.
+) -> Tensor:
+    """Project states onto the vocabulary and return the loss summed over positions, in nats.
 
     Projection, softmax, loss and gradient are computed together for some positions at a time, so
     N x V logits are never in memory; gradients are ready when the forward pass is.
@@ -140,19 +122,16 @@ def projected_loss(
         soft: teacher distributions for the same positions, or None for NLL alone.
         objective: weights of the parts; plain NLL when left out.
 
-    Returns:
-        `Losses`; gradients flow through `objective` only.
-
     Raises:
         ValueError: if `TopK` comes with a temperature or divergence that needs all words.
     """
     objective = objective or Objective()
     if isinstance(soft, TopK) and objective.temperature != 1.0:
         raise ValueError("top-k soft targets hold probabilities at temperature 1")
-    total, nll = _ProjectedLoss.apply(  # type: ignore[no-untyped-call]
+    loss: Tensor = _ProjectedLoss.apply(  # type: ignore[no-untyped-call]
         hidden_ND, weight_VD, bias_V, target_N, soft, objective
     )
-    return Losses(total, nll)
+    return loss
 
 
 class _ProjectedLoss(torch.autograd.Function):
@@ -167,7 +146,7 @@ class _ProjectedLoss(torch.autograd.Function):
         target_N: Tensor,
         soft: Soft | None,
         objective: Objective,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         count, width = hidden_ND.shape
         weight, bias = fill_block(weight_VD.to(hidden_ND.dtype)), bias_V.float()
         chunks = _chunks(hidden_ND)
@@ -175,7 +154,7 @@ class _ProjectedLoss(torch.autograd.Function):
         kd_weight: Tensor | float = objective.kd_weight
         if soft is not None and objective.select < 1.0:
             kd_weight = kd_weight * _hardest(hidden, weight, bias, target_N, objective.select)
-        sums = torch.zeros(2, dtype=torch.float64, device=hidden_ND.device)
+        loss = torch.zeros((), dtype=torch.float64, device=hidden_ND.device)
         dhidden, dbias, dweight = torch.empty_like(hidden), torch.zeros_like(bias_V), None
         logits = hidden.new_empty(chunks[0].stop, len(weight))
         for chunk in chunks:
@@ -183,7 +162,7 @@ class _ProjectedLoss(torch.autograd.Function):
             rows = slice(chunk.start, min(chunk.stop, count))
             real = rows.stop - rows.start
             logits[real:] = 0  # padding has no gradient
-            sums += _chunk_gradient_(
+            loss += _chunk_gradient_(
                 logits[:real], bias, target_N[rows], rows_of(soft, rows), objective,
                 kd_weight[rows] if isinstance(kd_weight, Tensor) else kd_weight, dbias,
             )  # fmt: skip
@@ -195,12 +174,11 @@ class _ProjectedLoss(torch.autograd.Function):
             else:
                 dweight.add_(torch.mm(logits.t(), hidden[chunk])[:, :width])
         ctx.save_for_backward(dhidden[:count, :width], dweight, dbias)
-        ctx.mark_non_differentiable(nll := sums[1].clone())
-        return sums[0].float(), nll
+        return loss.float()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         # The gradients are this node's own, and a graph is traversed once: scale in place.
         gradients = ctx.saved_tensors
         if scale.is_cuda or scale.item() != 1.0:  # asking a GPU costs more than multiplying
@@ -251,13 +229,12 @@ def _chunk_gradient_(
 ) -> Tensor | float:
     """Turn a chunk's logits without bias into their gradient, in place; add to that of the bias.
 
-    Returns:
-        Summed loss and NLL (2,), or one number where they are the same.
+    Return the summed loss.
     """
     lib = library(logits_NV.dtype, logits_NV.device)
     if lib is not None and soft is None and not objective.label_smoothing:
         return nll_gradient_(lib, logits_NV, bias_V, target_N, dbias_V)
-    sums = torch.zeros(2, dtype=torch.float64, device=logits_NV.device)
+    loss = torch.zeros((), dtype=torch.float64, device=logits_NV.device)
     # Parts whose fp32 copy stays in a CPU core's second-level cache.
     size = len(logits_NV) if logits_NV.is_cuda else max(8, _CACHED_ENTRIES // logits_NV.shape[1])
     for start in range(0, len(logits_NV), size):
@@ -265,14 +242,14 @@ def _chunk_gradient_(
         part = logits_NV[rows]
         in_place = part.dtype == torch.float32
         scores = torch.add(part, bias_V, out=part) if in_place else part + bias_V
-        sums += loss_and_gradient_(
+        loss += loss_and_gradient_(
             scores, target_N[rows], rows_of(soft, rows), objective,
             kd_weight[rows] if isinstance(kd_weight, Tensor) else kd_weight,
         )  # fmt: skip
         dbias_V += scores.sum(0)
         if not in_place:
             part.copy_(scores)
-    return sums
+    return loss
 
 
 def nll_gradient_(

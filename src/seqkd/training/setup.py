@@ -19,8 +19,8 @@ from seqkd.model_files.model_file import LoadedModel, load_ensemble, load_model
 from seqkd.models.build import Model, build
 from seqkd.models.precision import compute_dtype
 from seqkd.training.batching import ParallelTokens, read_pairs
+from seqkd.training.divergences import Objective
 from seqkd.training.guided_attention import Guidance, LexiconAligner, TeacherAligner
-from seqkd.training.losses import Objective
 from seqkd.training.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
 from seqkd.training.trainer import TrainingTask
 from seqkd.training.validation import dev_perplexity, greedy_bleu

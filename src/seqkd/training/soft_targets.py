@@ -25,7 +25,8 @@ from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import give_back_memory
 from seqkd.models.build import Model
 from seqkd.training.batching import Batch, Epoch, Ints, ParallelTokens, plan_batches
-from seqkd.training.losses import Alongside, Together, TopK, top_k_distribution
+from seqkd.training.divergences import Alongside, Together, TopK
+from seqkd.training.losses import top_k_distribution
 from seqkd.training.manifest import SoftTargetsManifest
 
 _BATCH_TOKENS = 4096

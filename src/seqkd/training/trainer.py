@@ -15,21 +15,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from seqkd.config.training import TrainingConfig
 from seqkd.errors import SeqkdError
 from seqkd.models.build import Model
 from seqkd.models.dropout import DropoutNoise
-from seqkd.training.batching import Epoch, Ints, ParallelTokens, plan_batches
+from seqkd.training.batching import Batch, Epoch, Ints, ParallelTokens, plan_batches
 from seqkd.training.distributed import broadcast, rank, sum_gradients, world_size
+from seqkd.training.divergences import Objective, Soft
 from seqkd.training.guided_attention import Guidance
-from seqkd.training.losses import Objective
+from seqkd.training.losses import projected_loss
 from seqkd.training.manifest import Validation
 from seqkd.training.optimizer import clipped_step
 from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import SoftTargets
 from seqkd.training.state import TrainingState
-from seqkd.training.teacher_forcing import batch_losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,17 +166,41 @@ def _gradients(
         model.noise = DropoutNoise([task.seed, state.epoch, number])
         soft = None if task.soft_targets is None else task.soft_targets.of(batch)
         guide = None if task.guidance is None else task.guidance.of(batch, state.epoch)
-        objective = batch_losses(model, batch, soft, task.objective, guide).objective
-        objective.backward()
+        loss = batch_loss(model, batch, soft, task.objective, guide)
+        loss.backward()
         counts = float(len(batch.position_N)), float(len(batch.length_B))
-        sums += torch.tensor([float(objective.detach()), *counts], dtype=torch.float64)
-    loss, tokens, sentences = sum_gradients(model, sums, task.device).tolist()
-    if not math.isfinite(loss):
+        sums += torch.tensor([float(loss.detach()), *counts], dtype=torch.float64)
+    total, tokens, sentences = sum_gradients(model, sums, task.device).tolist()
+    if not math.isfinite(total):
         raise SeqkdError(
-            f"training has diverged: the loss of update {state.update:,} is {loss}; lower "
+            f"training has diverged: the loss of update {state.update:,} is {total}; lower "
             "training.learning_rate or raise training.warmup_updates"
         )
-    return loss, tokens, sentences
+    return total, tokens, sentences
+
+
+def batch_loss(
+    model: Model,
+    batch: Batch,
+    soft: Soft | None = None,
+    objective: Objective | None = None,
+    guide: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Return the loss of a batch under teacher forcing, summed over its target words, in nats.
+
+    `guide` returns the term of guided attention, from the attention (B, T, S).
+    """
+    inputs = batch.src_BS, batch.length_B, batch.tgt_in_BT
+    if guide is None:
+        hidden_BTD, guided = model.hidden(*inputs), None
+    else:
+        hidden_BTD, attention_BTS = model.hidden_and_attention(*inputs)
+        guided = guide(attention_BTS)
+    loss = projected_loss(
+        batch.real_positions(hidden_BTD), model.output_weight_VD, model.output_bias_V,
+        batch.target_N, soft, objective,
+    )  # fmt: skip
+    return loss if guided is None else loss + guided
 
 
 def _set_learning_rate(state: TrainingState, config: TrainingConfig, total_updates: int) -> None:
