@@ -69,7 +69,7 @@ def test_jobs_side_by_side_have_a_line_each(screen: Screen, tmp_path: Path):
     assert "2m 03s left, 5,000 target tokens/s" in one
     assert two.startswith("train two seed-1")
     assert three.split() == ["decode", "three", "0m", "00s"]
-    assert whole.startswith("7 of 56 steps")
+    assert whole.startswith("7 of 56 jobs")
     screen.terminal.close()
 
 
@@ -108,7 +108,7 @@ def test_a_failure_is_shown_once_with_the_end_of_its_log(screen: Screen, tmp_pat
     assert screen.text().count("failed: vocab") == 1
     assert "    seqkd vocab: too little text [for this]" in screen.text()
     assert "Exiting because" not in screen.text()
-    assert "1 job failed, 3 of 9 steps are done." in screen.text()
+    assert "1 job failed, 3 of 9 jobs are done." in screen.text()
 
 
 def test_what_is_stopped_has_not_failed(screen: Screen, tmp_path: Path):
@@ -120,7 +120,7 @@ def test_what_is_stopped_has_not_failed(screen: Screen, tmp_path: Path):
     screen.show("error", message="Exiting because a job execution failed.")
     screen.terminal.close()
     assert "failed" not in screen.text()
-    assert "Stopped at 3 of 9 steps. Run the same command to continue." in screen.text()
+    assert "Stopped at 3 of 9 jobs. Run the same command to continue." in screen.text()
 
 
 def test_an_error_before_any_job_is_shown(screen: Screen):
@@ -178,7 +178,7 @@ def test_a_run_on_a_terminal(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     status, shown = on_a_terminal(workspace, "--until", "corpus")
     assert status == 0, shown
-    assert "steps" in shown
+    assert "jobs" in shown
     assert "reason:" not in shown
     assert "Stopped" not in shown  # as far as was asked
     status, shown = on_a_terminal(workspace, "--until", "corpus")

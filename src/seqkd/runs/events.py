@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -104,11 +105,15 @@ def event_of(record: logging.LogRecord) -> Event | None:
 
 
 def _in_one_line(message: str) -> str:
-    """Return an error without the lines that say where in the workflow's code it was raised."""
+    """Return an error of Snakemake in one line, without where in the workflow it was raised."""
     lines = [line.strip() for line in message.splitlines() if not line.startswith("  File ")]
     if len(lines) > 1 and lines[0].endswith(":"):
         lines = lines[1:]
-    return " ".join(filter(None, lines))
+    words = " ".join(filter(None, lines))
+    if match := re.match(r"Missing input files for (rule \w+):.* affected files: (.*)", words):
+        where = "paths in a config start at the current folder"
+        return f"file not found: {match[2]} (input of {match[1]}; {where})"
+    return words
 
 
 class Recorder(logging.Handler):

@@ -84,7 +84,7 @@ class Terminal:
         if self._failed:
             jobs = "1 job" if len(self._failed) == 1 else f"{len(self._failed)} jobs"
             self._print(
-                f"[bold red]{jobs} failed[/], {run.done} of {run.total} steps are done. "
+                f"[bold red]{jobs} failed[/], {run.done} of {run.total} jobs are done. "
                 "Fix the cause and run the same command again."
             )
             return
@@ -93,7 +93,7 @@ class Terminal:
                 self._print(f"[bold red]error:[/] {escape(message)}")
         if run.errors and run.done < run.total:
             self._print(
-                f"Stopped at {run.done} of {run.total} steps. Run the same command to continue."
+                f"Stopped at {run.done} of {run.total} jobs. Run the same command to continue."
             )
         elif self._began and not (run.total or run.errors):
             self._print("Nothing to be done: all results are up to date.")
@@ -131,7 +131,7 @@ class Terminal:
             table.add_row(Text(f"and {len(numbers) - _ROWS} more"), "", "")
         if run.total:
             table.add_row(
-                Text(f"{run.done} of {run.total} steps", style="bold"),
+                Text(f"{run.done} of {run.total} jobs", style="bold"),
                 ProgressBar(run.total, run.done, width=_BAR_WIDTH),
                 duration(time.time() - (self._began or time.time())),
             )

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     hours = _sum(jobs.needed, seconds) / _HOUR
     if unknown := _rules_without(jobs.needed, seconds):
         console.print(
-            f"Not estimated, because no job of the rule has run yet: {', '.join(unknown)}."
+            f"Not estimated yet, because none of their jobs has run: {', '.join(unknown)}."
         )
     if hours:
         console.print(
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> None:
         )
     size = _sum(jobs.needed, Estimator(jobs.everything, bytes_of))
     free = shutil.disk_usage(Path()).free
-    console.print(f"Disk: about {_size(size)} more; {_size(free)} are free.")
+    more = f"about {_size(size)} more" if size else "not estimated yet"
+    console.print(f"Disk: {more}; {_size(free)} are free.")
 
 
 def _table(jobs: Plan, name: str, seconds: Estimator) -> Table:
