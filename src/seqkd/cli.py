@@ -20,7 +20,6 @@ VERBS = {
     "plan": ("plan", "show what a run would do: jobs, reuse, hours, disk"),
     "status": ("status", "show what is done, running (rate, time left), failed and waiting"),
     "compare": ("compare", "compare two experiments or two models, with significance"),
-    "clean": ("clean", "delete results, after showing their sizes"),
     "export": ("export", "write a folder, or a page for the browser, for deployment"),
     "translate": ("translate", "translate standard input or files"),
     "fetch": ("fetch", "download one pinned source of text"),

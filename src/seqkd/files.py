@@ -13,6 +13,7 @@ import glob
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import lzma
 import os
@@ -150,6 +151,24 @@ def read_lines(path: str | Path) -> Iterator[str]:
     """
     with open_text(path) as file:
         yield from decoded_lines(file, str(path))
+
+
+def read_parallel(src: Path, tgt: Path) -> Iterator[tuple[str, str]]:
+    """Yield the lines of two files side by side.
+
+    Raises:
+        SeqkdError: with both counts if one has more lines than the other; if one cannot be read.
+    """
+    src_lines, tgt_lines = read_lines(src), read_lines(tgt)
+    for number, (src_line, tgt_line) in enumerate(itertools.zip_longest(src_lines, tgt_lines)):
+        if src_line is None or tgt_line is None:
+            longer = number + 1 + sum(1 for _ in (src_lines if tgt_line is None else tgt_lines))
+            counts = (number, longer) if src_line is None else (longer, number)
+            raise SeqkdError(
+                f"not parallel: {src} has {counts[0]} lines but {tgt} has {counts[1]}; "
+                f"line n of one must be the translation of line n of the other"
+            )
+        yield src_line, tgt_line
 
 
 def open_text(path: str | Path) -> Reader:

@@ -66,7 +66,7 @@ def test_page_is_whole_and_alone(page: str) -> None:
 
 def test_every_part_is_there(page: str) -> None:
     for name in (
-        *("results", "cost", "learning", "samples", "diagnostics", "corpus", "graph", "time"),
+        *("results", "cost", "learning", "samples", "diagnostics", "corpus", "time"),
         *("provenance", "methods", "quality-size", "quality-speed", "pruning", "oracle"),
         *("learning-teacher", "learning-student", "length", "frequency"),
     ):
@@ -115,7 +115,7 @@ def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=40)
     page = made.report(whole=False).read_text()
     assert 'id="results"' in page
-    for name in ("learning", "graph", "quality-speed", "pruning", "diagnostics"):
+    for name in ("learning", "quality-speed", "pruning", "diagnostics"):
         assert f'id="{name}"' not in page
     assert "words/s" not in page
     assert "so not shown: speed, learning curves and provenance, diag" in page

@@ -248,14 +248,14 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
     import os
 
     from seqkd import cli
-    from seqkd.steps import clean
+    from seqkd.steps import part
 
     def full(args: argparse.Namespace) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(clean, "run", full)
+    monkeypatch.setattr(part, "run", full)
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["clean", "x"])
+        cli.main(["part", "--text", "x", "--part", "1", "--lines", "1", "--output", "y"])
     assert stopped.value.code == (
-        "seqkd clean: No space left on device: free some space, then run the same command again"
+        "seqkd part: No space left on device: free some space, then run the same command again"
     )

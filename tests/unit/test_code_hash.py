@@ -148,7 +148,7 @@ def test_c_code_of_a_module_is_part_of_it(tree: Path, name: str, old: str, new: 
 def test_templates_are_part_of_the_module_that_loads_them(tree: Path):
     (tree / "pack" / "templates").mkdir()
     (tree / "pack" / "templates" / "page.html.j2").write_text("<p>one</p>")
-    edit(tree, "pack/other.py", "THREE = 3", "THREE = PackageLoader('pack')")
+    edit(tree, "pack/other.py", "THREE = 3", "THREE = templates_of('pack')")
     before = code_hash("pack.deep.user", root=tree)
     edit(tree, "pack/templates/page.html.j2", "one", "two")
     assert code_hash("pack.deep.user", root=tree) != before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice
 from pathlib import Path
 
 from seqkd import files
@@ -117,25 +117,7 @@ def _pairs(
         case UrlSource(src=src_file, tgt=tgt_file):
             check_sha256(paths[0], src_file.sha256)
             check_sha256(paths[1], tgt_file.sha256)
-    return read_parallel(paths[0], paths[1])
-
-
-def read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
-    """Yield the lines of two files side by side.
-
-    Raises:
-        SeqkdError: with both counts if one has more lines than the other; if one cannot be read.
-    """
-    src_lines, tgt_lines = files.read_lines(src), files.read_lines(tgt)
-    for number, (src_line, tgt_line) in enumerate(zip_longest(src_lines, tgt_lines)):
-        if src_line is None or tgt_line is None:
-            longer = number + 1 + sum(1 for _ in (src_lines if tgt_line is None else tgt_lines))
-            counts = (number, longer) if src_line is None else (longer, number)
-            raise SeqkdError(
-                f"not parallel: {src} has {counts[0]} lines but {tgt} has {counts[1]}; "
-                f"line n of one must be the translation of line n of the other"
-            )
-        yield src_line, tgt_line
+    return files.read_parallel(paths[0], paths[1])
 
 
 def read_columns(tsv: Path, columns: tuple[int, int]) -> Iterator[Pair]:

@@ -15,7 +15,7 @@ from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
 from seqkd.config.bleu import BleuConfig
-from seqkd.evaluation.score_files import TranslationScores
+from seqkd.evaluation.score_files import SearchScores
 from seqkd.evaluation.significance import CHRF_WORDS, sacrebleu_of
 from seqkd.models.protocol import TranslationModel
 from seqkd.vocabulary.specials import BOS, EOS
@@ -30,7 +30,8 @@ def translation_scores(
     references: Sequence[str],
     bleu: BleuConfig,
     second_bleu: BleuConfig | None = None,
-) -> TranslationScores:
+    translations: str = "",
+) -> SearchScores:
     """Score translations against one reference each.
 
     Args:
@@ -38,13 +39,14 @@ def translation_scores(
         references: detokenised text, as many.
         bleu: how BLEU is computed.
         second_bleu: another way to compute it, if it is wanted too.
+        translations: file of the hypotheses.
     """
     configs = [bleu, second_bleu] if second_bleu else [bleu]
     metrics = [*map(sacrebleu_of, configs), CHRF(), CHRF(word_order=CHRF_WORDS)]
     results = [metric.corpus_score(hypotheses, [references]) for metric in metrics]
     scores = [round(result.score, 4) for result in results]
     signatures = [str(metric.get_signature()) for metric in metrics]
-    return TranslationScores(
+    return SearchScores(
         bleu=scores[0],
         bleu_signature=signatures[0],
         chrf=scores[-2],
@@ -54,6 +56,7 @@ def translation_scores(
         length_ratio=round(results[0].sys_len / max(results[0].ref_len, 1), 4),
         second_bleu=scores[1] if second_bleu else None,
         second_bleu_signature=signatures[1] if second_bleu else None,
+        translations=translations,
     )
 
 

@@ -13,8 +13,8 @@ from seqkd.files import read_lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TranslationScores:
-    """Quality of translations, 0 to 100, with the signatures that make scores comparable."""
+class SearchScores:
+    """Scores of greedy search or of one beam, 0 to 100, and the signatures that say how."""
 
     bleu: float
     bleu_signature: str
@@ -28,12 +28,6 @@ class TranslationScores:
     second_bleu: float | None = None
     """BLEU computed in a second way, if the config asks for it."""
     second_bleu_signature: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SearchScores(TranslationScores):
-    """Scores of one search: greedy, or beam search of one width."""
-
     translations: str
     """File of the translations; in JSON, its name beside the scores file."""
 

@@ -82,7 +82,7 @@ def _module(root: Path, name: str) -> tuple[str, tuple[str, ...]]:
     code = ast.unparse(tree).encode()  # unlike ast.dump, the same for every Python
     if (c_code := path.with_suffix(".c")).exists():  # compiled by the module of this name
         code += b"".join(map(_c_code, _with_headers(c_code)))
-    if b"PackageLoader" in code:  # of jinja2: the templates of this package are part of the module
+    if b"templates_of(" in code:  # the templates of this package are part of the module
         templates = sorted(filter(Path.is_file, (path.parent / "templates").rglob("*")))
         code += b"".join(template.read_bytes() for template in templates)
     targets = [target for target in targets if not _is_inert(target)]

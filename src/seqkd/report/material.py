@@ -47,29 +47,6 @@ class RuleCost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReportFiles:
-    """The files that a report is made from; without an optional one its section is left out."""
-
-    tables: Mapping[str, Path]
-    """Rows of `results` and, if the experiment has these tables, of `speed` and `pruning`."""
-    scores: Sequence[Path]
-    tests: Sequence[Path]
-    """Manifests of the test sets, the main one first."""
-    funnel: Path
-    configs: Sequence[Path]
-    """Shown as they are."""
-    monolingual_funnel: Path | None = None
-    speeds: Sequence[Path] = ()
-    manifests: Sequence[Path] = ()
-    """Of trained models."""
-    diagnostics: Path | None = None
-    benchmarks: Path | None = None
-    """Folder of Snakemake's benchmark files, one folder a rule."""
-    page: str = ""
-    """A page that translates, beside the report."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Material:
     """All that a report shows."""
 
@@ -96,49 +73,70 @@ class Material:
     """A page that translates, beside the report; or empty."""
 
 
-def gather(files: ReportFiles, resamples: int = RESAMPLES) -> Material:
-    """Read all files and compare the models.
+def gather(
+    *,
+    tables: Mapping[str, Path],
+    scores: Sequence[Path],
+    tests: Sequence[Path],
+    funnel: Path,
+    configs: Sequence[Path],
+    monolingual_funnel: Path | None = None,
+    speeds: Sequence[Path] = (),
+    manifests: Sequence[Path] = (),
+    diagnostics: Path | None = None,
+    benchmarks: Path | None = None,
+    page: str = "",
+    resamples: int = RESAMPLES,
+) -> Material:
+    """Read all files and compare the models; without an optional file its section is left out.
 
     Args:
-        files: where everything is.
+        tables: rows of `results` and, if the experiment has these tables, of `speed` and `pruning`.
+        scores: of all rows.
+        tests: manifests of the test sets, the main one first.
+        funnel: of the corpus.
+        configs: shown as they are.
+        monolingual_funnel: of the monolingual text.
+        speeds: of models.
+        manifests: of trained models.
+        diagnostics: of texts and models.
+        benchmarks: folder of Snakemake's benchmark files, one folder a rule.
+        page: a page that translates, beside the report.
         resamples: of the significance tests.
 
     Raises:
         SeqkdError: if scores of a row are missing or a file is damaged.
     """
-    configs = {table: load_table_config(path) for table, path in files.tables.items()}
-    config = configs.pop("results")
-    evaluations = Evaluations(files.scores)
-    tests = [load_test_set(path) for path in files.tests]
-    models = map(load_trained_model, files.manifests)
+    further = {table: load_table_config(path) for table, path in tables.items()}
+    config = further.pop("results")
+    evaluations = Evaluations(scores)
+    test_sets = [load_test_set(path) for path in tests]
+    models = map(load_trained_model, manifests)
     shown = {row.model: row for row in config.rows}
-    further = {row.model: row for other in configs.values() for row in other.rows}
-    rows = shown | further | shown  # the rows of the results table come first and have all seeds
+    others = {row.model: row for other in further.values() for row in other.rows}
+    rows = shown | others | shown  # the rows of the results table come first and have all seeds
     everything = config.model_copy(update={"rows": tuple(rows.values())})
-    others = None
+    compared = None
     if len(rows) > len(config.rows):
-        outputs = OutputStatistics(everything, evaluations, tests[0])
-        others = analyse(outputs, resamples=resamples)
+        outputs = OutputStatistics(everything, evaluations, test_sets[0])
+        compared = analyse(outputs, resamples=resamples)
     return Material(
         config=config,
-        further=configs,
-        analyses=analyse_all(config, evaluations, tests, resamples),
-        others=others,
+        further=further,
+        analyses=analyse_all(config, evaluations, test_sets, resamples),
+        others=compared,
         evaluations=evaluations,
-        test=tests[0],
-        speeds={speed.model: speed for speed in map(load_speed, reversed(files.speeds))},
+        test=test_sets[0],
+        speeds={speed.model: speed for speed in map(load_speed, reversed(speeds))},
         trained={(model.manifest.model, model.manifest.seed): model for model in models},
-        funnel=load_funnel(files.funnel),
-        monolingual_funnel=load_funnel(files.monolingual_funnel)
-        if files.monolingual_funnel
-        else [],
-        costs=_costs(files.benchmarks) if files.benchmarks else [],
-        diagnostics=read_json(Diagnostics, files.diagnostics) if files.diagnostics else None,
+        funnel=load_funnel(funnel),
+        monolingual_funnel=load_funnel(monolingual_funnel) if monolingual_funnel else [],
+        costs=_costs(benchmarks) if benchmarks else [],
+        diagnostics=read_json(Diagnostics, diagnostics) if diagnostics else None,
         configs={
-            f"{path.parent.name}/{path.name}": path.read_text(encoding="utf-8")
-            for path in files.configs
+            f"{path.parent.name}/{path.name}": path.read_text(encoding="utf-8") for path in configs
         },
-        page=files.page,
+        page=page,
     )
 
 

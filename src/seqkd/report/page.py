@@ -7,18 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from seqkd import __version__
 from seqkd.corpus.funnel import corpus_summary
 from seqkd.evaluation.lost_quality import lost_quality
 from seqkd.languages import standard_code
 from seqkd.machine.manifest import code_commit
+from seqkd.machine.progress import duration
 from seqkd.report.chart import Chart
 from seqkd.report.compression_tables import pruning_table, speed_table
 from seqkd.report.figures import HALF, NARROW, WIDE, svg
 from seqkd.report.findings import findings, hours, p_value, words_per_second
-from seqkd.report.graph import HEIGHT, WIDTH, model_graph
 from seqkd.report.highlights import all_rows, best_student, colour_of, setting_name, speed_setting
 from seqkd.report.material import Material
 from seqkd.report.palette import PALETTE
@@ -33,6 +31,7 @@ from seqkd.report.results_table import (
 )
 from seqkd.report.samples import samples
 from seqkd.report.tables import Table, count, megabytes, signed
+from seqkd.templates import templates_of
 
 _SECTIONS = {
     "results": "Results",
@@ -41,31 +40,15 @@ _SECTIONS = {
     "samples": "Translations",
     "diagnostics": "What distillation did",
     "corpus": "Corpus",
-    "graph": "How the models were made",
     "time": "Where the time went",
     "provenance": "Provenance",
 }
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("seqkd.report"),
-    extensions=["jinja2.ext.do"],
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = templates_of("seqkd.report")
 _TEMPLATES.filters |= {
     "count": count,
-    "duration": _duration,
+    "duration": duration,
     "megabytes": megabytes,
     "method_name": method_name,
     "p_value": p_value,
@@ -101,8 +84,6 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         "samples": samples(material),
         "student": student,
         "lost": lost,
-        "graph": model_graph(material),
-        "box": (WIDTH, HEIGHT),
     }
     bodies = {
         name: _TEMPLATES.get_template(f"{name}.html.j2").render(context).strip()

@@ -46,16 +46,3 @@ def snakefile() -> Path:
         if (folder / "Snakefile").is_file():
             return folder / "Snakefile"
     raise SeqkdError("no Snakefile here; run this from the folder that you cloned")
-
-
-def names_in(results: Path) -> list[str]:
-    """Return the names of the experiments that have results in a folder.
-
-    Raises:
-        SeqkdError: if there is no such folder.
-    """
-    if not results.is_dir():
-        raise SeqkdError(
-            f"no {results}/ in {Path.cwd()}: run this in the folder where the experiment runs"
-        )
-    return sorted(path.name for path in results.glob("*") if path.is_dir())

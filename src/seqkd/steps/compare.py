@@ -35,7 +35,6 @@ from seqkd.evaluation.comparison import (
 from seqkd.evaluation.score_files import Evaluation
 from seqkd.evaluation.significance import RESAMPLES
 from seqkd.report.tables import signed
-from seqkd.runs.experiments import names_in
 
 Row = tuple[str, str, Callable[[Evaluation], float | None]]
 _ROWS: tuple[Row, ...] = (
@@ -62,7 +61,10 @@ def run(args: argparse.Namespace) -> None:
     if args.resamples < 100:
         raise SeqkdError(f"--resamples must be at least 100, got {args.resamples}")
     console = Console(highlight=False)
-    names_in(args.results)  # there are some
+    if not args.results.is_dir():
+        raise SeqkdError(
+            f"no {args.results}/ in {Path.cwd()}: run this in the folder where the experiment runs"
+        )
     folders = [_experiment(args.results, word) for word in (args.one, args.two)]
     if folders[0] and folders[1]:
         _compare_experiments(console, folders[0], folders[1], args)

@@ -22,7 +22,7 @@ from seqkd.evaluation.diagnostics import (
 )
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.text_statistics import memorised
-from seqkd.files import read_lines, write_json
+from seqkd.files import read_lines, read_parallel, write_json
 from seqkd.machine.progress import Progress
 from seqkd.translation.nbest import from_line, source_digest
 
@@ -96,12 +96,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _parallel(src: Path, tgt: Path) -> ParallelText:
-    text = ParallelText(list(read_lines(src)), list(read_lines(tgt)))
-    if len(text.src) != len(text.tgt):
-        raise SeqkdError(
-            f"not parallel: {src} has {len(text.src):,} lines and {tgt} {len(text.tgt):,}"
-        )
-    return text
+    pairs = list(read_parallel(src, tgt))
+    return ParallelText([source for source, _ in pairs], [target for _, target in pairs])
 
 
 def _lists(path: Path, train: ParallelText) -> Iterator[tuple[int, Sequence[str]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from seqkd.config.bleu import BleuConfig, bleu_for
@@ -20,8 +20,8 @@ from seqkd.evaluation.metrics import (
     perplexity,
     translation_scores,
 )
-from seqkd.evaluation.score_files import Evaluation, SearchScores
-from seqkd.files import atomic_text, read_lines, write_json
+from seqkd.evaluation.score_files import Evaluation
+from seqkd.files import atomic_text, read_parallel, write_json
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import set_up
 from seqkd.model_files.conversion import compressed_size
@@ -81,14 +81,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read_test(args: argparse.Namespace, translator: Engine) -> tuple[_Test, int]:
-    lines, references = list(read_lines(args.src)), list(read_lines(args.reference))
-    if len(lines) != len(references):
-        raise SeqkdError(
-            f"not parallel: {args.src} has {len(lines):,} lines, {args.reference} "
-            f"{len(references):,}"
-        )
-    if not lines:
+    pairs = list(read_parallel(args.src, args.reference))
+    if not pairs:
         raise SeqkdError(f"{args.src}: the test set is empty")
+    lines, references = map(list, zip(*pairs, strict=True))
     if args.beam < 2:
         raise SeqkdError(f"--beam must be at least 2 (greedy is always measured), got {args.beam}")
     sources, cut = translator.encode(lines)
@@ -115,9 +111,8 @@ def _evaluation(
     second = BleuConfig.from_signature(args.second_bleu) if args.second_bleu else None
     searches = {}
     for (search, lines), path in zip(texts.items(), (args.greedy, args.beam_output), strict=True):
-        scores = translation_scores(lines, test.references, bleu, second)
         name = os.path.relpath(path, args.scores.parent)
-        searches[search] = SearchScores(**asdict(scores), translations=name)
+        searches[search] = translation_scores(lines, test.references, bleu, second, name)
     mean, median = mode_probability([greedy[i].log_prob for i in test.usable])
     return Evaluation(
         model=loaded.info.model,

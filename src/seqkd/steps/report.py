@@ -13,7 +13,7 @@ from seqkd.evaluation.significance import RESAMPLES
 from seqkd.files import atomic_text
 from seqkd.report.figures import save_figures
 from seqkd.report.learning_plots import charts
-from seqkd.report.material import ReportFiles, gather
+from seqkd.report.material import gather
 from seqkd.report.page import page
 
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
         "speed": args.speed_config,
         "pruning": args.pruning_config,
     }
-    files = ReportFiles(
+    material = gather(
         tables={table: path for table, path in tables.items() if path is not None},
         scores=args.scores,
         tests=args.tests,
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> None:
         diagnostics=args.diagnostics,
         benchmarks=args.benchmarks,
         page=args.page,
+        resamples=args.resamples,
     )
-    material = gather(files, args.resamples)
     drawn = charts(material)
     if args.figures is not None:
         save_figures(drawn, args.figures)

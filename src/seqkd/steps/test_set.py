@@ -14,7 +14,7 @@ from seqkd import files
 from seqkd.config.corpus import HeldOut, ParallelCorpus
 from seqkd.config.schema import load
 from seqkd.corpus.decontamination import HeldOutIndex
-from seqkd.corpus.readers import read_given, read_parallel, write_pairs
+from seqkd.corpus.readers import read_given, write_pairs
 from seqkd.corpus.test_sets import TestSetManifest
 from seqkd.errors import SeqkdError
 
@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> None:
             f"test set '{args.name}' is held out: give --held-out-src and --held-out-tgt"
         )
     else:
-        pairs = list(read_parallel(args.held_out_src, args.held_out_tgt))
+        pairs = list(files.read_parallel(args.held_out_src, args.held_out_tgt))
     index = HeldOutIndex(pairs, config.near_duplicate)
     exact: set[int] = set()
     near: set[int] = set()
-    for pair in read_parallel(args.train_src, args.train_tgt):
+    for pair in files.read_parallel(args.train_src, args.train_tgt):
         matches = index.search(pair)
         exact |= matches.exact
         near |= matches.near

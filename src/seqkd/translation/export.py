@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seqkd.artefacts import read_json
 from seqkd.errors import SeqkdError
@@ -17,14 +16,10 @@ from seqkd.evaluation.lost_quality import lost_quality
 from seqkd.evaluation.score_files import Evaluation, load_evaluation, signatures_of
 from seqkd.files import atomic_path, atomic_text, digest
 from seqkd.model_files.model_file import ModelInfo, read_info
+from seqkd.templates import templates_of
 
 CARD = "README.md"
-_TEMPLATES = Environment(
-    loader=PackageLoader("seqkd.translation"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    keep_trailing_newline=True,
-)
+_TEMPLATES = templates_of("seqkd.translation", html=False)
 
 
 def export(

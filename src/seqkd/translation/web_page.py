@@ -10,14 +10,13 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from seqkd import __version__
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.score_files import Evaluation, signatures_of
 from seqkd.files import atomic_text, digest
 from seqkd.languages import standard_code
 from seqkd.model_files.model_file import ModelInfo, read_info
+from seqkd.templates import templates_of
 
 _SCRIPTS = (
     *("products.js", "model_file.js", "text.js", "vocabulary.js", "lstm.js", "search.js"),
@@ -28,12 +27,7 @@ _RIGHT_TO_LEFT = frozenset(
     {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
 )
 _MOST_INPUTS = 2080  # of a product that products.js computes exactly
-_TEMPLATES = Environment(
-    loader=PackageLoader("seqkd.translation"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-)
+_TEMPLATES = templates_of("seqkd.translation")
 
 
 def write_page(
