@@ -30,6 +30,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
+	@$(foreach file,$(CONFIG),$(if $(wildcard $(file)),,$(error file not found: $(file))))
 	@snakemake --logger seqkd --cores $(CORES) $(ARGS) --configfile $(CONFIG) $(LANGUAGES)
 
 lint: $(VENV)/.ready

@@ -125,6 +125,13 @@ def load_yaml(path: str | Path) -> object:
         return yaml.load(text, _UniqueKeyLoader)
     except SeqkdError as error:
         raise SeqkdError(f"{path}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        marks = filter(None, (error.context_mark, error.problem_mark))
+        where = "-".join(dict.fromkeys(str(mark.line + 1) for mark in marks))
+        raise SeqkdError(
+            f"{path}, line {where}: not valid YAML; check indentation, colons and quotes "
+            f"({error.problem})"
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SeqkdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqkd.errors import SeqkdError
-from seqkd.runs.events import Job, read_run
+from seqkd.runs.events import Job, in_one_line, read_run
 from seqkd.runs.experiments import snakefile
 from seqkd.runs.start import EVENTS_VARIABLE
 
@@ -67,5 +67,5 @@ class _DryRun:
         output, _ = self._process.communicate()
         run = read_run(self._events) if self._events.exists() else None
         if self._process.returncode or run is None:
-            raise SeqkdError("; ".join(run.errors if run else ()) or output.strip())
+            raise SeqkdError("; ".join(run.errors if run else ()) or in_one_line(output))
         return [job for job in run.jobs.values() if job.rule != "all"]

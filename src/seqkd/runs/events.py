@@ -100,19 +100,20 @@ def event_of(record: logging.LogRecord) -> Event | None:
             done, total = int(data["done"]), int(data["total"])
             return Event(kind="progress", time=now, done=done, total=total)
     if record.levelno >= logging.ERROR:
-        return Event(kind="error", time=now, message=_in_one_line(record.getMessage()))
+        return Event(kind="error", time=now, message=in_one_line(record.getMessage()))
     return None
 
 
-def _in_one_line(message: str) -> str:
+def in_one_line(message: str) -> str:
     """Return an error of Snakemake in one line, without where in the workflow it was raised."""
-    lines = [line.strip() for line in message.splitlines() if not line.startswith("  File ")]
+    noise = ("  File ", "Using workflow specific profile ")
+    lines = [line.strip() for line in message.splitlines() if not line.startswith(noise)]
     if len(lines) > 1 and lines[0].endswith(":"):
         lines = lines[1:]
     words = " ".join(filter(None, lines))
     if match := re.match(r"Missing input files for (rule \w+):.* affected files: (.*)", words):
         where = "paths in a config start at the current folder"
-        return f"file not found: {match[2]} (input of {match[1]}; {where})"
+        return f"file not found: {match[2].replace(' ', ', ')} (input of {match[1]}; {where})"
     return words
 
 
