@@ -83,9 +83,6 @@ def main(argv: list[str] | None = None) -> None:
 
     Exits with 0, with 1 and one line on standard error, with 2 on wrong usage, with 143 if it was
     stopped by SIGTERM or SIGHUP, or with 130 on Ctrl-C.
-
-    Args:
-        argv: the words after `seqkd` (default: those of the process).
     """
     try:
         _main(sys.argv[1:] if argv is None else argv)

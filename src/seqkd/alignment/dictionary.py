@@ -37,11 +37,7 @@ class _Words:
 
 
 def align(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dict[str, Counter[str]]:
-    """Return a dictionary counted over the best alignment of each target word.
-
-    Args:
-        pairs: source and target words.
-    """
+    """Return a dictionary counted over the best alignment of each target word."""
     words = _Words(), _Words()
     src, tgt = (
         encode_lines((" ".join(pair[side]) for pair in pairs), vocabulary)

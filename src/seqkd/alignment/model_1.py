@@ -57,10 +57,6 @@ class Lexicon:
     def load(cls, path: Path, vocabularies: Sequence[str]) -> Lexicon:
         """Read a file and check that it belongs to these vocabularies.
 
-        Args:
-            path: written by `save`.
-            vocabularies: digests of the vocabularies of source and target.
-
         Raises:
             SeqkdError: if the file is missing or damaged, or is of other vocabularies.
         """

@@ -31,12 +31,7 @@ MODEL = rf"{TRAINED}(?:\.(?:{'|'.join(FORMATS)}))?"
 
 
 def stage_label(targets: str, kd_weight: float) -> str:
-    """Return the name of one stage: `nll`, `word-kd`, `seq-kd`, `seq-kd+word-kd`, ...
-
-    Args:
-        targets: `gold` or the name of an entry of `targets`.
-        kd_weight: weight of Word-KD in the loss.
-    """
+    """Return the name of one stage: `nll`, `word-kd`, `seq-kd`, `seq-kd+word-kd`, ..."""
     if targets == GOLD:
         return "word-kd" if kd_weight else "nll"
     return f"{targets}+word-kd" if kd_weight else targets

@@ -88,11 +88,6 @@ DistinctNonEmpty = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(
 def parse(kind: type[S] | TypeAdapter[S], data: object, where: object = "") -> S:
     """Return plain values as `kind`: a section, or an adapter of a union of sections.
 
-    Args:
-        kind: what to return.
-        data: mappings, lists and scalars, such as YAML holds.
-        where: what the data are, for the message; such as the path of their file.
-
     Raises:
         SeqkdError: on the first mistake, in one line with the path of the key.
     """

@@ -93,10 +93,6 @@ def _slice_of(experiment: Experiment, part: str) -> Section:
 def source_slice(corpus: ParallelCorpus, name: str) -> dict[str, object]:
     """Return the smallest corpus config with which `seqkd fetch` gets one file.
 
-    Args:
-        corpus: the whole.
-        name: the file, below the resources folder.
-
     Raises:
         SeqkdError: if no source of the config is fetched to that name.
     """

@@ -153,11 +153,6 @@ def source_files(
 
     Those below `resources` are made by `seqkd fetch`; all others are the user's.
 
-    Args:
-        source: the entry of the config.
-        languages: source and target language.
-        resources: folder of what is fetched.
-
     Raises:
         SeqkdError: if a path names an environment variable that is not set.
     """

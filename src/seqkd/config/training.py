@@ -110,9 +110,6 @@ class TrainingConfig(Section):
         """Return the training of a stage that starts from another model's weights.
 
         Guided alignment helps random weights only, so it is off unless the stage asks for it.
-
-        Args:
-            given: keys that the stage itself sets.
         """
         if "guided_alignment" in given:
             return self

@@ -36,11 +36,6 @@ def clean(pairs: Iterable[Pair], config: CleaningConfig, tally: Tally) -> Iterat
 
     Memory: a 64-bit digest of each pair for the duplicates, about 100 bytes. Among 2 million pairs
     two different ones share a digest with probability 1e-7.
-
-    Args:
-        pairs: raw lines.
-        config: limits of the filters.
-        tally: counts the pairs that were read, changed or dropped.
     """
     seen: set[int] = set()
     for raw in pairs:

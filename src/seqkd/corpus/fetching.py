@@ -39,11 +39,6 @@ _TRY_AGAIN = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.
 def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
     """Download one file that the config needs.
 
-    Args:
-        config: the corpus part of an experiment.
-        name: the file below the resources folder, as `sources.fetched_names` has it.
-        output: the downloaded file.
-
     Raises:
         SeqkdError: if the download fails, or its checksum is not that in the config.
     """

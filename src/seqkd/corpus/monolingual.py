@@ -53,13 +53,6 @@ def prepare_monolingual(
 
     Memory: about 100 bytes for each line of this and of the training text, for the duplicates.
 
-    Args:
-        config: the slice of the corpus.
-        resources: folder of the fetched files.
-        training: sources of the training text.
-        held_out: sources of dev and of the test sets.
-        output: the text, one sentence a line.
-
     Raises:
         SeqkdError: if a source cannot be read, or no line is left.
     """

@@ -27,11 +27,6 @@ LIMIT = "limit"
 def prepare(config: ParallelCorpus, resources: Path, folder: Path) -> list[Stage]:
     """Write {train,dev}.{lang} and, if a test set is held out, held-out.{lang}; return the funnel.
 
-    Args:
-        config: the corpus slice.
-        resources: folder of the fetched files.
-        folder: the output folder.
-
     Raises:
         SeqkdError: if a source cannot be read, or too few pairs are left.
     """
@@ -104,12 +99,6 @@ def decontaminate(
     config: ParallelCorpus, spool: Spool, blocked: Iterable[Pair], stages: list[Stage]
 ) -> Mask:
     """Return which pairs of the spool are trained on, after decontamination and limit.
-
-    Args:
-        config: the corpus slice.
-        spool: the cleaned pairs.
-        blocked: pairs of dev and test sets that training must not repeat.
-        stages: the funnel, which gets one stage per reason.
 
     Raises:
         SeqkdError: if no pair is left.

@@ -30,12 +30,6 @@ def read_pairs(
 ) -> Iterator[Pair]:
     """Yield the raw pairs of `source`, and append the stages of reading to `stages`.
 
-    Args:
-        source: the entry of the config.
-        languages: source and target language.
-        resources: folder of the fetched files.
-        stages: the funnel; complete after the last pair.
-
     Raises:
         SeqkdError: if a file is missing, damaged, empty, not UTF-8, not parallel, or has another
             checksum than in the config.

@@ -50,11 +50,6 @@ class HuggingFaceTranslator:
     ) -> None:
         """Load model and tokenizer from the teacher's folder; nothing is downloaded.
 
-        Args:
-            teacher: which.
-            vocabulary: of the students' target side: translations are returned in its tokens too.
-            device: where the model runs.
-
         Raises:
             SeqkdError: if transformers is not installed, or the folder does not hold such a model.
         """
@@ -142,12 +137,6 @@ class HuggingFaceTranslator:
         first_id: int = 0,
     ) -> list[list[Hypothesis]]:
         """Translate encoded sources; empty ones become the empty translation.
-
-        Args:
-            sources: of `encode`.
-            config: beam or sampling, and the limits of length.
-            on_progress: called with the number of sentences done.
-            first_id: of the first sentence; draws depend on it and on the seed.
 
         Returns:
             For each source its translations in the model's own order, drawn ones the most probable

@@ -102,12 +102,6 @@ def select(
     """Yield the targets of each sentence, the rule's best first; none if all hypotheses are empty.
 
     Empty hypotheses are never selected. Targets of one sentence differ.
-
-    Args:
-        config: the rule and its measure.
-        records: each n-best list with the reference; none for monolingual text.
-        statistics: filled in on the way.
-        bleu: how sacreBLEU's similarity cuts text into words.
     """
     measure = similarity(config.similarity, config.unit, bleu)
     rule = chooser(config, measure)

@@ -109,14 +109,7 @@ class PairCounts:
 def training_pairs(
     text: NBestText, config: TargetConfig, statistics: SelectionStatistics, counts: PairCounts
 ) -> Iterator[tuple[str, str]]:
-    """Yield source and target of each training pair: selected targets, then references.
-
-    Args:
-        text: read twice if the worst pairs are dropped.
-        config: rule, and the shares of pairs to drop and of references to add.
-        statistics: filled in on the way.
-        counts: filled in on the way.
-    """
+    """Yield source and target of each training pair: selected targets, then references."""
     dropped = _worst_pairs(text, config)
     counts.dropped_worst = len(dropped)
     for number, line in enumerate(text.select(config, statistics)):

@@ -62,11 +62,6 @@ class OutputStatistics:
     def __init__(self, config: TableConfig, evaluations: Evaluations, test: TestSet) -> None:
         """Read the outputs.
 
-        Args:
-            config: the rows.
-            evaluations: those of all rows.
-            test: the test set.
-
         Raises:
             SeqkdError: if an evaluation of a row is missing.
         """
@@ -112,13 +107,7 @@ def analyse_all(
 def analyse(
     outputs: OutputStatistics, *, whole: bool = True, resamples: int = RESAMPLES
 ) -> Results:
-    """Compare all rows on one test set.
-
-    Args:
-        outputs: all outputs on it.
-        whole: all sentences, or only those without a near duplicate in training.
-        resamples: of the bootstrap, and trials of the randomisation.
-    """
+    """Compare all rows on one test set."""
     config, test = outputs.config, outputs.test
     places = np.arange(len(test.references)) if whole else np.array(test.clean)
     scored: dict[str, dict[str, _Scored]] = {}

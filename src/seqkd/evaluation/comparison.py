@@ -82,10 +82,6 @@ class Difference:
 def find_model(results: Path, word: str) -> tuple[Path, str, int | None]:
     """Return the experiment folder, model and seed behind `[EXPERIMENT/]MODEL[/seed-N]`.
 
-    Args:
-        results: the folder of all experiments.
-        word: what the user wrote; leading parts of a path are ignored.
-
     Raises:
         SeqkdError: if no experiment, or more than one, has an evaluated model of that name.
     """

@@ -217,14 +217,7 @@ def _disagreement(text: ParallelText, best: Mapping[str, str] | None) -> float |
 def model_diagnostics(
     config: TableConfig, evaluations: Evaluations, test: TestSet, training: Sequence[str]
 ) -> Iterator[ModelDiagnostics]:
-    """Measure each model of the table: its first seed, on one test set.
-
-    Args:
-        config: the rows.
-        evaluations: those of all rows.
-        test: the test set.
-        training: target side of the training text.
-    """
+    """Measure each model of the table: its first seed, on one test set."""
     counts, lines = word_counts(training), frozenset(training)
     bleu = bleu_metric(evaluations.bleu)
     reference_words = sum(len(tokenise(line)) for line in test.references)

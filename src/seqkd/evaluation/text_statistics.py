@@ -193,12 +193,6 @@ def oracle_bleu(
     """Return the corpus BLEU of choosing the best of the first K hypotheses, for each K.
 
     Best is by sentence BLEU; the lists are nested, so more hypotheses never choose a worse one.
-
-    Args:
-        bleu: how both are computed.
-        lists: hypotheses of each sentence, best first.
-        references: one a sentence.
-        widths: values of K.
     """
     measure = similarity("bleu", bleu=bleu)
     chosen: list[list[str]] = [[] for _ in widths]

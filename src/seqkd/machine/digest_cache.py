@@ -17,11 +17,7 @@ class DigestCache:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the cache; one that cannot be read is empty.
-
-        Args:
-            path: the cache, which need not exist.
-        """
+        """Read the cache; one that cannot be read is empty."""
         self._path = path
         self._known: dict[str, list[object]] = {}
         with contextlib.suppress(OSError, ValueError):

@@ -80,14 +80,7 @@ def write_manifest(
     facts: Mapping[str, object],
     started: float,
 ) -> None:
-    """Write a manifest as JSON.
-
-    Args:
-        path: where to.
-        inputs: the input files by role; their sha256 is recorded. None values are left out.
-        facts: counts, settings and digests worth keeping.
-        started: `time.time()` when the step began.
-    """
+    """Write a manifest as JSON."""
     write_json(path, {**facts, **asdict(provenance(inputs, started))})
 
 

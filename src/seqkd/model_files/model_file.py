@@ -164,13 +164,6 @@ def save_model(
 ) -> None:
     """Write a model file, its weights stored as `info.storage` says.
 
-    Args:
-        path: the file; compressed if it ends in .zst.
-        model: its parameters are written.
-        info: the header; the digests of the vocabularies are filled in here.
-        src_vocab: source vocabulary.
-        tgt_vocab: target vocabulary.
-
     Raises:
         SeqkdError: if the storage is unknown.
     """

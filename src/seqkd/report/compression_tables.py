@@ -22,13 +22,7 @@ def _base(rows: Sequence[RowResult]) -> RowResult:
 
 
 def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Table:
-    """Return Table 2: source words a second, with both ratios.
-
-    Args:
-        results: the rows; they are compared with the teacher among them, else with the first.
-        speeds: measurements, the first seed of each model.
-        setting: what was trained, by which commit.
-    """
+    """Return Table 2: source words a second, with both ratios."""
     by_model = {speed.model: speed for speed in reversed(speeds)}
     rows = [row for row in results.rows if row.row.model in by_model]
     beam = results.config.beam
@@ -136,12 +130,7 @@ def _speed_records(
 
 
 def pruning_table(results: Results, setting: str) -> Table:
-    """Return Table 3: parameters, share pruned, bytes, BLEU, and the ratios to the teacher.
-
-    Args:
-        results: the rows; they are compared with the teacher among them, else with the first.
-        setting: what was trained, by which commit.
-    """
+    """Return Table 3: parameters, share pruned, bytes, BLEU, and the ratios to the teacher."""
     base = _base(results.rows)
     blocks = {}
     for label in dict.fromkeys(row.row.label for row in results.rows):

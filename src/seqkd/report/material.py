@@ -90,20 +90,6 @@ def gather(
 ) -> Material:
     """Read all files and compare the models; without an optional file its section is left out.
 
-    Args:
-        tables: rows of `results` and, if the experiment has these tables, of `speed` and `pruning`.
-        scores: of all rows.
-        tests: manifests of the test sets, the main one first.
-        funnel: of the corpus.
-        configs: shown as they are.
-        monolingual_funnel: of the monolingual text.
-        speeds: of models.
-        manifests: of trained models.
-        diagnostics: of texts and models.
-        benchmarks: folder of Snakemake's benchmark files, one folder a rule.
-        page: a page that translates, beside the report.
-        resamples: of the significance tests.
-
     Raises:
         SeqkdError: if scores of a row are missing or a file is damaged.
     """

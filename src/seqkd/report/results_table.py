@@ -38,12 +38,7 @@ def row_name(result: RowResult) -> str:
 
 
 def results_tables(analyses: Sequence[Results], setting: str) -> list[Table]:
-    """Return one table for each analysis; the notes are below the last.
-
-    Args:
-        analyses: test sets, each whole and without near duplicates.
-        setting: what was trained, on how much, by which commit.
-    """
+    """Return one table for each analysis; the notes are below the last."""
     *first, last = analyses
     tables = [_table(results, setting, []) for results in first]
     return [*tables, _table(last, setting, _notes(analyses))]

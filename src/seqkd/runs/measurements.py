@@ -34,12 +34,7 @@ def bytes_of(job: Job) -> float | None:
 
 
 class Estimator:
-    """Estimates jobs by what they took before, or else by the mean of their rule.
-
-    Args:
-        jobs: all jobs of the experiment.
-        measure: of one job; None where nothing was measured.
-    """
+    """Estimates jobs by what they took before, or else by the mean of their rule."""
 
     def __init__(self, jobs: Iterable[Job], measure: Callable[[Job], float | None]) -> None:
         self._measure = measure

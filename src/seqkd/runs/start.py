@@ -27,11 +27,6 @@ def start_run(logger: logging.Logger, results: Path, *, dry_run: bool) -> bool:
     """Record a run and claim its folder; return whether no other run is alive there.
 
     A dry run claims nothing, and is recorded only if SEQKD_EVENTS names a file for that.
-
-    Args:
-        logger: Snakemake's.
-        results: the experiment's folder.
-        dry_run: whether jobs are only shown.
     """
     if not dry_run:
         logger.addHandler(Recorder(FOLDER / f"{datetime.now():%Y-%m-%dT%H%M%S.%f}.jsonl"))
@@ -48,10 +43,6 @@ def claim_folder(results: Path, snakemake: Path = FOLDER.parent) -> bool:
     operating system too, which dies with its process: if no other run holds one, Snakemake's lock
     on this experiment is stale and is removed. Where the file system has no locks, it stays, and
     `snakemake --unlock` removes it.
-
-    Args:
-        results: the experiment's folder.
-        snakemake: Snakemake's folder in the working directory.
     """
     try:
         path = snakemake / FOLDER.name / "lock"

@@ -62,14 +62,7 @@ def run(args: argparse.Namespace) -> None:
 def shard_task(
     args: argparse.Namespace, models: Sequence[Path], code: str, **settings: object
 ) -> ShardTask:
-    """Return what is to be decoded, whatever translates it.
-
-    Args:
-        args: those of `configure_search`.
-        models: the files of the model.
-        code: hash of the code that decodes.
-        settings: what else determines the result.
-    """
+    """Return what `args` of `configure_search` ask to decode, whatever translates it."""
     if not 1 <= args.shard <= args.shards:
         raise SeqkdError(f"--shard must be in 1 to {args.shards}, got {args.shard}")
     signal.signal(signal.SIGUSR1, signal.getsignal(signal.SIGTERM))  # a warning of schedulers

@@ -27,13 +27,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 
 
 def fingerprint(settings: object, inputs: Mapping[str, str | Path | None], code: str) -> str:
-    """Return a digest of everything that determines the result of a run.
-
-    Args:
-        settings: plain values.
-        inputs: input files by role; None for one that is not given.
-        code: hash of the code that trains.
-    """
+    """Return a digest of everything that determines the result of a run."""
     digests = {role: digest(path) for role, path in inputs.items() if path is not None}
     text = json.dumps([settings, digests, code], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -78,13 +78,7 @@ def rows_of(soft: Soft | None, rows: slice) -> Soft | None:
 
 
 def soft_loss(scores_NV: Tensor, soft: Soft, objective: Objective) -> tuple[Tensor, Tensor]:
-    """Return the soft part of the loss (N,) and its gradient by the student's logits (N, V).
-
-    Args:
-        scores_NV: the student's logits, float32; left as they are.
-        soft: the teacher's distributions for the same positions.
-        objective: divergence, temperature and ranking.
-    """
+    """Return the soft part of the loss (N,) and its gradient by the student's logits (N, V)."""
     tau = objective.temperature
     log_p_NV = torch.log_softmax(scores_NV / tau, 1)
     log_q_NV, q_NV = _teacher(scores_NV, soft, tau)

@@ -88,11 +88,6 @@ def fraction_at(config: PruneConfig, update: int, total_updates: int) -> float |
 
     Pruning steps are spread evenly from update 0 (before training) to `cut_until` of all updates.
 
-    Args:
-        config: steps and schedule.
-        update: updates done so far.
-        total_updates: of the whole run.
-
     Source: Zhu & Gupta (2017), arXiv 1710.01878, eq. 1, with a start at 0.
     """
     last = max(1, round(config.cut_until * total_updates)) if config.cuts > 1 else 0

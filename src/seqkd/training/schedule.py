@@ -47,11 +47,6 @@ def halving_start(config: TrainingConfig, epoch: int, dev_perplexities: list[flo
     Halving starts after `decay_from` full epochs, or after the first epoch whose dev perplexity
     is higher than the one before, and never stops.
 
-    Args:
-        config: training config with `decay_from` in epochs.
-        epoch: the epoch about to run, counted from 1.
-        dev_perplexities: after each epoch so far.
-
     Source: `train.lua` of harvardnlp/seq2seq-attn (`start_decay_at`).
     """
     rises = [

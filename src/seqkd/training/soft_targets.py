@@ -80,12 +80,6 @@ class StoredTopK:
     def open(cls, path: Path, manifest: Path, tgt_digest: str, positions: int) -> StoredTopK:
         """Open a file and check that it belongs to this text.
 
-        Args:
-            path: written by `store`.
-            manifest: written with it.
-            tgt_digest: sha256 of the target text of the student's training.
-            positions: target words and `eos` marks in it.
-
         Raises:
             SeqkdError: if the file is missing or damaged, or is of another text.
         """
@@ -118,13 +112,6 @@ def store(
 
     Several teachers are an ensemble: the mean of their distributions (Freitag et al. 2017).
     Positions of sentences with an empty side stay all zero; no batch asks for them.
-
-    Args:
-        path: of the NumPy array (`.npy`).
-        teachers: in evaluation mode, on the device.
-        data: the text.
-        k: words stored for each position, at most the vocabulary.
-        device: where the teachers run.
     """
     starts = data.tgt.offsets + np.arange(len(data.tgt.offsets))  # one `eos` a sentence
     non_empty = data.usable()

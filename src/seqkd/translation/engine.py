@@ -111,11 +111,6 @@ def load_engine(
 ) -> Engine:
     """Load a model file, or several as an ensemble.
 
-    Args:
-        paths: model files, stored in any way.
-        device: where they are to live.
-        precision: of matrix products; a model stored in int8 keeps that on a CPU.
-
     Raises:
         SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
     """

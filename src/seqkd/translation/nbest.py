@@ -95,10 +95,6 @@ def to_line(record: Record) -> str:
 def from_line(line: str, where: str) -> Record:
     """Return the record of a line.
 
-    Args:
-        line: one line of an n-best file.
-        where: name of the file, for messages.
-
     Raises:
         SeqkdError: if the line is not a record.
     """
@@ -118,10 +114,6 @@ def from_line(line: str, where: str) -> Record:
 
 def read_nbest(path: str | Path, sources: Iterable[str]) -> Iterator[tuple[str, Record]]:
     """Yield each source line with its record, checking that they belong together.
-
-    Args:
-        path: a merged n-best file.
-        sources: lines of the source text that was decoded.
 
     Raises:
         SeqkdError: if an id, a source line or the number of lines does not fit.
@@ -218,11 +210,6 @@ class _Shard:
 
 def merge(paths: Sequence[str | Path], sources: Iterable[str], source_sha256: str) -> Iterator[str]:
     """Yield the records of all shards in the order of the sentences, one at a time.
-
-    Args:
-        paths: the shards, in order.
-        sources: lines of the source text.
-        source_sha256: sha256 of the source file.
 
     Raises:
         SeqkdError: naming the shard that is missing, given twice, swapped, truncated, of another

@@ -26,14 +26,6 @@ def export_onnx(
 ) -> None:
     """Write a folder for ONNX Runtime: two graphs, tokenizers, a program that translates, a card.
 
-    Args:
-        model: model file of any format, with subwords.
-        folder: created if missing. A folder with anything but an export is refused.
-        scores: scores files of this model, for the card.
-        licence: of the training data.
-        lost: what distillation lost, for the card.
-        int8: quantise the weights; see `onnx_graphs`.
-
     Raises:
         SeqkdError: if the model is missing, damaged, or one of words; or if a package is missing.
     """

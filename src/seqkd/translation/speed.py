@@ -30,12 +30,7 @@ class Stopwatch:
     """Measures one model, as `seqkd translate` runs it."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
-        """Load the model.
-
-        Args:
-            path: model file.
-            device: where it runs.
-        """
+        """Load the model."""
         self._device = device
         self._engine = load_engine([path], device)
         self.info = self._engine.models[0].info
@@ -43,13 +38,7 @@ class Stopwatch:
     def measure(
         self, lines: Sequence[str], setting: SpeedSetting, repeats: int
     ) -> SpeedMeasurement:
-        """Translate `lines` repeatedly and return how fast that was.
-
-        Args:
-            lines: source sentences.
-            setting: threads, search and batch; its device must be this one.
-            repeats: after the warm-up; fewer, but at least three, if that takes long.
-        """
+        """Translate `lines` repeatedly and return how fast that was."""
         torch.set_num_threads(setting.threads)
         config = SearchConfig(beam=setting.beam, log_probs=setting.beam > 1)
         size = setting.batch

@@ -33,10 +33,6 @@ _WORDS = 50_000  # the paper, sec. 4.1
 def train_vocabularies(texts: Mapping[str, Path], config: VocabConfig) -> dict[str, Vocabulary]:
     """Learn the vocabulary of each side; a joint vocabulary is one for both.
 
-    Args:
-        texts: training text of each side, `source` and `target`.
-        config: kind and size.
-
     Raises:
         SeqkdError: if a text is empty or does not support the size.
     """

@@ -59,9 +59,6 @@ class SubwordVocabulary:
     def __init__(self, proto: bytes) -> None:
         """Load a model.
 
-        Args:
-            proto: content of a sentencepiece model file.
-
         Raises:
             SeqkdError: if it is not one, or its special tokens are not 0 to 3.
         """
@@ -146,12 +143,7 @@ class WordVocabulary:
     """
 
     def __init__(self, words: Sequence[str], tokenizer: Tokenizer) -> None:
-        """Number the words after the four special tokens.
-
-        Args:
-            words: without the special ones, most frequent first.
-            tokenizer: how text is split into words.
-        """
+        """Number the words, most frequent first, after the four special tokens."""
         self._words = (*SPECIALS, *words)
         self._tokenizer = tokenizer
         self._ids = {word: number for number, word in enumerate(self._words)}

@@ -21,12 +21,7 @@ _PART_RE = re.compile(rf"{re.escape(UNKNOWN)}|{WORD}|[^\w\s]")
 
 
 def tokenise_words(line: str, tokenizer: Tokenizer) -> list[str]:
-    """Cut a line into words.
-
-    Args:
-        line: text with single spaces.
-        tokenizer: `simple`, or `whitespace` for text that was tokenised before.
-    """
+    """Cut a line of single spaces into words; `whitespace`: it was tokenised before."""
     if tokenizer == "whitespace":
         return line.split()
     return [word for chunk in line.split() for word in _cut(chunk)]

@@ -28,13 +28,7 @@ class PackedLinear:
     """A fixed affine map x W + b in one dtype, through oneDNN on a CPU that has it."""
 
     def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, dtype: torch.dtype) -> None:
-        """Cast the weight and lay it out.
-
-        Args:
-            weight_IO: of any dtype and layout.
-            bias_O: added to each row, or None.
-            dtype: of inputs, products and results.
-        """
+        """Cast the weight and lay it out."""
         self._weight_OI = weight_IO.detach().to(dtype).t().contiguous()
         self._bias_O = None if bias_O is None else bias_O.detach().to(dtype)
         self._packed = _pack(fill_block(self._weight_OI))

@@ -81,10 +81,6 @@ def sentence_search(model: Lstm, *, int8: bool) -> SentenceSearch | None:
 
     That is on a GPU, without a compiler, and where tables of a model's words would be too large:
     there the arithmetic costs more than the calls.
-
-    Args:
-        model: with its `compute_dtype`.
-        int8: as `lstm_int8.Int8Decoder`.
     """
     words = max(len(model.source_embedding_VE), len(model.target_embedding_VE))
     if words * 4 * model.config.width > TABLE_LIMIT or model.config.layers > _MOST_LAYERS:
