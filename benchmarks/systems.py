@@ -36,6 +36,7 @@ PACKAGES = {
         ["--no-deps", "OpenNMT-py==3.5.1"],
     ],
     "ctranslate2": [["ctranslate2==4.8.5"]],
+    "marian": [["pymarian==1.12.42"]],
 }  # fmt: skip
 SYSTEMS = {
     "seqkd-bf16": "",

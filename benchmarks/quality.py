@@ -1,0 +1,404 @@
+"""How much computing each toolkit needs until it translates well: CPU seconds to a dev BLEU.
+
+  MULTI30K_DIR=... python benchmarks/quality.py --systems seqkd,marian-transformer --limit 1500
+
+Each system trains from scratch on Multi30k de-en, with one thread, until its greedy translations of
+the dev set reach the highest of --bleu or its CPU time reaches --limit. The recipes are those that
+each toolkit's documentation gives, made small: 2 layers of width 256, 4,000 joint subwords, batches
+of 64 sentences, one table of embeddings for Transformers. Marian is also given our word alignments.
+
+The time of a peer is that of its training alone: it is stopped while a checkpoint is scored. Ours
+is all that our workflow does: cleaning, vocabulary, alignment, training, and the scoring itself.
+Prints a table and writes it with every point of the curves to --folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import sacrebleu
+import sentencepiece
+from in_seqkd import Words
+from systems import PACKAGES, Workshop
+from text import prepare
+
+from seqkd.alignment.model_1 import align, learn_lexicon
+from seqkd.errors import SeqkdError
+from seqkd.files import read_lines
+from seqkd.machine.manifest import code_commit
+from seqkd.machine.runtime import hardware
+from seqkd.vocabulary.tokens import encode_lines
+
+ROOT = Path(__file__).parents[1]
+VOCAB = 4000
+EVERY = 20  # updates between a peer's checkpoints
+
+MARIAN = {
+    "transformer": "--type transformer --enc-depth 2 --dec-depth 2 --transformer-heads 4 "
+    "--transformer-dim-ffn 1024 --transformer-dropout 0.1 --transformer-postprocess dan "
+    "--tied-embeddings-all --learn-rate 0.001 --lr-warmup 500 --lr-decay-inv-sqrt 500 "
+    "--optimizer-params 0.9 0.98 1e-09",
+    "lstm": "--type s2s --enc-type bidirectional --enc-cell lstm --dec-cell lstm --enc-depth 2 "
+    "--dec-depth 2 --dim-rnn 256 --skip --tied-embeddings-all --dropout-rnn 0.1 "
+    "--learn-rate 0.001",
+}
+OPENNMT = """
+data:
+  corpus: {{path_src: {data}/train.src, path_tgt: {data}/train.tgt, transforms: []}}
+src_vocab: {vocab}
+tgt_vocab: {vocab}
+share_vocab: true
+seed: 1
+report_every: 50
+"""
+TRAINING = """
+world_size: 1
+gpu_ranks: []
+batch_type: sents
+batch_size: 64
+num_workers: 0
+bucket_size: 16384
+normalization: tokens
+train_steps: 100000
+valid_steps: 100000000
+save_checkpoint_steps: {every}
+keep_checkpoint: -1
+optim: adam
+label_smoothing: 0.1
+"""
+SCHEDULES = {
+    "transformer": "decay_method: noam\nwarmup_steps: 1000\nlearning_rate: 1.0\nadam_beta2: 0.998\n"
+    "max_grad_norm: 0.0\ndropout: [0.1]\nattention_dropout: [0.1]\n",
+    "lstm": "learning_rate: 0.001\ndropout: [0.3]\n",
+}
+OPENNMT_MODELS = {
+    "transformer": """
+save_model: {model}
+encoder_type: transformer
+decoder_type: transformer
+enc_layers: 2
+dec_layers: 2
+heads: 4
+hidden_size: 256
+word_vec_size: 256
+transformer_ff: 1024
+position_encoding: true
+param_init: 0.0
+param_init_glorot: true
+share_embeddings: true
+share_decoder_embeddings: true
+""",
+    "lstm": """
+save_model: {model}
+encoder_type: brnn
+decoder_type: rnn
+rnn_type: LSTM
+enc_layers: 2
+dec_layers: 2
+hidden_size: 256
+enc_hid_size: 256
+dec_hid_size: 256
+word_vec_size: 256
+input_feed: 1
+global_attention: general
+""",
+}
+EOLE = """
+overwrite: true
+training:
+  model_path: {model}
+  compute_dtype: fp32
+{training}
+model:
+{architecture}
+"""
+EOLE_MODELS = {
+    "transformer": """
+  architecture: transformer
+  layers: 2
+  heads: 4
+  hidden_size: 256
+  transformer_ff: 1024
+  share_embeddings: true
+  share_decoder_embeddings: true
+  embeddings: {word_vec_size: 256, position_encoding_type: SinusoidalInterleaved}
+""",
+    "lstm": """
+  architecture: rnn
+  hidden_size: 256
+  input_feed: 1
+  embeddings: {word_vec_size: 256, position_encoding_type: null}
+  encoder: {encoder_type: brnn, rnn_type: LSTM, layers: 2, hidden_size: 256}
+  decoder:
+    {decoder_type: rnn, rnn_type: LSTM, layers: 2, hidden_size: 256, global_attention: general}
+""",
+}
+SYSTEMS = [
+    "seqkd", "marian-transformer", "marian-transformer-guided", "marian-lstm-guided",
+    "eole-transformer", "eole-lstm", "opennmt-py-transformer", "opennmt-py-lstm",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """A validation: CPU seconds of all processes so far, the most memory they held, dev BLEU."""
+
+    cpu: float
+    peak_mb: float
+    bleu: float
+
+
+class Training:
+    """A running command, with the CPU time and the memory of all its processes."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self.log = folder / "train.log"
+        one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        with self.log.open("w") as file:
+            self._process = psutil.Popen(
+                command, cwd=folder, stdout=file, stderr=subprocess.STDOUT,
+                env=os.environ | one_thread | environment, start_new_session=True,
+            )  # fmt: skip
+        self.cpu = self.peak_mb = 0.0
+
+    def running(self) -> bool:
+        """Take the time and the memory; return whether the command still runs."""
+        cpu = held = 0.0
+        try:
+            for process in [self._process, *self._process.children(recursive=True)]:
+                cpu += sum(process.cpu_times()[:4])  # with those of children that have ended
+                held += process.memory_info().rss / 2**20
+        except psutil.NoSuchProcess:
+            pass
+        self.cpu, self.peak_mb = max(self.cpu, cpu), max(self.peak_mb, held)
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of the command."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+
+
+def main() -> None:
+    """Train the systems one after another and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--bleu", type=float, nargs="+", default=[20.0, 30.0, 35.0])
+    parser.add_argument("--limit", type=float, default=1500.0, help="CPU seconds of each")
+    parser.add_argument("--folder", type=Path, default=Path("build/quality"))
+    args = parser.parse_args()
+    multi30k = os.environ.get("MULTI30K_DIR")
+    if not multi30k:
+        sys.exit("set MULTI30K_DIR to a folder with the German-English files of Multi30k")
+    unknown = set(args.systems.split(",")) - set(SYSTEMS)
+    if unknown:
+        sys.exit(f"--systems {unknown.pop()}: expected some of {', '.join(SYSTEMS)}")
+    folder = args.folder.resolve()
+    prepare(folder / "text", VOCAB, multi30k)
+    references = list(read_lines(next(Path(multi30k).glob("val.en*"))))
+    rows = []
+    for system in args.systems.split(","):
+        points = []
+        for point in learn(system, folder, references, max(args.bleu), args.limit):
+            print(f"{system}: {point.cpu:,.0f} CPU s, dev BLEU {point.bleu:.1f}", flush=True)
+            points.append(vars(point))
+        (folder / f"{system}.json").write_text(json.dumps(points))
+        rows.append(_row(system, pd.DataFrame(points), args.bleu, args.limit))
+    table = pd.DataFrame(rows).to_markdown(index=False)
+    text = f"{table}\n\n{hardware()}, commit {code_commit()}, {time.strftime('%Y-%m-%d')}\n"
+    (folder / "quality.md").write_text(text)
+    print(text)
+
+
+def learn(
+    system: str, folder: Path, references: list[str], target: float, limit: float
+) -> Iterator[Point]:
+    """Train a system; yield its validations until the target or the limit is reached."""
+    work = folder / system
+    work.mkdir(parents=True, exist_ok=True)
+    if system == "seqkd":
+        yield from _ours(work, target, limit)
+        return
+    peer, model = next((p, system.removeprefix(f"{p}-")) for p in PACKAGES if system.startswith(p))
+    workshop = Workshop(folder)
+    python = workshop.python(peer)
+    command, pattern = _command(peer, model, python, folder / "text", work)
+    training = Training(command, work, {})
+    scored: set[Path] = set()
+    while training.running() and training.cpu < limit:
+        time.sleep(0.2)
+        for checkpoint in sorted(set(work.glob(pattern)) - scored, key=_updates):
+            scored.add(checkpoint)
+            time.sleep(1.0)  # until the file is whole
+            training.running()
+            training.signal(signal.SIGSTOP)
+            bleu = _score(peer, python, checkpoint, folder / "text", work, references)
+            yield Point(training.cpu, training.peak_mb, bleu)
+            if bleu >= target:
+                training.signal(signal.SIGKILL)
+                return
+            training.signal(signal.SIGCONT)
+    training.signal(signal.SIGKILL)
+    if not scored:
+        raise SeqkdError(f"{system} made no checkpoint; see {training.log}")
+
+
+def _ours(work: Path, target: float, limit: float) -> Iterator[Point]:
+    """Run the workflow as far as the teacher of the experiment multi30k."""
+    config = work / "config.yaml"
+    config.write_text(
+        "experiment: quality\narchitectures: {teacher: {training: {validations_per_epoch: 4}}}\n"
+    )
+    target_file = "results/quality/models/lstm-2x256.nll/seed-1/model.safetensors"
+    command = [
+        sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(work), "--forceall", "--configfile",
+        str(ROOT / "config/experiments/multi30k.yaml"), str(config), "--", target_file,
+    ]  # fmt: skip
+    training = Training(command, work, {"PYTHONPATH": str(ROOT / "src")})
+    log = work / "results/quality/logs/train/lstm-2x256.nll/seed-1.log"
+    log.unlink(missing_ok=True)
+    seen = 0
+    while (running := training.running()) or seen == 0:
+        time.sleep(0.2)
+        text = log.read_text() if log.exists() else ""
+        scores = re.findall(r"dev BLEU ([\d.]+)", text)
+        for score in scores[seen:]:
+            yield Point(training.cpu, training.peak_mb, float(score))
+        seen = len(scores)
+        if not running or training.cpu > limit or max(map(float, scores), default=0) >= target:
+            break
+    training.signal(signal.SIGTERM)
+    if not seen:
+        raise SeqkdError(f"seqkd reported no validation; see {training.log}")
+
+
+def _command(peer: str, model: str, python: Path, text: Path, work: Path) -> tuple[list[str], str]:
+    """Return the command that trains a peer, and the pattern of its checkpoints."""
+    if peer == "marian":
+        name = model.removesuffix("-guided")
+        arguments = [
+            "train", *MARIAN[name].split(), "--dim-emb", "256", "--train-sets",
+            f"{text}/train.src", f"{text}/train.tgt", "--vocabs", f"{work}/vocab.yml",
+            f"{work}/vocab.yml", "--model", f"{work}/model.npz", "--cpu-threads", "1",
+            "--mini-batch", "64", "--maxi-batch", "100", "--workspace", "2000", "--save-freq",
+            f"{EVERY}u", "--label-smoothing", "0.1", "--clip-norm", "1", "--seed", "1",
+            "--disp-freq", "50u", "--after", "100000u", "--keep-best",
+        ]  # fmt: skip
+        words = (text / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        entries = [json.dumps(w, ensure_ascii=False) for w in ("</s>", "<unk>", *words)]
+        vocab = "".join(f"{entry}: {k}\n" for k, entry in enumerate(entries))
+        (work / "vocab.yml").write_text(vocab, encoding="utf-8")
+        if model.endswith("-guided"):
+            pharaoh = _alignment(text)
+            arguments += ["--guided-alignment", str(pharaoh)]
+        return [str(python.parent / "pymarian"), *arguments], "model.iter*.npz"
+    values = {"data": text, "vocab": work / "vocab.txt", "model": work / "model", "every": EVERY}
+    words = (text / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    if peer == "opennmt-py":
+        words = [f"{w}\t1" for w in ("<unk>", "<blank>", "<s>", "</s>", *words)]
+    (work / "vocab.txt").write_text("".join(f"{w}\n" for w in words), encoding="utf-8")
+    training = TRAINING.format(**values) + SCHEDULES[model]
+    config = OPENNMT.format(**values)
+    if peer == "opennmt-py":
+        config += OPENNMT_MODELS[model].format(**values) + training
+        entry, pattern = "from onmt.bin.train import main; main()", "model_step_*.pt"
+    else:
+        inner = training.replace("\n", "\n  ")
+        config += EOLE.format(**values, training=inner, architecture=EOLE_MODELS[model])
+        entry, pattern = "from eole.bin.main import main; main()", "model/step_*"
+    (work / "train.yaml").write_text(config, encoding="utf-8")
+    action = ["train"] if peer == "eole" else []
+    return [str(python), "-c", entry, *action, "-config", str(work / "train.yaml")], pattern
+
+
+def _alignment(text: Path) -> Path:
+    """Write our alignment of the training text in Pharaoh format, the source first."""
+    path = text / "train.align"
+    if path.exists():
+        return path
+    words = Words(list(read_lines(text / "vocab.txt")))
+    src, tgt = (encode_lines(read_lines(text / f"train.{side}"), words) for side in ("src", "tgt"))
+    lexicon = learn_lexicon(src, tgt)
+    with path.open("w") as file:
+        for k in range(len(src)):
+            s, t = np.array([src[k]]), np.array([tgt[k]])
+            best = align(lexicon, s, src.lengths[k : k + 1], t, tgt.lengths[k : k + 1])[0].argmax(1)
+            file.write(" ".join(f"{j}-{i}" for i, j in enumerate(best)) + "\n")
+    return path
+
+
+def _updates(checkpoint: Path) -> int:
+    return int(re.findall(r"\d+", checkpoint.name)[-1])
+
+
+def _score(
+    peer: str, python: Path, checkpoint: Path, text: Path, work: Path, references: list[str]
+) -> float:
+    """Return the BLEU of a checkpoint's greedy translations of the dev set."""
+    out = work / "dev.out"
+    source = text / "dev.src"
+    if peer == "marian":
+        command = [
+            str(python.parent / "pymarian"), "decode", "--models", str(checkpoint), "--vocabs",
+            f"{work}/vocab.yml", f"{work}/vocab.yml", "--beam-size", "1", "--cpu-threads", "1",
+            "--input", str(source), "--output", str(out), "--max-length", "80", "--mini-batch",
+            "64", "--maxi-batch", "20", "--quiet", "--quiet-translation",
+        ]  # fmt: skip
+    elif peer == "eole":
+        command = [
+            str(python), "-c", "from eole.bin.main import main; main()", "predict", "-model_path",
+            str(checkpoint), "-src", str(source), "-output", str(out), "-beam_size", "1",
+            "-batch_size", "64", "-batch_type", "sents", "-max_length", "80",
+        ]  # fmt: skip
+    else:
+        command = [
+            str(python), "-c", TRUSTING, "-model", str(checkpoint), "-src", str(source),
+            "-output", str(out), "-beam_size", "1", "-batch_size", "64", "-max_length", "80",
+            "-gpu", "-1",
+        ]  # fmt: skip
+    with (work / "decode.log").open("w") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT, cwd=work)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(text / "bpe.model"))
+    hypotheses = [pieces.decode(line.split()) for line in read_lines(out)]
+    return float(sacrebleu.corpus_bleu(hypotheses, [references]).score)
+
+
+# OpenNMT-py's checkpoints hold objects, which today's torch.load refuses by default.
+TRUSTING = (
+    "import torch; load = torch.load; "
+    "torch.load = lambda *a, **k: load(*a, **{'weights_only': False, **k}); "
+    "from onmt.bin.translate import main; main()"
+)
+
+
+def _row(
+    system: str, points: pd.DataFrame, targets: list[float], limit: float
+) -> dict[str, object]:
+    """Return a row of the table: CPU seconds to each BLEU, the best BLEU, and memory."""
+    row: dict[str, object] = {"system": system}
+    for target in targets:
+        reached = points[points["bleu"] >= target]
+        row[f"CPU s to BLEU {target:g}"] = (
+            f"{reached['cpu'].iloc[0]:,.0f}" if len(reached) else f"> {points['cpu'].max():,.0f}"
+        )
+    return row | {"best": f"{points['bleu'].max():.1f}", "MiB": f"{points['peak_mb'].max():,.0f}"}
+
+
+if __name__ == "__main__":
+    main()
