@@ -33,6 +33,7 @@ def table(monkeypatch: pytest.MonkeyPatch):
         "word_kd",
         "learning",
         "copying",
+        "quality",
         "in_page",
     ],
 )
