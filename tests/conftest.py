@@ -68,6 +68,12 @@ def finished(finished_once: Workspace, tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
+def editable(finished: Workspace) -> Workspace:
+    """The same with sources that a test may change."""
+    return finished.with_own_sources()
+
+
+@pytest.fixture
 def smoke() -> dict:
     """The smoke experiment with its defaults, as plain values that a test may spoil."""
     paths = (REPOSITORY / "config" / "default.yaml", SMOKE)

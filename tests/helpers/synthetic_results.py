@@ -16,13 +16,13 @@ import yaml
 import zstandard
 
 from seqkd import cli
+from seqkd.config.bleu import BleuConfig
 from seqkd.config.table_rows import TableConfig, TableRow, load_table_config
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSetManifest
-from seqkd.evaluation.score_files import Evaluation, SearchScores
-from seqkd.evaluation.significance import bleu_metric, chrf_metric
+from seqkd.evaluation.metrics import translation_scores
+from seqkd.evaluation.score_files import Evaluation
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, Throughput
-from seqkd.evaluation.text_statistics import corpus_score
 from seqkd.files import write_json
 from seqkd.machine.manifest import Hardware
 from seqkd.training.manifest import TrainingManifest
@@ -30,20 +30,29 @@ from seqkd.training.manifest import TrainingManifest
 TEACHER = "lstm-2x256.nll"
 STUDENT = "lstm-2x64"
 FROM = ".from-lstm-2x256"
-# method: (name of the model, share of words that greedy gets wrong, beam, perplexity, p(t=y^))
-STUDENTS = {
-    "baseline": ("nll", 0.33, 0.29, 8.2, 0.02),
-    "word-kd": ("word-kd", 0.31, 0.28, 8.0, 0.025),
-    "seq-kd": ("seq-kd", 0.25, 0.245, 22.7, 0.19),
-    "baseline+seq-inter": ("nll_seq-inter", 0.27, 0.255, 11.3, 0.08),
-    "word-kd+seq-inter": ("word-kd_seq-inter", 0.265, 0.25, 11.8, 0.09),
-    "seq-kd+seq-inter": ("seq-kd_seq-inter", 0.245, 0.235, 15.8, 0.12),
-    "seq-kd+word-kd": ("seq-kd+word-kd", 0.24, 0.235, 10.9, 0.06),
-    "seq-kd+word-kd+seq-inter": ("seq-kd+word-kd_seq-inter", 0.235, 0.23, 14.8, 0.1),
-}
-TEACHERS = {
-    "baseline": ("nll", 0.2, 0.17, 6.7, 0.03),
-    "baseline+seq-inter": ("nll_seq-inter", 0.18, 0.172, 10.4, 0.12),
+# architecture: its label, and by method: the name of the model, shares of words that greedy and
+# beam search get wrong, perplexity, p(t=y^)
+MODELS = {
+    "teacher": (
+        "lstm-2x256",
+        {
+            "baseline": ("nll", 0.2, 0.17, 6.7, 0.03),
+            "baseline+seq-inter": ("nll_seq-inter", 0.18, 0.172, 10.4, 0.12),
+        },
+    ),
+    "student": (
+        STUDENT,
+        {
+            "baseline": ("nll", 0.33, 0.29, 8.2, 0.02),
+            "word-kd": ("word-kd", 0.31, 0.28, 8.0, 0.025),
+            "seq-kd": ("seq-kd", 0.25, 0.245, 22.7, 0.19),
+            "baseline+seq-inter": ("nll_seq-inter", 0.27, 0.255, 11.3, 0.08),
+            "word-kd+seq-inter": ("word-kd_seq-inter", 0.265, 0.25, 11.8, 0.09),
+            "seq-kd+seq-inter": ("seq-kd_seq-inter", 0.245, 0.235, 15.8, 0.12),
+            "seq-kd+word-kd": ("seq-kd+word-kd", 0.24, 0.235, 10.9, 0.06),
+            "seq-kd+word-kd+seq-inter": ("seq-kd+word-kd_seq-inter", 0.235, 0.23, 14.8, 0.1),
+        },
+    ),
 }
 HARDWARE = Hardware(cpu="A CPU of some make (AMX bf16)", cores=2, gpu=None)
 PRUNED = {50: 0.236, 80: 0.245, 85: 0.26, 90: 0.29}
@@ -52,32 +61,19 @@ PRUNED = {50: 0.236, 80: 0.245, 85: 0.26, 90: 0.29}
 def rows(seeds: tuple[int, ...]) -> list[TableRow]:
     """Rows of the results table."""
     made = []
-    for method, (stages, *_) in TEACHERS.items():
-        taught = method != "baseline"
-        made.append(
-            TableRow(
-                architecture="teacher",
-                label="lstm-2x256",
+    for architecture, (label, methods) in MODELS.items():
+        for method, (stages, *_) in methods.items():
+            row = TableRow(
+                architecture=architecture,
+                label=label,
                 method=method,
-                model=f"lstm-2x256.{stages}" + (FROM if taught else ""),
+                model=f"{label}.{stages}",
                 seeds=seeds,
-                baseline=TEACHER if taught else None,
-                teacher=TEACHER if taught else None,
             )
-        )
-    for method, (stages, *_) in STUDENTS.items():
-        taught = method != "baseline"
-        made.append(
-            TableRow(
-                architecture="student",
-                label=STUDENT,
-                method=method,
-                model=f"{STUDENT}.{stages}" + (FROM if taught else ""),
-                seeds=seeds,
-                baseline=f"{STUDENT}.nll" if taught else None,
-                teacher=TEACHER if taught else None,
-            )
-        )
+            if method != "baseline":
+                taught = {"model": row.model + FROM, "baseline": f"{label}.nll", "teacher": TEACHER}
+                row = row.model_copy(update=taught)
+            made.append(row)
     return made
 
 
@@ -85,12 +81,9 @@ def pruned_rows(seeds: tuple[int, ...]) -> list[TableRow]:
     """The teacher, the best student, and that student pruned and in int8."""
     teacher, best = rows(seeds)[0], rows(seeds)[7]
     pruned = [
-        TableRow(**{**dict(best), "seeds": seeds, "model": f"{best.model}.pruned-{p}", "pruned": p})  # type: ignore[arg-type]
-        for p in PRUNED
+        best.model_copy(update={"model": f"{best.model}.pruned-{p}", "pruned": p}) for p in PRUNED
     ]
-    int8 = TableRow(
-        **{**dict(best), "seeds": seeds, "model": f"{best.model}.int8", "format": "int8"}  # type: ignore[arg-type]
-    )
+    int8 = best.model_copy(update={"model": f"{best.model}.int8", "format": "int8"})
     return [teacher, best, *pruned, int8]
 
 
@@ -123,7 +116,7 @@ class Synthetic:
         self._lines(tests / "test.en", references)
         self._lines(tests / "test.de", [line[::-1] for line in references])
         near = list(range(0, sentences, 9))
-        self._json(
+        write_json(
             tests / "test.json",
             TestSetManifest(
                 name="test",
@@ -235,8 +228,7 @@ class Synthetic:
         return " ".join(self.words[place] for place in picks)
 
     def _rates(self, row: TableRow) -> tuple[float, float, float, float]:
-        table = TEACHERS if row.architecture == "teacher" else STUDENTS
-        _, greedy, beam, perplexity, mode = table[row.method]
+        _, greedy, beam, perplexity, mode = MODELS[row.architecture][1][row.method]
         if row.pruned:
             greedy = beam = PRUNED[row.pruned]
         return greedy, beam, perplexity, mode
@@ -258,16 +250,8 @@ class Synthetic:
         for search, rate in (("greedy", greedy), ("beam-5", beam)):
             output = [self._noisy(line, rate + jitter) for line in self.references]
             self._lines(folder / f"test.{search}.en", output)
-            bleu, chrf, chrf_pp = bleu_metric(), chrf_metric(), chrf_metric(2)
-            searches[search] = SearchScores(
-                bleu=corpus_score(bleu, output, self.references),
-                bleu_signature="nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
-                chrf=corpus_score(chrf, output, self.references),
-                chrf_signature="nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0",
-                chrf_pp=corpus_score(chrf_pp, output, self.references),
-                chrf_pp_signature="nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no|version:2.6.0",
-                length_ratio=1.0,
-                translations=f"test.{search}.en",
+            searches[search] = translation_scores(
+                output, self.references, BleuConfig(), translations=f"test.{search}.en"
             )
         evaluation = Evaluation(
             model=row.model,
@@ -285,7 +269,7 @@ class Synthetic:
             mode_median=mode / 2,
             searches=searches,
         )
-        self._json(folder / "test.json", evaluation)
+        write_json(folder / "test.json", evaluation)
 
     def _model(self, row: TableRow, seed: int) -> None:
         folder = self.root / "models" / row.model / f"seed-{seed}"
@@ -342,7 +326,7 @@ class Synthetic:
             versions={"seqkd": "0.1.0", "torch": "2.13.0", "sacrebleu": "2.6.0"},
             commit="abc1234",
         )
-        self._json(folder / "manifest.json", manifest)
+        write_json(folder / "manifest.json", manifest)
 
     def _speed(self, row: TableRow, seed: int) -> None:
         base = 900.0 if row.architecture == "teacher" else 6200.0
@@ -383,7 +367,7 @@ class Synthetic:
             measurements=measurements,
         )
         path = self.root / "evaluations" / row.model / f"seed-{seed}" / "speed.json"
-        self._json(path, speed)
+        write_json(path, speed)
 
     def _distilled(self) -> None:
         folder = self.root / "distilled" / TEACHER / "seed-1"
@@ -414,7 +398,7 @@ class Synthetic:
             Stage(name, lines_in, lines_out, 0, [("gelo <b>", "kabi & ra")])
             for name, lines_in, lines_out in steps
         ]
-        self._json(self.root / "corpus" / "funnel.json", stages)
+        write_json(self.root / "corpus" / "funnel.json", stages)
 
     def _benchmarks(self) -> None:
         for rule, name, seconds in (
@@ -431,9 +415,6 @@ class Synthetic:
 
     def _lines(self, path: Path, lines: list[str]) -> None:
         self._text(path, "".join(line + "\n" for line in lines))
-
-    def _json(self, path: Path, value: object) -> None:
-        write_json(path, value)
 
     def _text(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

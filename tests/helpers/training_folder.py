@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from processes import Process
 from seqkd.config.vocab import VocabConfig
 from seqkd.vocabulary.learning import train_vocabulary
 
@@ -67,17 +67,24 @@ class TrainingFolder:
         }  # fmt: skip
         return ["train", *(word for name, value in words.items() for word in (f"--{name}", value))]
 
-    def start(self, processes: int = 1) -> subprocess.Popen[str]:
-        """Start the training in a group of processes of its own."""
+    def start(self) -> Process:
+        """Start the training in one process."""
+        return Process("seqkd", *self.command(), folder=self.path)
+
+    def start_several(self, processes: int) -> subprocess.Popen[str]:
+        """Start the launcher of several processes, a group of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "seqkd", *self.command(processes)], cwd=self.path,
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
     def finish(self, processes: int = 1) -> TrainingFolder:
         """Run the training to its end."""
-        job = self.start(processes)
+        if processes == 1:
+            alone = self.start()
+            assert alone.wait() == 0, alone.stderr
+            return self
+        job = self.start_several(processes)
         _, told = job.communicate()
         assert job.returncode == 0, told
         return self

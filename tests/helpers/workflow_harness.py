@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A working directory, a copy of the sources, and an experiment file."""
+    """A working directory, the sources, and an experiment file."""
 
     folder: Path
     sources: Path
@@ -101,24 +102,24 @@ class Workspace:
         return yaml.safe_load(self.config.read_text(encoding="utf-8"))
 
     def copy(self, folder: Path) -> Workspace:
-        """Return a copy of everything, times included, so that nothing looks newer."""
-        for name in ("work", "src"):
-            shutil.copytree(self.folder.parent / name, folder / name, symlinks=True)
+        """Return a copy of all but the sources, times included, so that nothing looks newer."""
+        shutil.copytree(self.folder, folder / "work", symlinks=True)
         shutil.copy2(self.config, folder / self.config.name)
-        return Workspace(folder / "work", folder / "src", folder / self.config.name)
+        return Workspace(folder / "work", self.sources, folder / self.config.name)
+
+    def with_own_sources(self) -> Workspace:
+        """Return the same with a copy of the sources that may be changed."""
+        sources = self.folder.parent / "src"
+        shutil.copytree(self.sources, sources, ignore=shutil.ignore_patterns("*.egg-info"))
+        return dataclasses.replace(self, sources=sources)
 
 
 def make_workspace(folder: Path, config: Path = SMOKE) -> Workspace:
     """Return a fresh workspace for one experiment, with the sentences of the smoke corpus."""
     work = folder / "work"
     shutil.copytree(REPOSITORY / "tests" / "data", work / "tests" / "data")
-    shutil.copytree(
-        REPOSITORY / "src",
-        folder / "src",
-        ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
-    )
     shutil.copy2(config, folder / config.name)
-    return Workspace(work, folder / "src", folder / config.name)
+    return Workspace(work, REPOSITORY / "src", folder / config.name)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=40)
     aim = f"{STUDENT}.seq-kd_seq-inter{FROM}"
     aim_at(made.root / "tables" / "results.yaml", aim)
-    page = made.report().read_text(encoding="utf-8")
+    page = made.report(whole=False).read_text(encoding="utf-8")
     assert "against Seq-KD+Seq-Inter of lstm-2x64; \u0394 T" in page
     assert "those of \u0394 apart from all others" in page
     greedy = {
@@ -156,7 +157,10 @@ def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_pa
     ]
     mono = tmp_path / "monolingual-funnel.json"
     mono.write_text(json.dumps(funnel), encoding="utf-8")
-    page = made.report("--monolingual-funnel", str(mono)).read_text(encoding="utf-8")
+    manifests = map(str, made.root.glob("models/*/seed-1/manifest.json"))
+    options = ("--monolingual-funnel", str(mono), "--figures", str(made.root / "figures"))
+    report = made.report(*options, "--manifests", *manifests, whole=False)
+    page = report.read_text(encoding="utf-8")
     assert 'id="amount"' in page
     assert "40,000 pairs" in page
     assert "Lines of monolingual text left after each filter" in page
@@ -189,66 +193,69 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_page_fits_without_network_or_errors(
-    made: Synthetic, tmp_path: Path, width: int, dark: bool
+    made: Synthetic, browser: Browser, tmp_path: Path, width: int, dark: bool
 ) -> None:
-    with Browser(tmp_path / "profile") as browser:
-        browser.open(made.root / "report.html", width, dark=dark)
-        assert browser.evaluate("document.documentElement.scrollWidth") == width
-        browser.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
-        assert browser.evaluate("document.documentElement.scrollWidth") == width
-        assert browser.evaluate("getComputedStyle(document.body).fontSize") == "16px"
-        clipped = browser.evaluate(
-            "[...document.querySelectorAll('figure svg')].filter(s => s.getClientRects().length && "
-            "[...s.querySelectorAll('text')].some(t => t.getBoundingClientRect().right > "
-            "innerWidth + 1 || t.getBoundingClientRect().left < -1)).length"
-        )
-        assert clipped == 0
-        assert browser.problems() == []
-        browser.screenshot(tmp_path / "report.png")
-        assert (tmp_path / "report.png").stat().st_size > 50_000
+    browser.open(made.root / "report.html", width, dark=dark)
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    browser.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    assert browser.evaluate("getComputedStyle(document.body).fontSize") == "16px"
+    clipped = browser.evaluate(
+        "[...document.querySelectorAll('figure svg')].filter(s => s.getClientRects().length && "
+        "[...s.querySelectorAll('text')].some(t => t.getBoundingClientRect().right > "
+        "innerWidth + 1 || t.getBoundingClientRect().left < -1)).length"
+    )
+    assert clipped == 0
+    assert browser.problems() == []
+    browser.screenshot(tmp_path / "report.png")
+    assert (tmp_path / "report.png").stat().st_size > 50_000
 
 
 @needs_browser
-def test_table_sorts_by_keyboard(made: Synthetic, tmp_path: Path) -> None:
+def test_table_sorts_by_keyboard(made: Synthetic, browser: Browser) -> None:
     values = (
         "[...document.querySelectorAll('table.headline tbody tr')]"
         ".map(r => Number(r.cells[3].dataset.value))"
     )
     head = "document.querySelector('table.headline thead').rows[0].cells[3]"
-    with Browser(tmp_path / "profile") as browser:
-        browser.open(made.root / "report.html", 1400)
-        assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "none"
-        browser.evaluate(f"{head}.querySelector('button').focus()")
-        browser.press("Enter", 13)
-        assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "descending"
-        found = browser.evaluate(values)
-        assert isinstance(found, list)
-        assert found == sorted(found, reverse=True)
-        browser.press("Enter", 13)
-        assert browser.evaluate(values) == sorted(found)
-        assert "ascending" in str(browser.evaluate("document.getElementById('status').textContent"))
-        assert browser.problems() == []
+    browser.open(made.root / "report.html", 1400)
+    assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "none"
+    browser.evaluate(f"{head}.querySelector('button').focus()")
+    browser.press("Enter", 13)
+    assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "descending"
+    found = browser.evaluate(values)
+    assert isinstance(found, list)
+    assert found == sorted(found, reverse=True)
+    browser.press("Enter", 13)
+    assert browser.evaluate(values) == sorted(found)
+    assert "ascending" in str(browser.evaluate("document.getElementById('status').textContent"))
+    assert browser.problems() == []
 
 
 @needs_browser
-def test_text_has_contrast_in_both_schemes(made: Synthetic, tmp_path: Path) -> None:
+def test_text_has_contrast_in_both_schemes(made: Synthetic, browser: Browser) -> None:
     """WCAG AA: at least 4.5 to 1 for text, 3 to 1 for marks."""
     names = ["ink", "soft", *(f"c{n}" for n in range(8))]
     script = (
         "(() => { const s = getComputedStyle(document.documentElement); return "
         f"{json.dumps(['paper', *names])}.map(n => s.getPropertyValue('--' + n).trim()); }})()"
     )
-    with Browser(tmp_path / "profile") as browser:
-        for dark in (False, True):
-            browser.open(made.root / "report.html", 1400, dark=dark)
-            paper, *colours = browser.evaluate(script)  # type: ignore[misc]
-            for name, colour in zip(names, colours, strict=True):
-                least = 3.0 if name.startswith("c") else 4.5
-                assert _contrast(colour, paper) >= least, (name, dark, _contrast(colour, paper))
+    for dark in (False, True):
+        browser.open(made.root / "report.html", 1400, dark=dark)
+        paper, *colours = browser.evaluate(script)  # type: ignore[misc]
+        for name, colour in zip(names, colours, strict=True):
+            least = 3.0 if name.startswith("c") else 4.5
+            assert _contrast(colour, paper) >= least, (name, dark, _contrast(colour, paper))
 
 
 def _contrast(first: str, second: str) -> float:

@@ -74,7 +74,7 @@ def test_after_kills_and_a_stop_of_one_process_the_bits_are_the_same(
 def start(folder: TrainingFolder) -> tuple[subprocess.Popen[str], list[int], int]:
     """Start two processes; return launcher, workers, and when a state was saved before."""
     before = saved(folder)
-    job = folder.start(2)
+    job = folder.start_several(2)
     wait_for(lambda: len(workers_of(job)) == 2, job)
     return job, workers_of(job), before
 

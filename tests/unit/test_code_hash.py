@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -193,6 +194,26 @@ def test_imports_for_the_type_checker_are_not_followed(tree: Path):
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pack import other\n"
     )
     assert closure("pack.step", root=tree) == {"pack.step"}
+
+
+def test_hashes_are_kept_until_a_file_changes(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_SETTLED_S", 0.0)
+    before = code_hash("pack.step", root=tree)
+    monkeypatch.setattr(module, "_closure", None)  # is not asked again
+    assert code_hash("pack.step", root=tree) == before
+    monkeypatch.undo()
+    path = tree / "pack" / "maths.py"
+    stat = path.stat()
+    path.write_text(path.read_text().replace("TWO = 2", "TWO = 3"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # of the same size and date
+    module._module.cache_clear()
+    module._closure.cache_clear()
+    assert code_hash("pack.step", root=tree) != before
+
+
+def test_a_file_that_changed_just_now_is_not_trusted(tree: Path):
+    code_hash("pack.step", root=tree)
+    assert not list(tree.rglob("code-hashes.json"))
 
 
 def test_an_unknown_module_is_an_error(tree: Path):

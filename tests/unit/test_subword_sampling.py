@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -49,15 +50,15 @@ def test_draws_follow_from_seed_and_text_alone(vocabulary: SubwordVocabulary):
 
 def test_draws_do_not_depend_on_the_process(vocabulary: SubwordVocabulary, tmp_path: Path):
     (tmp_path / "vocab").write_bytes(vocabulary.serialise())
-    program = (
-        "from test_subword_sampling import LINES, draw; from seqkd.vocabulary.vocabulary import *;"
-        "print(draw(load_vocabulary('vocab'), LINES, 0.3, 5))"
-    )
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    program = f"""
+from seqkd.vocabulary.subword_sampling import SubwordSampler, segmentation_distribution
+from seqkd.vocabulary.vocabulary import load_vocabulary
+distribution = segmentation_distribution(load_vocabulary('vocab'), 0.3)
+print(SubwordSampler(distribution, [5]).encode({LINES!r}))
+"""
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == str(draw(vocabulary, LINES, 0.3, 5))
 
 
@@ -162,10 +163,10 @@ def test_a_killed_training_ends_in_the_same_bytes(tmp_path: Path):
     plain = TrainingFolder.make(tmp_path / "plain").finish()
     killed = TrainingFolder.make(tmp_path / "killed", subword_sampling=0.3)
     job = killed.start()
-    while job.poll() is None and not killed.state.is_file():
+    while job.is_alive() and not killed.state.is_file():
         time.sleep(0.01)
-    job.kill()
-    job.communicate()
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
     killed.finish()
     assert killed.manifest()["resumed_from_update"] > 0
     assert killed.model_bytes() == whole.model_bytes() != plain.model_bytes()

@@ -203,11 +203,11 @@ def test_without_a_profile_another_shard_count_reruns_the_merge(finished: Worksp
     assert "merge" in rules(finished.plan("--workflow-profile", "none"))
 
 
-def test_another_shard_count_does_not_hide_a_change_of_the_decoder(finished: Workspace):
-    finished.edit_config(decoding={"shards": 3})
-    step = finished.sources / "seqkd" / "steps" / "decode.py"
+def test_another_shard_count_does_not_hide_a_change_of_the_decoder(editable: Workspace):
+    editable.edit_config(decoding={"shards": 3})
+    step = editable.sources / "seqkd" / "steps" / "decode.py"
     step.write_text(step.read_text(encoding="utf-8") + "\nTRIED = 1\n", encoding="utf-8")
-    plan = finished.plan()
+    plan = editable.plan()
     assert len([job for job in plan if job.rule == "decode"]) == 6
     assert {"merge", "select", "soft_targets", "train"} <= rules(plan)
 
@@ -219,9 +219,9 @@ def test_a_retrained_teacher_is_decoded_again_with_another_shard_count(finished:
     assert len(models(plan, "evaluate")) == 11  # all but the student that nobody taught
 
 
-def test_comments_messages_and_unused_code_trigger_nothing(finished: Workspace):
+def test_comments_messages_and_unused_code_trigger_nothing(editable: Workspace):
     """The experiment searches for all its n-best lists and draws none."""
-    package = finished.sources / "seqkd"
+    package = editable.sources / "seqkd"
     edit(package / "steps/train.py", 'help="', 'help="in other words: ')
     edit(package / "machine/progress.py", "done in", "finished in")
     edit(package / "machine/gpu_slots.py", r"_POLL_SECONDS = [\d.]+", "_POLL_SECONDS = 9")
@@ -234,31 +234,31 @@ def test_comments_messages_and_unused_code_trigger_nothing(finished: Workspace):
         if "templates" not in path.parts:  # a program that is written out as it is
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n# A remark.\n")
-    assert finished.plan() == []
+    assert editable.plan() == []
 
 
-def test_a_changed_loss_reruns_training_and_what_follows(finished: Workspace):
-    edit(finished.sources / "seqkd/training/losses.py", "\n\n\n", "\n\nSCALE = 1.5\n\n\n")
-    plan = finished.plan()
+def test_a_changed_loss_reruns_training_and_what_follows(editable: Workspace):
+    edit(editable.sources / "seqkd/training/losses.py", "\n\n\n", "\n\nSCALE = 1.5\n\n\n")
+    plan = editable.plan()
     assert {"train", "decode", "select", "evaluate", "table", "report"} <= rules(plan)
     assert not rules(plan) & {"settings", "fetch", "corpus", "test_set", "vocab"}
     assert len(models(plan, "train")) == 12
 
 
-def test_a_changed_constant_reruns_that_step_and_what_follows(finished: Workspace):
-    step = finished.sources / "seqkd" / "steps" / "select_targets.py"
+def test_a_changed_constant_reruns_that_step_and_what_follows(editable: Workspace):
+    step = editable.sources / "seqkd" / "steps" / "select_targets.py"
     step.write_text(step.read_text(encoding="utf-8") + "\nTRIED = 1\n", encoding="utf-8")
-    plan = finished.plan()
+    plan = editable.plan()
     assert {"select", "train", "evaluate"} <= rules(plan)
     assert not rules(plan) & {"corpus", "vocab", "decode", "merge", "fetch", "test_set"}
     assert TEACHER not in models(plan, "train")
     assert "lstm-1x16.word-kd.from-lstm-1x32" not in models(plan, "train")
 
 
-def test_a_change_of_the_tables_code_reruns_the_tables_only(finished: Workspace):
-    step = finished.sources / "seqkd" / "steps" / "table.py"
+def test_a_change_of_the_tables_code_reruns_the_tables_only(editable: Workspace):
+    step = editable.sources / "seqkd" / "steps" / "table.py"
     step.write_text(step.read_text(encoding="utf-8") + "\nTRIED = 1\n", encoding="utf-8")
-    assert rules(finished.plan()) == {"table"}
+    assert rules(editable.plan()) == {"table"}
 
 
 def test_touched_inputs_and_deleted_distilled_text_trigger_nothing(finished: Workspace):

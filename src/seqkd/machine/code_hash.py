@@ -11,9 +11,13 @@ versions are recorded in the manifests.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import json
+import os
 import re
+import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +27,8 @@ INERT = frozenset({"machine", "errors", "cli"})
 """Packages and modules, directly below the outermost package, that never change a number."""
 
 _DIGITS = 12
+_KEPT = Path("__pycache__", "code-hashes.json")
+_SETTLED_S = 2.0
 _INCLUDE = re.compile(r'^#include "(.+)"', re.MULTILINE)
 _MESSAGE_CALLS = frozenset({"print", "say", "advance", "warn"})
 _MESSAGE_KEYWORDS = frozenset({"help", "description", "metavar", "epilog"})
@@ -39,8 +45,45 @@ def code_hash(*modules: str, unused: frozenset[str] = frozenset(), root: Path = 
     Raises:
         ModuleNotFoundError: if one of `modules` is not below `root`.
     """
-    digests = (_closure(root, name, unused)[0] for name in modules)
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:_DIGITS]
+    package, question = root / modules[0].partition(".")[0], " ".join([*modules, *sorted(unused)])
+    state = _state(package)
+    known = _kept(package).get(state, {})
+    if question not in known:
+        digests = (_closure(root, name, unused)[0] for name in modules)
+        known[question] = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:_DIGITS]
+        if state:
+            _keep(package, {state: known})
+    return known[question]
+
+
+def _state(package: Path) -> str:
+    """Return what changes with each change of a file; empty if one changed just now.
+
+    Such a file may change again within the same tick of its time stamps.
+    """
+    files = (path for path in sorted(package.rglob("*")) if path.parent.name != "__pycache__")
+    stats = [(str(path), path.stat()) for path in files if path.is_file()]
+    if max(stat.st_ctime for _, stat in stats) > time.time() - _SETTLED_S:
+        return ""
+    parts = [[p, x.st_ino, x.st_size, x.st_mtime_ns, x.st_ctime_ns] for p, x in stats]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _kept(package: Path) -> dict[str, dict[str, str]]:
+    """Return the hashes that were kept, by the state of the code and by what was asked."""
+    with contextlib.suppress(OSError, ValueError):
+        kept: dict[str, dict[str, str]] = json.loads((package / _KEPT).read_text("utf-8"))
+        return kept
+    return {}
+
+
+def _keep(package: Path, hashes: dict[str, dict[str, str]]) -> None:
+    """Keep hashes: a plan asks for two dozen of them, which would take most of its time."""
+    part = (package / _KEPT).with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):  # a cache is no reason to fail
+        part.parent.mkdir(exist_ok=True)
+        part.write_text(json.dumps(hashes), encoding="utf-8")
+        part.replace(package / _KEPT)
 
 
 def closure(module: str, root: Path = ROOT) -> frozenset[str]:
