@@ -17,6 +17,7 @@ import itertools
 import json
 import lzma
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,11 +29,15 @@ from seqkd.unpacking import Reader, unpacked
 _PART = ".part"
 _BUFFER_BYTES = 1 << 16
 _LONGEST_LINE_BYTES = 1 << 26
+_FIRST = 10  # lines that show whether a file is a table
 _WIDE_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16",
 }  # fmt: skip
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+_ISO_2022_RE = re.compile(rb"\x1b\$(?:[@AB]|\)C)")  # Japanese, Chinese and Korean in 7 bits
+_MARKUP_RE = re.compile(rb"\s*<(?:!doctype html|\?xml |tmx |srcset |refset )", re.IGNORECASE)
+_TWICE_LINES = 3  # fewer may be meant
 
 
 @contextlib.contextmanager
@@ -153,13 +158,31 @@ def read_lines(path: str | Path) -> Iterator[str]:
         yield from decoded_lines(file, str(path))
 
 
+def read_sentences(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a file with one sentence each.
+
+    Raises:
+        SeqkdError: as `read_lines`, and if its first lines all have a tab: then it is a table.
+    """
+    lines = read_lines(path)
+    first = list(itertools.islice(lines, _FIRST))
+    if first and all("\t" in line for line in first):
+        columns = first[0].count("\t") + 1
+        raise SeqkdError(
+            f"{path}: has {columns} columns separated by tabs; expected one sentence per line (a "
+            f"table: `tsv` and `columns`, or `column`, with provider files)"
+        )
+    yield from first
+    yield from lines
+
+
 def read_parallel(src: Path, tgt: Path) -> Iterator[tuple[str, str]]:
     """Yield the lines of two files side by side.
 
     Raises:
         SeqkdError: with both counts if one has more lines than the other; if one cannot be read.
     """
-    src_lines, tgt_lines = read_lines(src), read_lines(tgt)
+    src_lines, tgt_lines = read_sentences(src), read_sentences(tgt)
     for number, (src_line, tgt_line) in enumerate(itertools.zip_longest(src_lines, tgt_lines)):
         if src_line is None or tgt_line is None:
             longer = number + 1 + sum(1 for _ in (src_lines if tgt_line is None else tgt_lines))
@@ -217,8 +240,28 @@ def check_text(head: bytes, name: str) -> None:
         raise SeqkdError(f"{name}: {encoding}, not UTF-8; convert it: iconv -f {encoding} -t UTF-8")
     if head.startswith(_LFS_POINTER):
         raise SeqkdError(f"{name}: a pointer of Git LFS, not the file itself; run git lfs pull")
+    if _ISO_2022_RE.search(head):
+        raise SeqkdError(f"{name}: ISO-2022, not UTF-8; convert it: iconv -f ISO-2022-JP -t UTF-8")
+    if _MARKUP_RE.match(head.removeprefix(codecs.BOM_UTF8)):
+        raise SeqkdError(f"{name}: a page or document in HTML or XML; expected one sentence a line")
     if head.count(b"\r") > 1 and b"\n" not in head:
         raise SeqkdError(f"{name}: lines end in CR alone; convert it: tr '\\r' '\\n'")
+    if _is_encoded_twice(head):
+        raise SeqkdError(
+            f"{name}: encoded in UTF-8 twice, as in 'fÃ¼r' for 'für'; convert it: "
+            f"iconv -f UTF-8 -t CP1252"
+        )
+
+
+def _is_encoded_twice(head: bytes) -> bool:
+    """Return whether most lines with other than ASCII are UTF-8 that was taken for CP1252."""
+    lines = [line for line in head.split(b"\n")[:-1] if not line.isascii()]
+    twice = 0
+    for line in lines:
+        with contextlib.suppress(UnicodeError):
+            line.decode("utf-8").encode("cp1252").decode("utf-8")
+            twice += 1
+    return twice >= _TWICE_LINES and 2 * twice > len(lines)
 
 
 def _wide_encoding(head: bytes) -> str | None:

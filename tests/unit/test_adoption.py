@@ -80,6 +80,12 @@ def test_json_lines(tmp_path: Path):
         (read_moses, ["0 ||| a ||| b ||| -1"], "line 1: '|||' in a translation, or features"),
         (read_moses, ["0 ||| a ||| F= 1 ||| -3 ||| 5"], "line 1: '|||' in a translation"),
         (read_moses, ["0 ||| a ||| -1", "0 ||| a ||| F= 1 ||| -3"], "line 2: features where"),
+        (read_moses, ["9" * 5000 + " ||| a ||| -1"], "line 1: expected N |||"),
+        (read_moses, ["0 ||| \u2581a \u2581la mp ||| -1"], "in pieces of sentencepiece"),
+        (read_plain, ["0 ||| a ||| F= 1 ||| -1", "1 ||| b ||| F= 1 ||| -2"], "`format: moses`"),
+        (read_plain, ['{"nbest": [[-1, "a"]]}'], "`format: json`"),
+        (read_plain, ["-0.5\tthe lamp", "-0.7\ta light"], "has 2 columns separated by tabs"),
+        (read_plain, ["\u2581the \u2581la mp"], "in pieces of sentencepiece"),
         (read_moses, ["0 ||| a ||| 1_0"], "line 1: expected N |||"),
         (read_json, ['{"nbest": [[true, "a"]]}'], "line 1: expected"),
         (read_json, ['{"nbest": [[1' + "0" * 400 + ', "a"]]}'], "line 1: expected"),
@@ -152,6 +158,15 @@ def test_what_does_not_fit_is_named(given, translated, wanted, message):
     with pytest.raises(SeqkdError) as caught:
         taken(given, translated, wanted)
     assert message in str(caught.value)
+
+
+def test_unknown_words_are_counted_and_segments_refused():
+    _, counts = taken(lists("the <unk>", "a \u2047", "in the hall"), SOURCES, SOURCES)
+    assert counts.unknown == 2
+    with pytest.raises(SeqkdError, match="2 of 3 translations are in segments"):
+        taken(lists("the la@@ mp", "the li@@ ght", "it"), SOURCES, SOURCES)
+    segmented = ["die La@@ mpe", "das Li@@ cht", "im Flur"]  # as the training text has it
+    assert taken(lists("the la@@ mp", "the li@@ ght", "it"), segmented, segmented)[1].sentences == 3
 
 
 @pytest.fixture

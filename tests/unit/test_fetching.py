@@ -74,7 +74,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "missing.gz":
                 self.answer(404, Content_Length="0")
             case "other.gz":
-                self.answer(200, b"<html>", Content_Length="6")
+                self.answer(200, b"other", Content_Length="5")
+            case "login.gz":
+                self.answer(302, Location="/page.html", Content_Length="0")
+            case "page.html":
+                self.answer(200, b"<!DOCTYPE html>", Content_Length="15")
+            case "loop.gz":
+                self.answer(302, Location="/loop.gz", Content_Length="0")
+            case "packed.gz":
+                self.answer(200, gzip.compress(BODY), Content_Encoding="gzip")
+            case "no-http.gz":
+                self.wfile.write(b"SSH-2.0-OpenSSH\r\n")
             case _:
                 self.answer(200, BODY, Content_Length=size)
 
@@ -108,7 +118,8 @@ def fetch(server: Server, name: str, folder: Path) -> bytes:
 @pytest.mark.parametrize(
     ("name", "requests"),
     [("plain.gz", 1), ("short-once.gz", 2), ("resumed.gz", 2), ("unresumable.gz", 3),
-     ("chunked.gz", 2), ("busy.gz", 2), ("busy-until.gz", 2), ("long.gz", 2)],
+     ("chunked.gz", 2), ("busy.gz", 2), ("busy-until.gz", 2), ("long.gz", 2),
+     ("packed.gz", 1), ("ü b/x.gz", 1)],
 )  # fmt: skip
 def test_what_can_be_had_is_had(
     server: Server, tmp_path: Path, pauses: list[float], name: str, requests: int
@@ -136,12 +147,16 @@ def test_the_server_says_how_long_to_wait(server: Server, tmp_path: Path, pauses
     [
         ("short.gz", rf"could not download .*broke off after {HALF} of {len(BODY)} bytes", 4),
         ("missing.gz", "could not download .*404", 1),
-        ("other.gz", "the file on the server has changed", 1),
+        ("other.gz", r"the server sent other content \(5 bytes", 1),
+        ("login.gz", "the server sent a web page, perhaps a login", 2),
+        ("loop.gz", "infinite loop", 5),
+        ("no-http.gz", "could not download .*SSH-2.0-OpenSSH$", 4),
     ],
 )
 def test_what_cannot_be_had_is_said(
     server: Server, tmp_path: Path, pauses: list[float], name: str, message: str, requests: int
 ):
-    with pytest.raises(SeqkdError, match=message):
+    with pytest.raises(SeqkdError, match=message) as caught:
         fetch(server, name, tmp_path)
+    assert "\n" not in str(caught.value)
     assert len(server.asked) == requests

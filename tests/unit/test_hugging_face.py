@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 import tiny_hugging_face
@@ -300,3 +301,88 @@ def test_text_is_as_the_model_said_it(folder: Path, vocabulary: Vocabulary, tmp_
     words = old._tokenizer.convert_tokens_to_ids(["die", "Lampe", "?", "n't", "."])
     [candidate] = old.candidates([Hypothesis((0, *words, 1), -1.0)])
     assert candidate.text == "die Lampe ? n't ."
+
+
+def change_json(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def without_a_weight(folder: Path) -> None:
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    del weights["model.decoder.layers.0.fc1.weight"]
+    safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def with_half_a_weight(folder: Path) -> None:
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    weights["model.decoder.layers.0.fc1.weight"] = torch.zeros(8, 16)
+    safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def truncated(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def with_other_numbers(folder: Path) -> None:
+    numbers = json.loads((folder / "vocab.json").read_text())
+    change_json(folder / "vocab.json", **{word: n + 999 for word, n in numbers.items() if n > 9})
+
+
+SPOILED = [
+    (without_a_weight, r"1 weights of the model are not in its files \(model\.decoder\.layers\.0"),
+    (with_half_a_weight, "no sequence-to-sequence model: RuntimeError"),
+    (truncated, "no sequence-to-sequence model: SafetensorError"),
+    (lambda x: (x / "vocab.json").unlink(), "no sequence-to-sequence model: TypeError"),
+    (lambda x: change_json(x / "generation_config.json", eos_token_id=None), "no end symbol"),
+    (lambda x: change_json(x / "tokenizer_config.json", pad_token=None), "no padding token"),
+    (with_other_numbers, "they do not belong together"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILED)
+def test_a_model_that_is_not_whole_is_refused_in_one_line(
+    tmp_path: Path, vocabulary: Vocabulary, spoil, message: str
+):
+    spoil(tiny_hugging_face.save(tmp_path / "model", tiny_hugging_face.marian))
+    with pytest.raises(SeqkdError, match=message) as caught:
+        real_model(tiny_hugging_face.marian, tmp_path, vocabulary).encode(["die Lampe"])
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_model_was_saved_with_does_not_change_the_search(
+    tmp_path: Path, vocabulary: Vocabulary
+):
+    path = tiny_hugging_face.save(tmp_path / "model", tiny_hugging_face.marian)
+
+    def found() -> list:
+        translator = real_model(tiny_hugging_face.marian, tmp_path, vocabulary)
+        return translate(translator, ["die Lampe ist an"], SearchConfig(beam=2, n_best=2))
+
+    plain = found()
+    change_json(
+        path / "generation_config.json", no_repeat_ngram_size=1, min_length=30, max_time=0.0,
+        repetition_penalty=5.0, length_penalty=-5.0, return_dict_in_generate=True,
+        exponential_decay_length_penalty=[1, 2.0], num_beam_groups=2, guidance_scale=2.0,
+    )  # fmt: skip
+    assert found() == plain
+
+
+def test_sources_longer_than_the_models_positions_are_cut_and_counted(
+    tmp_path: Path, vocabulary: Vocabulary
+):
+    translator = real_model(tiny_hugging_face.marian, tmp_path, vocabulary)
+    sources, cut = translator.encode(["die Lampe", "die Lampe ist an " * 200])
+    assert (len(sources[1]), cut) == (300, 1)
+    assert len(translator.translate(sources, SearchConfig(beam=1))) == 2
+
+
+def test_hypotheses_with_words_that_cannot_be_spelled_are_left_out_and_counted(
+    translator: HuggingFaceTranslator,
+):
+    tokenizer = translator._tokenizer
+    tokenizer.add_tokens(["\ufffd"])
+    words = [*tokenizer.convert_tokens_to_ids(["die", "<unk>", "\ufffd"])]
+    hypotheses = [Hypothesis((0, word, 1), -1.0) for word in words]
+    assert [candidate.text for candidate in translator.candidates(hypotheses)] == ["die"]
+    assert (translator.unknown, translator.unfinished, translator.hypotheses) == (2, 0, 3)

@@ -80,6 +80,8 @@ def test_spellings_of_a_language_share_a_tokenizer(code: str, name: str):
 def test_a_script_decides_before_the_language():
     assert bleu_tokenizer("yue") == bleu_tokenizer("yue_Hant") == "zh"
     assert bleu_tokenizer("zh-Latn") == "13a"
+    assert bleu_tokenizer("ja-Hira") == "ja-mecab"
+    assert bleu_tokenizer("jv-Java") == "char"
 
 
 def dev(bleu: BleuConfig, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> float:
@@ -164,6 +166,13 @@ def test_one_language_in_two_spellings_is_refused(smoke: dict):
         parse_experiment(smoke)
     smoke["target"] = "zh-Hant"
     assert parse_experiment(smoke).bleu.tokenizer == "zh"
+
+
+@pytest.mark.parametrize(("code", "meant"), [("jp", "ja"), ("cz_CZ", "cs"), ("CN", "zh")])
+def test_a_country_is_no_language(smoke: dict, code: str, meant: str):
+    smoke["target"] = code
+    with pytest.raises(SeqkdError, match=f"'{code}' is a country.* did you mean '{meant}'"):
+        parse_experiment(smoke)
 
 
 def test_a_tie_of_all_validations_is_said(tied_curve: list[Validation]):

@@ -125,6 +125,10 @@ def tar_of(data: bytes) -> bytes:
         (TEXT * 20 + "rot\n".encode("utf-16-le"), "line 60001: a NUL"),
         ("Öl\n".encode("latin-1"), "line 1: not valid UTF-8"),
         (b"one\rtwo\rthree\r", "lines end in CR alone"),
+        ("今日は\nいい天気\n".encode("iso-2022-jp"), "ISO-2022, not UTF-8; convert it"),
+        ("für\nTür\nÖl\nGröße\n".encode().decode("cp1252").encode(), "in UTF-8 twice, as in"),
+        (b"\xef\xbb\xbf<!DOCTYPE html>\n<html>\n", "a page or document in HTML or XML"),
+        (b'<?xml version="1.0"?>\n<tmx version="1.4">\n', "a page or document in HTML or XML"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n", "Git LFS"),
     ],
 )
@@ -156,6 +160,11 @@ def test_translate_reads_what_corpus_reads(tmp_path: Path):
     path.write_bytes("rot\n".encode("utf-16-le"))
     with pytest.raises(SeqkdError, match="UTF-16LE"):
         list(read_chunks([path]))
+
+
+def test_accents_and_marks_of_markup_are_text(tmp_path: Path):
+    text = "Ã¼ is how ü looks\nin the wrong encoding\nÄpfel\nÂ© is no word\n<b>fett</b>\n"
+    assert lines_of(tmp_path / "x", text.encode()) == text.splitlines()
 
 
 def test_a_stray_nul_does_not_make_a_text_utf_16():

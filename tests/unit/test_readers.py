@@ -106,6 +106,7 @@ def test_environment_variables_in_paths(tmp_path: Path, monkeypatch: pytest.Monk
         (b"a\nb\n\n", b"a\nb\n", r"x\.de has 3 lines but .*x\.en has 2"),
         (b"", b"", r"x\.de, .*x\.en: no lines in it"),
         (b"a\n", b"", r"x\.de has 1 lines but .*x\.en has 0"),
+        (b"1\ta\n2\tb\n", b"c\nd\n", r"x\.de: has 2 columns separated by tabs"),
         (b"a\nb\xffc\n", b"a\nb\n", r"x\.de, line 2: not valid UTF-8 \(byte 1\)"),
     ],
 )
@@ -237,7 +238,7 @@ def test_url_failures_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [name, _] = fetched_names(source, DE_EN)
     output = tmp_path / "out" / "x.de"
     (tmp_path / "x.de").write_text("another file\n")
-    with pytest.raises(SeqkdError, match="the file on the server has changed"):
+    with pytest.raises(SeqkdError, match="the server sent other content"):
         fetching.fetch(config, name, output)
     (tmp_path / "x.de").unlink()
     with pytest.raises(SeqkdError, match=r"could not download file://.*x\.de"):
@@ -256,6 +257,8 @@ def test_pip_failure_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_sacrebleu_test_sets_that_are_not(tmp_path: Path) -> None:
     with pytest.raises(SeqkdError, match=r"no test set 'wmt14/ful' \(did you mean 'wmt14/full'"):
         fetching.fetch_sacrebleu("wmt14/ful", DE_EN, 0)
+    assert fetching._langpair(("deu_Latn", "eng"), ["de-en", "en-de"]) == "de-en"
+    assert fetching._langpair(("en", "zh-Hans"), ["en-zh"]) == "en-zh"
     with pytest.raises(SeqkdError, match="'wmt14/full' has no de-xx; it has "):
         fetching.fetch_sacrebleu("wmt14/full", ("de", "xx"), 0)
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, model_validator
 
 from seqkd.config.schema import Section
 from seqkd.errors import SeqkdError
-from seqkd.languages import standard_code
+from seqkd.languages import COUNTRIES, standard_code
 
 WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _LANGUAGE_RE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
@@ -29,6 +29,8 @@ def check_word(word: str) -> str:
 def _check_language(code: str) -> str:
     if not _LANGUAGE_RE.fullmatch(code):
         raise SeqkdError(f"'{code}' is not a language code such as de or pt-BR")
+    if meant := COUNTRIES.get(re.split("[-_]", code.lower())[0]):
+        raise SeqkdError(f"'{code}' is a country, not a language; did you mean '{meant}'?")
     return code
 
 

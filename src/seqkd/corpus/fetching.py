@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http
 import http.client
 import re
 import shutil
+import string
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+import zlib
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -27,13 +32,16 @@ from seqkd.config.sources import (
 )
 from seqkd.corpus.readers import check_sha256
 from seqkd.errors import SeqkdError, nearest
+from seqkd.languages import standard_code
+from seqkd.unpacking import is_packed
 
 _TIMEOUT_S = 60
 _ATTEMPTS = 4
 _LONGEST_PAUSE_S = 120.0
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
-# A body that is cut in the middle of a chunk is an HTTPException.
-_TRY_AGAIN = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.IncompleteRead)
+# A body that is cut in the middle of a chunk, and an answer that is not HTTP, are HTTPExceptions.
+_TRY_AGAIN = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
+_MARKUP_RE = re.compile(rb"\s*<(?:!doctype html|html)", re.IGNORECASE)
 
 
 def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
@@ -95,20 +103,46 @@ def fetch_url(remote: RemoteFile, path: Path) -> Path:
         try:
             _download(remote.url, path)
             break
+        except (ValueError, http.client.InvalidURL) as error:
+            raise _failed(remote.url, error) from None
         except _TRY_AGAIN as error:
             refused = isinstance(error, urllib.error.HTTPError) and error.code not in _BUSY
             if attempt == _ATTEMPTS or refused:
-                raise SeqkdError(f"could not download {remote.url}: {error}") from None
+                raise _failed(remote.url, error) from None
             time.sleep(_pause_s(error, attempt))
-        except (ValueError, http.client.InvalidURL) as error:
-            raise SeqkdError(f"could not download {remote.url}: {error}") from None
     digest = files.digest(path)
-    if digest != remote.sha256:
+    if digest != remote.sha256 and not _is_packed_on_the_way(path, remote.sha256):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            is_page = _MARKUP_RE.match(file.read(1000))
+        what = "a web page, perhaps a login or an error" if is_page else "other content"
         raise SeqkdError(
-            f"{remote.url}: sha256 is {digest}, expected {remote.sha256}; "
-            f"the file on the server has changed since the config was written"
+            f"{remote.url}: the server sent {what} ({size:,} bytes, sha256 {digest}), expected "
+            f"{remote.sha256}; open the address in a browser, or correct the config"
         )
     return path
+
+
+def _failed(url: str, error: Exception) -> SeqkdError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return SeqkdError(f"could not download {url}: {reason}")
+
+
+def _is_packed_on_the_way(path: Path, sha256: str) -> bool:
+    """Unpack what a server compressed without being asked to, if that gives the right content."""
+    with path.open("rb") as file:
+        if not is_packed(file.read(16)):
+            return False
+    plain = path.with_name(f"{path.name}.plain")
+    try:
+        with path.open("rb") as file, gzip.open(file) as packed, plain.open("wb") as output:
+            shutil.copyfileobj(packed, output)
+    except (OSError, EOFError, zlib.error):
+        return False
+    if files.digest(plain) != sha256:
+        return False
+    plain.replace(path)
+    return True
 
 
 def _download(url: str, path: Path) -> None:
@@ -120,7 +154,8 @@ def _download(url: str, path: Path) -> None:
     start = path.stat().st_size if path.exists() else 0
     headers = {"User-Agent": f"seqkd/{__version__}", "Accept-Encoding": "identity"}
     request = urllib.request.Request(
-        url, headers=headers | ({"Range": f"bytes={start}-"} if start else {})
+        urllib.parse.quote(url, safe=string.punctuation),
+        headers=headers | ({"Range": f"bytes={start}-"} if start else {}),
     )
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
@@ -164,10 +199,12 @@ def fetch_sacrebleu(test_set: str, languages: tuple[str, str], part: int) -> Pat
     names = sacrebleu.get_available_testsets()
     if test_set not in names:
         raise SeqkdError(f"sacrebleu has no test set '{test_set}'{nearest(test_set, names)}")
-    pair = f"{languages[0]}-{languages[1]}"
     pairs = sacrebleu.get_langpairs_for_testset(test_set)
-    if pair not in pairs:
-        raise SeqkdError(f"sacrebleu's '{test_set}' has no {pair}; it has {', '.join(pairs)}")
+    pair = _langpair(languages, pairs)
+    if pair is None:
+        raise SeqkdError(
+            f"sacrebleu's '{test_set}' has no {'-'.join(languages)}; it has {', '.join(pairs)}"
+        )
     try:
         if part == 0:
             return Path(sacrebleu.get_source_file(test_set, pair))
@@ -175,3 +212,11 @@ def fetch_sacrebleu(test_set: str, languages: tuple[str, str], part: int) -> Pat
     # sacrebleu exits when a download fails.
     except (OSError, SystemExit, ValueError) as error:
         raise SeqkdError(f"sacrebleu could not download '{test_set}': {error}") from None
+
+
+def _langpair(languages: tuple[str, str], pairs: Sequence[str]) -> str | None:
+    """Return sacrebleu's name of a pair of languages, whatever their spelling: `deu`, `zh_CN`."""
+    codes = [standard_code(language) for language in languages]
+    bases = [code.split("-")[0] for code in codes]
+    exact, alike = ("-".join(side) for side in (codes, bases))
+    return next((name for name in ("-".join(languages), exact, alike) if name in pairs), None)

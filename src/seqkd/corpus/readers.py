@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
 from pathlib import Path
 
 from seqkd import files
@@ -22,7 +21,6 @@ from seqkd.errors import SeqkdError
 from seqkd.text import Pair, normalise
 
 _TAB = "\t"
-_FIRST = 10  # lines that show whether a file is a table
 
 
 def read_pairs(
@@ -59,9 +57,13 @@ def read_monolingual(
     [path] = source_files(source, languages, resources)
     if isinstance(source, MonolingualUrl):
         check_sha256(path, source.src.sha256)
-        lines = _untabbed(path)
+        lines = files.read_sentences(path)
     else:
-        lines = _untabbed(path) if source.column is None else read_column(path, source.column)
+        lines = (
+            files.read_sentences(path)
+            if source.column is None
+            else read_column(path, source.column)
+        )
     number = 0
     for line in lines:
         number += 1
@@ -69,22 +71,6 @@ def read_monolingual(
     if number == 0:
         raise SeqkdError(f"{path}: no lines in it; expected one sentence per line")
     stages.append(Stage.plain(f"read: {source.provider} ({path.name})", number, number))
-
-
-def _untabbed(path: Path) -> Iterator[str]:
-    """Yield the lines of a file.
-
-    Raises:
-        SeqkdError: if its first lines all have a tab: then it is a table.
-    """
-    lines = files.read_lines(path)
-    first = list(islice(lines, _FIRST))
-    if first and all(_TAB in line for line in first):
-        raise SeqkdError(
-            f"{path}: has {first[0].count(_TAB) + 1} columns separated by tabs; expected one "
-            f"sentence per line, or `column` with provider files"
-        )
-    return chain(first, lines)
 
 
 def read_given(source: Source, languages: tuple[str, str], resources: Path) -> Iterator[Pair]:

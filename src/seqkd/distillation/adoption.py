@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqkd.errors import SeqkdError
-from seqkd.files import read_lines
+from seqkd.files import read_lines, read_sentences
 from seqkd.text import normalise
 from seqkd.translation.nbest import source_digest
 
@@ -37,9 +37,18 @@ class ForeignRecord(NamedTuple):
 
 
 def read_plain(path: Path) -> Iterator[ForeignRecord]:
-    """Yield one translation for each line; its score is unknown and set to 0."""
-    for number, line in enumerate(read_lines(path), start=1):
-        yield ForeignRecord(f"{path}, line {number}", (ForeignTranslation(0.0, normalise(line)),))
+    """Yield one translation for each line; its score is unknown and set to 0.
+
+    Raises:
+        SeqkdError: if the first lines show that the file has another format.
+    """
+    lines = read_sentences(path)
+    first = list(itertools.islice(lines, _FIRST))
+    for name, form in (("moses", _MOSES_RE), ("json", _JSON_RE)):
+        if first and all(map(form.fullmatch, first)):
+            raise SeqkdError(f"{path}: looks like n-best lists; set `format: {name}`")
+    for number, line in enumerate(itertools.chain(first, lines), start=1):
+        yield ForeignRecord(f"{path}, line {number}", (ForeignTranslation(0.0, _text(line)),))
 
 
 def read_moses(path: Path) -> Iterator[ForeignRecord]:
@@ -64,11 +73,15 @@ def read_moses(path: Path) -> Iterator[ForeignRecord]:
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _MOSES_RE = re.compile(
-    rf"\s*(?P<sentence>\d+)\s*\|\|\|(?P<text>.*?)"
+    rf"\s*(?P<sentence>\d{{1,18}})\s*\|\|\|(?P<text>.*?)"
     rf"(?P<features>\|\|\|(?:\s*[^\s|]+[=:](?:\s*{_NUMBER}(?![^\s|]))+)*\s*)?"
     rf"\|\|\|\s*(?P<score>{_NUMBER})\s*(?:\|\|\|(?:\s*\d+-\d+)*\s*)?",
     re.ASCII,
 )
+_JSON_RE = re.compile(r"\s*\{.*\"nbest\".*\}\s*")
+_FIRST = 10  # lines that show the format of a file
+_PIECE_RE = re.compile("\u2581\\w")  # of sentencepiece
+_SEGMENT_RE = re.compile(r"\w@@ \w")  # of subword-nmt
 
 
 class _MosesRow(NamedTuple):
@@ -105,7 +118,7 @@ def _moses_row(line: str, where: str) -> _MosesRow:
             f"{where}: '|||' in a translation, or features that are not NAME= NUMBERS; "
             f"got {line[:60]!r}"
         )
-    translation = ForeignTranslation(float(match["score"]), normalise(match["text"]))
+    translation = ForeignTranslation(float(match["score"]), _text(match["text"]))
     return _MosesRow(where, int(match["sentence"]), translation, bool(match["features"]))
 
 
@@ -122,7 +135,7 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
         try:
             fields = json.loads(line)
             translations = tuple(map(_json_item, fields["nbest"]))
-            identity, source = int(fields.get("id", number)), str(fields.get("src", ""))
+            identity, source = int(fields.get("id", number)), str(fields.get("src") or "")
             if isinstance(fields.get("id"), bool | float):
                 raise TypeError(fields["id"])
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
@@ -135,9 +148,9 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
 def _json_item(item: object) -> ForeignTranslation:
     match item:
         case str():
-            return ForeignTranslation(0.0, normalise(item))
+            return ForeignTranslation(0.0, _text(item))
         case [int() | float() as score, str() as text, *_] if not isinstance(score, bool):
-            return ForeignTranslation(_finite(score), normalise(text))
+            return ForeignTranslation(_finite(score), _text(text))
     raise ValueError(item)
 
 
@@ -145,6 +158,17 @@ def _finite(score: float) -> float:
     if not math.isfinite(score):
         raise ValueError(score)
     return float(score)
+
+
+def _text(raw: str) -> str:
+    """Return a translation in normal form.
+
+    Raises:
+        SeqkdError: if it is in pieces, whose marks would become spaces.
+    """
+    if _PIECE_RE.search(raw):
+        raise SeqkdError(f"translations in pieces of sentencepiece; decode them: {raw[:60]!r}")
+    return normalise(raw)
 
 
 def _misread(where: str, line: str, expected: str) -> SeqkdError:
@@ -172,6 +196,8 @@ class AdoptionCounts:
     """Where the first of them is."""
     left_out: int = 0
     """Sentences of the file that are not in the training text."""
+    unknown: int = 0
+    """Translations with `<unk>`, or sentencepiece's mark of one (U+2047)."""
 
 
 def adopt(
@@ -195,6 +221,7 @@ def adopt(
             the text was not translated.
     """
     pairs = _aligned(lists, translated)
+    segmented = 0
     for number, line in enumerate(text, start=1):
         for pair in pairs:
             record, source = pair
@@ -210,12 +237,20 @@ def adopt(
         counts.sentences += 1
         counts.translations += len(translations)
         counts.empty += not any(translation.text for translation in translations)
+        counts.unknown += sum("<unk>" in x.text or "\u2047" in x.text for x in translations)
+        has_segments = any(_SEGMENT_RE.search(x.text) for x in translations)
+        segmented += has_segments and not _SEGMENT_RE.search(line)
         scores = [translation.score for translation in translations]
         if any(later > before for before, later in itertools.pairwise(scores)):
             counts.rising += 1
             counts.first_rising = counts.first_rising or record.where
         yield line, translations
     counts.left_out += sum(1 for _ in pairs)
+    if 2 * segmented > counts.sentences:
+        raise SeqkdError(
+            f"{segmented} of {counts.sentences} translations are in segments (`la@@ mp`), and "
+            "their sources are not; join them: sed 's/@@ //g'"
+        )
 
 
 def _aligned(

@@ -1,7 +1,7 @@
 """A sequence-to-sequence model of Hugging Face's transformers as a teacher that translates.
 
 It provides translations only: its tokens are not ours, so its distributions would mean nothing to a
-student. Only this module needs the package transformers.
+student.
 
 Shapes: B sentences, R rows (sentences times translations), S source length, T target length,
 V words of the model.
@@ -9,9 +9,8 @@ V words of the model.
 
 from __future__ import annotations
 
-import importlib
+import math
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,18 @@ from torch import Tensor
 
 from seqkd.config.sources import expand
 from seqkd.config.teachers import LANGUAGE_RE, HuggingFaceTeacher
+from seqkd.distillation.hugging_face_folder import load_folder
 from seqkd.errors import SeqkdError, nearest
 from seqkd.models.precision import has_bf16
 from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
-from seqkd.text import normalise
+from seqkd.text import REPLACEMENT, normalise
 from seqkd.translation.nbest import Candidate
 from seqkd.vocabulary.vocabulary import Vocabulary
 
 # Float32 numbers of the size of the model's words: per row in one step of search, and at a time
 # where hypotheses are scored. Together with a copy or three of them, this bounds memory.
 _SEARCH_LOGITS, _SCORED_LOGITS = 1 << 26, 1 << 26
+_NO_LIMIT = 1 << 20  # tokenizers without a limit of length say 1e30
 
 
 class HuggingFaceTranslator:
@@ -42,6 +43,7 @@ class HuggingFaceTranslator:
     Attributes:
         arithmetic: precision of its weights.
         unfinished: hypotheses so far that ended at the limit of length; they are left out.
+        unknown: hypotheses so far with a word that the model could not spell; left out too.
         hypotheses: all of them so far.
     """
 
@@ -53,27 +55,18 @@ class HuggingFaceTranslator:
         Raises:
             SeqkdError: if transformers is not installed, or the folder does not hold such a model.
         """
-        transformers, folder = _transformers(), str(expand(teacher.folder))
-        try:
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True
-            )
-            model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
-                folder, local_files_only=True
-            )
-        except (OSError, ValueError, ImportError) as error:
-            reason = " ".join(str(error).split())
-            raise SeqkdError(f"{folder}: no sequence-to-sequence model: {reason[:200]}") from None
+        self._tokenizer, model = load_folder(expand(teacher.folder))
         dtype = torch.bfloat16 if device.type == "cuda" and has_bf16(device) else torch.float32
         self._model: Any = model.to(device=device, dtype=dtype).eval()
         self._teacher, self._vocabulary, self._device = teacher, vocabulary, device
         self._words = int(model.get_output_embeddings().weight.shape[0])
-        # BART and Marian end a hypothesis by force at its limit, and so would hide that.
-        self._model.generation_config.forced_eos_token_id = None
+        self._known = int(model.get_input_embeddings().weight.shape[0])
+        # Models that add up positions (T5's do not) have no more than these.
+        self._longest: int | None = getattr(model.config, "max_position_embeddings", None)
         self._language_ids, self._prefix = frozenset[int](), teacher.prefix
         self._extra: dict[str, int] = {}
         self._set_languages()
-        self.unfinished = self.hypotheses = 0
+        self.unfinished = self.unknown = self.hypotheses = 0
         self.arithmetic = str(dtype).removeprefix("torch.")
 
     def _set_languages(self) -> None:
@@ -118,11 +111,23 @@ class HuggingFaceTranslator:
             self._extra = {"forced_bos_token_id": ids[target]}
 
     def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
-        """Return the model's ids of source lines, and how many were truncated."""
+        """Return the model's ids of source lines, and how many were truncated.
+
+        Raises:
+            SeqkdError: if the model has no such id.
+        """
         sources = [self._prefix + normalise(line) for line in lines]
         whole = self._tokenizer(sources)["input_ids"]
-        truncated = self._tokenizer(sources, truncation=True)["input_ids"]
+        longest = min(self._tokenizer.model_max_length, self._longest or math.inf)
+        limit = {"truncation": True, "max_length": int(longest)} if longest < _NO_LIMIT else {}
+        truncated = self._tokenizer(sources, **limit)["input_ids"]
         count = sum(len(short) < len(long) for short, long in zip(truncated, whole, strict=True))
+        if (largest := max((max(ids, default=0) for ids in truncated), default=0)) >= self._known:
+            raise SeqkdError(
+                f"{self._teacher.folder}: its tokenizer has "
+                f"{self._tokenizer.convert_ids_to_tokens(largest)!r} as number {largest}, but the "
+                f"model only {self._known} words: they do not belong together"
+            )
         return [
             ids if line.strip() else [] for ids, line in zip(truncated, lines, strict=True)
         ], count
@@ -169,7 +174,7 @@ class HuggingFaceTranslator:
             **batch,
             **_search(config),
             **self._extra,
-            max_new_tokens=int(config.limit(length_B).max()),
+            max_new_tokens=min(int(config.limit(length_B).max()), self._longest or _NO_LIMIT),
             num_return_sequences=config.n_best,
         )
         rows = {key: value.repeat_interleave(config.n_best, 0) for key, value in batch.items()}
@@ -220,7 +225,8 @@ class HuggingFaceTranslator:
     def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
         """Return hypotheses as n-best candidates: text, and its tokens in our vocabulary.
 
-        Those that ended at the limit of length are half a translation: left out and counted.
+        Left out and counted: those that ended at the limit of length, which are half a
+        translation, and those with an unknown word or half a character, which their text lacks.
         """
         finished = [h for h in hypotheses if not h.tokens or h.tokens[-1] in self._ends]
         self.hypotheses += len(hypotheses)
@@ -230,11 +236,16 @@ class HuggingFaceTranslator:
         decoded = self._tokenizer.batch_decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        texts = list(map(normalise, decoded))
-        tokens = self._vocabulary.encode(texts)
+        spelled = [
+            (hypothesis.log_prob, normalise(text))
+            for hypothesis, text in zip(finished, decoded, strict=True)
+            if self._tokenizer.unk_token_id not in hypothesis.tokens and REPLACEMENT not in text
+        ]
+        self.unknown += len(finished) - len(spelled)
+        tokens = self._vocabulary.encode([text for _, text in spelled])
         return [
-            Candidate(hypothesis.log_prob, text, tuple(token_ids))
-            for hypothesis, text, token_ids in zip(finished, texts, tokens, strict=True)
+            Candidate(log_prob, text, tuple(token_ids))
+            for (log_prob, text), token_ids in zip(spelled, tokens, strict=True)
         ]
 
 
@@ -246,16 +257,6 @@ def _language_tokens(tokenizer: Any) -> dict[str, str]:
     words += [word for word in tokenizer.get_vocab() if word.startswith((">>", "<2"))]
     matches = filter(None, map(LANGUAGE_RE.fullmatch, words))
     return {match[match.lastindex or 0]: match[0] for match in matches}
-
-
-def _transformers() -> ModuleType:
-    try:
-        return importlib.import_module("transformers")
-    except ImportError:
-        raise SeqkdError(
-            "a teacher of kind hugging-face needs the package transformers; install it: "
-            "pip install 'seqkd[hugging-face]'"
-        ) from None
 
 
 def _search(config: SearchConfig) -> dict[str, object]:

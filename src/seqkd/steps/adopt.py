@@ -56,6 +56,12 @@ def run(args: argparse.Namespace) -> None:
             f"file counts, best first",
             file=sys.stderr,
         )
+    if counts.unknown:
+        print(
+            f"seqkd adopt: {counts.unknown} of {counts.translations} translations have an unknown "
+            f"word (<unk>), which students will learn to write",
+            file=sys.stderr,
+        )
     inputs = ("translations", "translated", "src", "tgt_vocab")
     write_manifest(
         args.manifest,

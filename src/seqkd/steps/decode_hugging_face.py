@@ -56,9 +56,12 @@ def run(args: argparse.Namespace) -> None:
 
     decode_shard(task, load)
     for translator in loaded:
-        if translator.unfinished:
-            print(
-                f"left out: {translator.unfinished} of {translator.hypotheses} hypotheses that "
-                f"did not end within the length limit",
-                file=sys.stderr,
-            )
+        for count, reason in (
+            (translator.unfinished, "did not end within the length limit"),
+            (translator.unknown, "have words that the model cannot spell"),
+        ):
+            if count:
+                print(
+                    f"left out: {count} of {translator.hypotheses} hypotheses that {reason}",
+                    file=sys.stderr,
+                )
