@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 IMPORTS = {
-    "snakemake": ("snakemake.cli",),
+    "snakemake": ("snakemake.cli", "seqkd.config.slices", "seqkd.runs.start"),
     "seqkd": (
         "seqkd.steps.decode", "seqkd.steps.diagnose", "seqkd.steps.evaluate", "seqkd.steps.report",
         "seqkd.steps.soft_targets", "seqkd.steps.table", "seqkd.steps.train", "seqkd.steps.vocab",
@@ -107,7 +107,8 @@ def _start(
     os.environ.clear()
     os.environ.update(env)
     sys.path[:0] = env.get("PYTHONPATH", "").split(os.pathsep)
-    if words[0] == "snakemake":  # imports the package that PYTHONPATH names
+    imported = os.path.dirname(os.path.dirname(str(sys.modules["seqkd"].__file__)))
+    if words[0] == "snakemake" and imported != sys.path[0]:  # a test's own sources
         for name in [name for name in sys.modules if name.partition(".")[0] == "seqkd"]:
             del sys.modules[name]
     sys.argv = words
