@@ -131,7 +131,7 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "n-best", "keep": 6}, "keep must be in 1 to the 5"),
         ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "1 to the 2"),
         ({"rule": "one-best", "drop": 1.0}, "less than 1"),
-        ({"rule": "one-best", "gold": 0.125}, "whole hundredths"),
+        ({"rule": "one-best", "gold": 0.125}, "at most two decimals"),
     ],
 )
 def test_impossible_targets_are_refused(settings, message):

@@ -11,10 +11,10 @@ from seqkd.languages import BleuTokenizer, bleu_tokenizer, is_installed
 
 
 class BleuConfig(Section):
-    """A way to compute BLEU; all else is as sacreBLEU has it."""
+    """A way to compute BLEU; other settings are sacreBLEU's defaults."""
 
     tokenizer: BleuTokenizer = "13a"
-    """How text is cut into words: a tokenizer of sacreBLEU."""
+    """How text is split into words: a tokenizer of sacreBLEU."""
     lowercase: Boolean = False
     """Ignore case."""
 

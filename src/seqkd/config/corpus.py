@@ -39,9 +39,9 @@ class CleaningConfig(Section):
     """The longer side has at most this many times the tokens of the shorter, plus `ratio_slack`;
     null: any ratio."""
     ratio_slack: NonNegative = 3
-    """Difference in tokens that is allowed whatever the ratio."""
+    """Difference in tokens that is always allowed."""
     damaged: Literal["drop", "keep"] = "drop"
-    """Pairs with the character U+FFFD, which an earlier program put where it could not decode."""
+    """Pairs with the character U+FFFD, a sign that an earlier program failed to decode the text."""
     without_letters: Literal["drop", "same-digits", "keep"] = "same-digits"
     """Pairs with a side that has no letter, such as numbers and emoji. same-digits: keeps them if
     neither side has a letter and both have the same digits, so that models learn to copy."""
@@ -105,15 +105,15 @@ class CorpusConfig(Section):
     limit: Positive | None = None
     """Maximum number of training pairs; a fixed pseudo-random subset is used."""
     monolingual: tuple[Annotated[MonolingualSource, _TAG], ...] = ()
-    """Further text of the source language, which teachers translate for students (see
-    `targets.*.monolingual`). Lines that repeat another or a training source are dropped, and those
-    that repeat a sentence of dev or of any test set. The text is in a fixed pseudo-random order."""
+    """More text of the source language, which teachers translate for students (see
+    `targets.*.monolingual`). Lines are dropped if they repeat another line, a training source, or a
+    sentence of dev or of a test set. The text is in a fixed pseudo-random order."""
     cleaning: CleaningConfig = CleaningConfig()
     """Filters of the training pairs."""
     made_copies: Annotated[float, Field(ge=0, le=1, strict=True), NUMERIC] = 0.0
-    """Training lines that are made, as a share of the pairs, so that models learn to copy: numbers,
-    addresses, versions and emoji, alone and after a sentence of the corpus. For models to be used
-    rather than compared with published ones, 0.05 is plenty."""
+    """Synthetic training lines that teach models to copy, as a share of the pairs: numbers,
+    addresses, versions and emoji, alone and after a sentence of the corpus. 0.05 is plenty. Leave
+    it at 0 if you compare with published scores."""
 
     @field_validator("test_sets", mode="before")
     @classmethod

@@ -88,7 +88,7 @@ class QuantisationConfig(Section):
     of: Distinct[RowConfig] = ()
     """Rows whose models are quantised."""
     formats: Distinct[Literal["int8", "bf16", "fp16"]] = ()
-    """Number formats; each is evaluated and timed as a model of its own."""
+    """Number formats; each is evaluated and timed as a separate model."""
 
 
 class DecodingConfig(Section):
@@ -97,8 +97,8 @@ class DecodingConfig(Section):
     shards: Positive = 2
     """Jobs per decoding. It never changes a result and never triggers a rerun."""
     monolingual_part: Positive = 20_000
-    """Lines of monolingual text that are decoded as one part. More text adds parts; another number
-    decodes all of it anew."""
+    """Lines of monolingual text in one part of the decoding. More text adds parts. If you change this
+    number, all of it is decoded again."""
 
 
 class EvaluationConfig(Section):
@@ -107,12 +107,12 @@ class EvaluationConfig(Section):
     beam: Annotated[int, Field(ge=2, strict=True), NUMERIC] = 5
     """Beam of the search that the table shows in addition to greedy search."""
     tokenizer: BleuTokenizer | None = None
-    """How BLEU cuts text into words. Left out: as suits the target language, or `none` if `vocab`
-    has tokenizer whitespace, so that the text is tokenised."""
+    """How BLEU splits text into words. Default: by the target language, or `none` if the text is
+    tokenised (`vocab.tokenizer: whitespace`)."""
     second_bleu: BleuConfig | None = None
-    """A second BLEU beside the first, such as the one that published scores of a benchmark have."""
+    """A second BLEU, such as the one that papers on a benchmark report."""
     against: RowConfig | None = None
-    """A row to compare all rows that have a teacher with, in addition to their baseline."""
+    """All rows that have a teacher are also compared with this row, not only with their baseline."""
 
     @model_validator(mode="after")
     def _check_tokenizers(self) -> Self:

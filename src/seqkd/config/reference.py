@@ -24,9 +24,11 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
 _INTRODUCTION = """\
 # The config
 
-One file in `experiments/` is one experiment: one folder in `results/`, one table. It is laid over
-`default.yaml`: mappings merge key by key, everything else is replaced. Keys on the command line
-(`--config 'seeds=[1,2,3]'`) are laid over both. Relative paths start at the working directory.
+Look up here which experiments come with seqkd, and what each key of a config means.
+
+One file in `experiments/` is one experiment: one folder in `results/`, one table. It overrides
+`default.yaml`: mappings merge key by key, all other values are replaced. Keys on the command line
+(`--config 'seeds=[1,2,3]'`) override both. Relative paths start at the working directory.
 
 A wrong key, type or combination is reported in one line, with the path of the key, before any job
 starts.
@@ -42,10 +44,15 @@ starts.
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
 | `smoke` | every kind of step on a few sentences, for the tests |
 
-An overlay is laid over an experiment, and reuses what the experiment has made:
-`make run CONFIG="config/experiments/home-assistant.yaml config/overlays/compression.yaml"` prunes
-and quantises its best student and measures speed. In folders of their own, `precision.yaml` asks
-whether bf16 costs BLEU, and `guided-alignment.yaml` how much guidance attention needs.
+An overlay changes some keys of an experiment. `compression.yaml` reuses the experiment's results. It
+prunes and quantises the best student, and measures speed:
+
+```
+make run CONFIG="config/experiments/home-assistant.yaml config/overlays/compression.yaml"
+```
+
+`precision.yaml` asks whether bf16 costs BLEU, and `guided-alignment.yaml` how much guidance attention
+needs. These two write to separate folders in `results/`.
 
 `make docs` generates this page from the code.
 

@@ -22,12 +22,12 @@ from seqkd.errors import SeqkdError
 def _hundredths(value: float) -> float:
     """Return a number that is written in paths as whole hundredths."""
     if value != round(value, 2):
-        raise SeqkdError(f"should be whole hundredths, got {value}")
+        raise SeqkdError(f"should have at most two decimals, got {value}")
     return value
 
 
 class SampleConfig(SamplingConfig):
-    """Samples from the teacher's distribution, in place of beam search."""
+    """Samples from the teacher's distribution, instead of beam search."""
 
     draws: Positive = 8
     """Translations sampled for each sentence; duplicates are kept."""
@@ -54,7 +54,7 @@ class MonolingualTargets(Section):
     drop: FractionBelowOne = 0.0
     """Fraction of these pairs to drop, the worst by the teacher's log-probability per token."""
     alone: Boolean = False
-    """Use this text in place of the parallel text, not in addition to it."""
+    """Use this text instead of the parallel text, not in addition to it."""
 
 
 class TargetConfig(Section):
@@ -82,7 +82,7 @@ class TargetConfig(Section):
     share: PositiveFraction = 1.0
     """Fraction of the training text to decode, spread evenly; the paper: 0.5 for Seq-Inter."""
     keep: Positive = 1
-    """Hypotheses taken from each list, all different, each as a pair of its own."""
+    """Different hypotheses taken from each list; each becomes a pair."""
     drop: FractionBelowOne = 0.0
     """Fraction of these pairs to drop, the worst by `drop_by`."""
     drop_by: Literal["log-prob", "similarity"] = "log-prob"

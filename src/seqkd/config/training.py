@@ -51,14 +51,14 @@ class TrainingConfig(Section):
     """
 
     epochs: Positive = 12
-    """Passes over the training text, unless `epoch_updates` says otherwise."""
+    """Number of epochs. An epoch is one pass over the training text, unless `epoch_updates` is set."""
     epoch_updates: Positive | None = None
-    """Updates of an epoch, whatever the amount of text: passes follow each other, and an epoch may
-    end within one. It compares texts of different sizes at equal updates. None: one pass."""
+    """Number of updates in an epoch, to compare texts of different sizes at equal updates; an epoch
+    may then end within a pass. None: one pass over the text."""
     batch_sentences: NonNegative | None = None
     """Maximum number of sentences in a batch; 0: limited by `batch_tokens` only. None: 64, or with
-    little text 32 or 16, so that an epoch has at least 500 updates: it takes some thousand of them
-    to learn to look at the source."""
+    little text 32 or 16, so that an epoch has at least 500 updates. (Models need some thousand
+    updates to learn to look at the source.)"""
     batch_tokens: NonNegative = 4096
     """Maximum number of target tokens in a batch, including padding; 0: limited by
     `batch_sentences` only."""
@@ -126,7 +126,7 @@ class TrainingConfig(Section):
         if self.batch_sentences == 0 and not self.batch_tokens:
             raise SeqkdError("batch_sentences and batch_tokens are both 0; one must limit batches")
         if self.epoch_updates and self.subword_sampling:
-            raise SeqkdError("subword_sampling draws anew for each pass; remove epoch_updates")
+            raise SeqkdError("subword_sampling resamples in each pass; remove epoch_updates")
         return self
 
 
@@ -150,11 +150,11 @@ class ObjectiveConfig(Section):
     """Divergence of the student from the teacher: cross entropy (the paper), its reverse, or
     Jensen-Shannon (Wen et al. 2023). reverse-kl needs `soft_targets: alongside`."""
     select: PositiveFraction = 1.0
-    """Fraction of each batch's tokens that are trained by Word-KD, those with the highest NLL (Wang
-    et al. 2021: 0.5); the others are trained by NLL alone."""
+    """Fraction of each batch's tokens that are trained by Word-KD: those with the highest NLL (Wang
+    et al. 2021: 0.5). The others are trained by NLL only."""
     top_1_weight: NonNegativeNumber = 0.0
-    """Weight, within Word-KD, of a ranking loss on the words that student and teacher order
-    differently, above all the teacher's first (Zhang et al. 2023: 1)."""
+    """Weight, within Word-KD, of a ranking loss on words that student and teacher order differently.
+    It weighs the teacher's best word most (Zhang et al. 2023: 1)."""
 
 
 class PruningMethod(Section):
