@@ -283,6 +283,17 @@ def test_an_older_file_with_other_content_behind_a_link_reruns_what_follows(fini
     assert {"corpus", "vocab", "train", "evaluate"} <= rules(finished.plan())
 
 
+def test_a_wrong_path_never_keeps_the_text_of_the_right_one(finished: Workspace):
+    (source,) = finished.experiment()["corpus"]["train"]
+    finished.edit_config(corpus__train=[source | {"src": "wrong.de"}])
+    refused = finished.snakemake("--dry-run")
+    assert refused.returncode == 1
+    assert "file not found: wrong.de (paths in a config start" in refused.stderr + refused.stdout
+    finished.edit_config(corpus__train=[source])
+    (finished.folder / source["src"]).unlink()  # what was made of it is still right
+    assert finished.plan() == []
+
+
 def test_a_changed_input_reruns_all_that_follows(finished: Workspace):
     path = finished.folder / "tests/data/smoke/smoke.de"
     path.write_text("Ein anderer Satz.\n", encoding="utf-8")

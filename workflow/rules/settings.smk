@@ -5,6 +5,17 @@ Makes: <run>/{part}.yaml, an input of that step: a change elsewhere in the confi
 Steps: settings.
 """
 
+if workflow.is_main_process:
+    texts = {f"corpus/tests/{name}": files for name, files in TEST_SET_FILES.items()}
+    texts |= {"corpus/config": CORPUS_FILES, "corpus/monolingual": MONOLINGUAL_FILES}
+    try:
+        for part, files in texts.items():
+            if own := OWN_FILES.intersection(files):
+                now = as_yaml(slice_of(EXPERIMENT, part))
+                refuse_missing(own, RESULTS / f"{part}.yaml", now)
+    except SeqkdError as error:
+        raise WorkflowError(str(error)) from None
+
 
 rule settings:
     """Write one part of the config."""

@@ -97,8 +97,8 @@ class DecodingConfig(Section):
     shards: Positive = 2
     """Jobs per decoding. It never changes a result and never triggers a rerun."""
     monolingual_part: Positive = 20_000
-    """Lines of monolingual text in one part of the decoding. More text adds parts. If you change this
-    number, all of it is decoded again."""
+    """Lines of monolingual text that are decoded as one part. More text adds parts. If you change
+    this number, all of it is decoded again."""
 
 
 class EvaluationConfig(Section):
@@ -112,7 +112,7 @@ class EvaluationConfig(Section):
     second_bleu: BleuConfig | None = None
     """A second BLEU, such as the one that papers on a benchmark report."""
     against: RowConfig | None = None
-    """All rows that have a teacher are also compared with this row, not only with their baseline."""
+    """A row that all rows with a teacher are compared with, in addition to their baseline."""
 
     @model_validator(mode="after")
     def _check_tokenizers(self) -> Self:

@@ -44,15 +44,15 @@ starts.
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
 | `smoke` | every kind of step on a few sentences, for the tests |
 
-An overlay changes some keys of an experiment. `compression.yaml` reuses the experiment's results. It
-prunes and quantises the best student, and measures speed:
+An overlay changes some keys of an experiment. `compression.yaml` reuses the experiment's results.
+It prunes and quantises the best student, and measures speed:
 
 ```
 make run CONFIG="config/experiments/home-assistant.yaml config/overlays/compression.yaml"
 ```
 
-`precision.yaml` asks whether bf16 costs BLEU, and `guided-alignment.yaml` how much guidance attention
-needs. These two write to separate folders in `results/`.
+`precision.yaml` asks whether bf16 costs BLEU, and `guided-alignment.yaml` how much guidance
+attention needs. These two write to separate folders in `results/`.
 
 `make docs` generates this page from the code.
 

@@ -51,7 +51,7 @@ class TrainingConfig(Section):
     """
 
     epochs: Positive = 12
-    """Number of epochs. An epoch is one pass over the training text, unless `epoch_updates` is set."""
+    """Number of epochs: passes over the training text, unless `epoch_updates` is set."""
     epoch_updates: Positive | None = None
     """Number of updates in an epoch, to compare texts of different sizes at equal updates; an epoch
     may then end within a pass. None: one pass over the text."""
@@ -153,8 +153,8 @@ class ObjectiveConfig(Section):
     """Fraction of each batch's tokens that are trained by Word-KD: those with the highest NLL (Wang
     et al. 2021: 0.5). The others are trained by NLL only."""
     top_1_weight: NonNegativeNumber = 0.0
-    """Weight, within Word-KD, of a ranking loss on words that student and teacher order differently.
-    It weighs the teacher's best word most (Zhang et al. 2023: 1)."""
+    """Weight, within Word-KD, of a ranking loss on words that student and teacher order
+    differently. It weighs the teacher's best word most (Zhang et al. 2023: 1)."""
 
 
 class PruningMethod(Section):

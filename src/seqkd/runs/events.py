@@ -20,6 +20,8 @@ from pydantic import TypeAdapter
 FOLDER = Path(".snakemake", "seqkd")
 """In the working directory of a run: the events of all runs, and a lock."""
 
+WHERE_PATHS_START = "paths in a config start at the current folder"
+
 State = Literal["running", "finished", "failed"]
 Kind = Literal["start", "total", "job", "finished", "failed", "progress", "error", "end"]
 
@@ -112,8 +114,8 @@ def in_one_line(message: str) -> str:
         lines = lines[1:]
     words = " ".join(filter(None, lines))
     if match := re.match(r"Missing input files for (rule \w+):.* affected files: (.*)", words):
-        where = "paths in a config start at the current folder"
-        return f"file not found: {match[2].replace(' ', ', ')} (input of {match[1]}; {where})"
+        files = match[2].replace(" ", ", ")
+        return f"file not found: {files} (input of {match[1]}; {WHERE_PATHS_START})"
     return words
 
 

@@ -11,12 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from seqkd.errors import SeqkdError
-from seqkd.runs.events import FOLDER, Recorder
+from seqkd.runs.events import FOLDER, WHERE_PATHS_START, Recorder
 
 _PREFIX = "seqkd_"  # slurm-jobname-prefix of profiles/slurm
 EVENTS_VARIABLE = "SEQKD_EVENTS"  # the file in which a dry run is recorded
@@ -67,6 +68,25 @@ def _remove_stale_locks(results: Path, folder: Path) -> None:
         for path in locks:
             path.unlink()
         print("Removed the lock of a killed run; this one continues it.", file=sys.stderr)
+
+
+def refuse_missing(files: Iterable[Path], part: Path, text: str) -> None:
+    """Refuse to start if a changed config names text that does not exist.
+
+    Snakemake would keep what an earlier run made of the text of the earlier config: it drops a job
+    whose input is missing if its output exists.
+
+    Args:
+        files: the user's files that one step reads.
+        part: the part of the config that the earlier run wrote for this step.
+        text: that part now.
+
+    Raises:
+        SeqkdError: naming the files.
+    """
+    missing = sorted(str(path) for path in files if not path.exists())
+    if missing and part.is_file() and part.read_text(encoding="utf-8").rstrip() != text:
+        raise SeqkdError(f"file not found: {', '.join(missing)} ({WHERE_PATHS_START})")
 
 
 def refuse_orphans() -> None:
