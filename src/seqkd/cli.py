@@ -86,7 +86,8 @@ def main(argv: list[str] | None = None) -> None:
     """
     try:
         _main(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the caller: `>&-`
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output exited (`| head`). Python would complain once more while it
         # flushes at exit, so standard output is redirected.

@@ -239,7 +239,7 @@ def check_text(head: bytes, name: str) -> None:
     if encoding := _wide_encoding(head):
         raise SeqkdError(f"{name}: {encoding}, not UTF-8; convert it: iconv -f {encoding} -t UTF-8")
     if head.startswith(_LFS_POINTER):
-        raise SeqkdError(f"{name}: a pointer of Git LFS, not the file itself; run git lfs pull")
+        raise _is_lfs_pointer(name)
     if _ISO_2022_RE.search(head):
         raise SeqkdError(f"{name}: ISO-2022, not UTF-8; convert it: iconv -f ISO-2022-JP -t UTF-8")
     if _MARKUP_RE.match(head.removeprefix(codecs.BOM_UTF8)):
@@ -251,6 +251,17 @@ def check_text(head: bytes, name: str) -> None:
             f"{name}: encoded in UTF-8 twice, as in 'fÃ¼r' for 'für'; convert it: "
             f"iconv -f UTF-8 -t CP1252"
         )
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """Raise SeqkdError if a file is only a pointer of Git LFS."""
+    with path.open("rb") as file:
+        if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise _is_lfs_pointer(str(path))
+
+
+def _is_lfs_pointer(name: str) -> SeqkdError:
+    return SeqkdError(f"{name}: a pointer of Git LFS, not the file itself; run git lfs pull")
 
 
 def _is_encoded_twice(head: bytes) -> bool:

@@ -14,7 +14,8 @@ from seqkd.errors import SeqkdError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_READ_BYTES = 1 << 14  # small: a few of them can unpack to a thousand times as much
+# Small: a few can unpack to a thousand times as much, and damage is reported where it is.
+_READ_BYTES = 1 << 10
 _LONGEST_WINDOW = 1 << 31  # of zstd --ultra --long=31
 _ZSTD_SKIPPED = tuple(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))
 _TAR_MARK, _TAR_MARK_AT = b"ustar", 257

@@ -120,6 +120,8 @@ def test_n_best_and_scores_are_written_as_help_says(model):
     [
         (["/nowhere.txt"], "file not found: /nowhere.txt"),
         (["--beam", "0"], "must be at least 1"),
+        (["--n-best", "0"], "must be at least 1"),
+        (["--length-penalty", "nan"], "must be 0 or more"),
         (["--beam", "2", "--n-best", "3"], "needs a beam of at least 3, got 2"),
         (["--threads", "0"], "--threads must be at least 1"),
     ],
@@ -129,6 +131,15 @@ def test_bad_options_are_one_line(model, options, message):
     assert done.returncode == 1
     assert message in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_closed_streams_are_one_line(model, closed):
+    command = f"{sys.executable} -m seqkd translate {model} --device cpu {closed}"
+    done = subprocess.run(command, shell=True, input=b"an\n", capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"standard input or output is closed" in done.stderr
 
 
 def test_no_model_is_one_line(tmp_path):

@@ -218,7 +218,12 @@ def test_a_language_that_a_teacher_does_not_have_is_refused_before_any_job(tmp_p
     )
     with pytest.raises(SeqkdError, match=r"'deu_Latin' \(did you mean 'deu_Latn'"):
         _ = HuggingFaceTeacher(**teacher).files
-    assert len(HuggingFaceTeacher(**teacher | {"target_language": "deu_Latn"}).files) == 2
+    teacher["target_language"] = "deu_Latn"
+    assert len(HuggingFaceTeacher(**teacher).files) == 2
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n"
+    (tmp_path / "model.safetensors").write_text(pointer)
+    with pytest.raises(SeqkdError, match="a pointer of Git LFS"):
+        _ = HuggingFaceTeacher(**teacher).files
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,19 @@ from pathlib import Path
 import pytest
 
 from seqkd import files
+from seqkd.machine import digest_cache
 from seqkd.machine.digest_cache import DigestCache
 
 
+def test_a_file_that_changed_a_moment_ago_is_read_again(tmp_path: Path):
+    cache, text = tmp_path / "c.json", tmp_path / "a.txt"
+    text.write_text("one")
+    DigestCache(cache).digest(text)
+    assert not cache.exists()  # `two`, written within the same tick, has the same size and date
+
+
 def test_content_counts_and_neither_date_nor_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(digest_cache, "_TICK_NS", 0)
     cache, text, link = tmp_path / "c.json", tmp_path / "a.txt", tmp_path / "link"
     text.write_text("one")
     link.symlink_to(text)

@@ -90,6 +90,15 @@ def test_damage_and_truncation_say_how_far(tmp_path: Path, pack: Pack):
             lines_of(tmp_path / "x", content)
 
 
+def test_damage_is_reported_near_where_it_is(tmp_path: Path):
+    lines = [f"{n * 7919 % 10007} {n * 104729 % 99991}" for n in range(20000)]
+    damaged = bytearray(gzip.compress("\n".join(lines).encode()))
+    damaged[9000:9040] = bytes(40)
+    with pytest.raises(SeqkdError) as caught:
+        lines_of(tmp_path / "x", bytes(damaged))
+    assert 500 < int(str(caught.value).split("after line ")[1].split()[0]) < 9000
+
+
 def zip_of(data: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:

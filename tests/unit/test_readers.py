@@ -279,6 +279,14 @@ def test_sacrebleu_test_sets_that_are_not(tmp_path: Path) -> None:
             {"train": [{"provider": "files", "src": "a"}]},
             "give either both 'src' and 'tgt', or 'tsv'",
         ),
+        (
+            {"train": [{"provider": "files", "src": "a", "tgt": "a"}]},
+            "src and tgt are the same file, a",
+        ),
+        (
+            {"train": [{"provider": "files", "tsv": "a", "columns": [2, 2]}]},
+            "columns: source and target are both column 2",
+        ),
         ({"train": [{"src": "a", "tgt": "b"}]}, r"^train\[0\]\.provider: missing"),
         (
             {"train": [{"provider": "home-assistant", "sha256": "12"}]},

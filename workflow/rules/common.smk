@@ -33,8 +33,7 @@ RESOURCES = Path("resources")
 
 try:
     for path in workflow.overwrite_configfiles or workflow.configfiles:
-        if Path(path).suffix != ".json":
-            load_yaml(path)  # of two equal keys, Snakemake takes the last
+        load_yaml(path)  # of two equal keys, Snakemake takes the last
     EXPERIMENT = Experiment(parse_experiment(overlay(load_yaml(DEFAULTS), config)))
     CONFIG = EXPERIMENT.config
     GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}

@@ -6,6 +6,9 @@ Each mistake becomes one line that starts with the path of its key, such as
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -110,13 +113,16 @@ def load(kind: type[S], path: str | Path) -> S:
 
 
 def load_yaml(path: str | Path) -> object:
-    """Return the content of a YAML file.
+    """Return the content of a YAML file, or of JSON, as Snakemake reads it.
 
     Raises:
-        SeqkdError: if the file is missing or is not YAML.
+        SeqkdError: if the file is missing, is neither, or is ambiguous.
     """
     text = "\n".join(read_lines(path))
     try:
+        if text.lstrip().startswith("{"):
+            with contextlib.suppress(json.JSONDecodeError):
+                return json.loads(text, object_pairs_hook=_unique)
         return yaml.load(text, _UniqueKeyLoader)
     except SeqkdError as error:
         raise SeqkdError(f"{path}: {error}") from None
@@ -131,8 +137,32 @@ def load_yaml(path: str | Path) -> object:
         raise SeqkdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON, whose reader takes the last of two equal keys."""
+    items = dict(pairs)
+    if len(items) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SeqkdError(f"key '{twice}' is given twice; join or delete one")
+    return items
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that is written twice in one mapping, of which PyYAML takes the last."""
+    """Refuses what PyYAML reads in another way than it looks.
+
+    A key that is written twice in one mapping, of which it takes the last; `010`, which is 8, and
+    `1:30`, which is 90.
+    """
+
+    def construct_number(self, node: yaml.ScalarNode) -> object:
+        """Return a number that is meant as it is written."""
+        if re.fullmatch(r"[-+]?0[\d_]+", node.value) or ":" in node.value:
+            raise SeqkdError(
+                f"line {node.start_mark.line + 1}: '{node.value}' would be an octal number or one "
+                "to the base of 60; write it without the leading 0 or the colon"
+            )
+        kind = self.construct_yaml_float if node.tag.endswith("float") else self.construct_yaml_int
+        return kind(node)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Check the keys as they are written, before those of merged mappings (`<<`) join them."""
@@ -148,3 +178,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                     )
                 lines[name] = line
         return node
+
+
+for _kind in ("int", "float"):
+    _UniqueKeyLoader.add_constructor(
+        f"tag:yaml.org,2002:{_kind}", _UniqueKeyLoader.construct_number
+    )

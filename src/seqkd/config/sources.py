@@ -61,6 +61,10 @@ class FilesSource(Section):
         sides = (self.src, self.tgt)
         if (self.tsv is None and None in sides) or (self.tsv and sides != (None, None)):
             raise SeqkdError("give either both 'src' and 'tgt', or 'tsv'")
+        if self.tsv is None and self.src == self.tgt:
+            raise SeqkdError(f"src and tgt are the same file, {self.src}")
+        if self.columns[0] == self.columns[1]:
+            raise SeqkdError(f"columns: source and target are both column {self.columns[0]}")
         return self
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from seqkd.config.schema import Section
 from seqkd.config.sources import expand, user_file
 from seqkd.errors import SeqkdError, nearest
+from seqkd.files import refuse_lfs_pointer
 
 # M2M-100; models of opus-mt for several languages; MADLAD; NLLB and mBART.
 LANGUAGE_RE = re.compile(r"__(\w+)__|>>(\S+)<<|<2(\w+)>|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
@@ -76,6 +77,8 @@ class HuggingFaceTeacher(Section):
         files = sorted(path for path in folder.glob("*") if path.is_file())
         if folder / "config.json" not in files:
             raise SeqkdError(f"{folder}: no folder of a Hugging Face model: it has no config.json")
+        for path in files:
+            refuse_lfs_pointer(path)
         self._check_languages([path for path in files if path.name in _TOKENIZER_FILES])
         return files
 

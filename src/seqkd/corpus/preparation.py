@@ -89,8 +89,9 @@ def hold_out(config: ParallelCorpus, spool: Spool) -> dict[str, list[Pair]]:
     size = sum(split.held_out for split in splits.values())
     if chosen is None or size >= len(lengths):
         raise SeqkdError(
-            f"cannot hold out {size} sentences: only {len(lengths)} pairs are left after "
-            f"cleaning, and each needs another source sentence; lower held_out"
+            f"cannot hold out {size} sentences: only {len(lengths)} pairs are left after cleaning, "
+            f"with {len(set(spool.digests))} sources that differ in more than digits, and each "
+            f"needs another source; lower held_out"
         )
     return {name: spool.take(rows) for name, rows in zip(splits, chosen, strict=True)}
 

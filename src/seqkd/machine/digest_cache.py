@@ -6,7 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
+
+_TICK_NS = 2_000_000_000  # the coarsest clock of a file system
 
 
 class DigestCache:
@@ -14,6 +17,8 @@ class DigestCache:
 
     A digest is reused while device, inode, size, and the times of change of content and of inode
     (which no program can set) are the same, so an older file with other content is never missed.
+    The digest of a file that changed a moment ago is not kept: it could change again within one
+    tick of the file system's clock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,8 +45,9 @@ class DigestCache:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return "missing"
-        self._known[key] = [*state, digest]
-        self._save()
+        if time.time_ns() - stat.st_ctime_ns > _TICK_NS:
+            self._known[key] = [*state, digest]
+            self._save()
         return digest
 
     def _save(self) -> None:

@@ -57,7 +57,7 @@ def claim_gpu(device: str, environment: Mapping[str, str] = os.environ) -> str |
     jobs = _jobs_per_gpu(environment)
     if device not in ("auto", "cuda") or jobs == 0 or _held:
         return None
-    if int(environment.get("WORLD_SIZE", "1")) > 1:
+    if environment.get("WORLD_SIZE", "1") not in ("", "0", "1"):
         return None
     ids = visible_gpus(environment)
     if not ids:

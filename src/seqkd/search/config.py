@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,7 +62,7 @@ class SearchConfig:
             raise SeqkdError(
                 f"n-best {self.n_best} needs a beam of at least {self.n_best}, got {self.beam}"
             )
-        if self.length_penalty < 0:
+        if not 0 <= self.length_penalty < math.inf:
             raise SeqkdError(f"length_penalty must be 0 or more, got {self.length_penalty}")
         if min(self.length_extra, self.length_cap) < 1 or self.length_factor < 0:
             raise SeqkdError("length limits must be positive")

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, check_file
 from seqkd.translation.lines import read_chunks
 
@@ -50,12 +51,14 @@ def run(args: argparse.Namespace) -> None:
     for path in args.files:
         if str(path) != "-":
             check_file(path)
+    if (sys.stdin is None and not args.files) or (sys.stdout is None and not args.output):
+        raise SeqkdError("standard input or output is closed; name FILE and --output")
     from seqkd.search.config import SearchConfig
     from seqkd.translation.api import load
 
     config = SearchConfig(
         beam=args.beam,
-        n_best=args.n_best or 1,
+        n_best=1 if args.n_best is None else args.n_best,
         length_penalty=args.length_penalty,
         log_probs=args.beam > 1 or args.scores or args.n_best is not None,
     )
