@@ -132,6 +132,8 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "1 to the 2"),
         ({"rule": "one-best", "drop": 1.0}, "less than 1"),
         ({"rule": "one-best", "gold": 0.125}, "at most two decimals"),
+        ({"rule": "one-best", "length_penalty": 0.125}, "at most two decimals"),
+        ({"rule": "n-best", "length_penalty": 1.0, "sample": SampleConfig()}, "not searched for"),
     ],
 )
 def test_impossible_targets_are_refused(settings, message):
@@ -144,7 +146,10 @@ def test_lists_are_named_after_what_makes_them():
     drawn = SampleConfig(draws=8, top_p=0.95, seed=3)
     config = TargetConfig(rule="n-best", sample=drawn, share=0.5)
     assert config.list_name == "sample-8-top-p-95-seed-3-share-50"
-    for made in (config, TargetConfig(rule="one-best", share=0.5)):
+    longer = TargetConfig(rule="one-best", length_penalty=0.6, share=0.5)
+    assert longer.list_name == "beam-5-length-60-share-50"
+    assert longer.decode_options[-2:] == ("--length-penalty", "0.6")
+    for made in (config, longer, TargetConfig(rule="one-best", share=0.5)):
         assert re.fullmatch(NBEST, made.list_name)
 
 

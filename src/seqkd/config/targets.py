@@ -12,6 +12,7 @@ from seqkd.config.schema import (
     Boolean,
     Fraction,
     FractionBelowOne,
+    NonNegativeNumber,
     Positive,
     PositiveFraction,
     Section,
@@ -73,6 +74,9 @@ class TargetConfig(Section):
     """Beam of the teacher's search, and length of the list; the paper: 5 and 35."""
     sample: SampleConfig | None = None
     """Sample the list instead of using beam search; `beam` is then ignored."""
+    length_penalty: NonNegativeNumber = 0.0
+    """Strength of length normalisation in the beam search (Wu et al. 2016); the paper: 0. Without
+    it the translations of a weak teacher are too short, and so are those of its students."""
     similarity: Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"] = "kim-rush"
     """Similarity of most-similar and mbr: the paper's smoothed BLEU without or with its sentence
     marks, sacrebleu's sentence BLEU, or chrF."""
@@ -92,7 +96,13 @@ class TargetConfig(Section):
     monolingual: MonolingualTargets | None = None
     """Add targets of monolingual text; null: none."""
 
-    _check_hundredths = field_validator("share", "gold")(_hundredths)
+    _check_hundredths = field_validator("share", "gold", "length_penalty")(_hundredths)
+
+    @model_validator(mode="after")
+    def _check_length_penalty(self) -> Self:
+        if self.length_penalty and self.sample:
+            raise SeqkdError("length_penalty: samples are not searched for; remove one of the two")
+        return self
 
     @model_validator(mode="after")
     def _check_keep(self) -> Self:
@@ -141,13 +151,16 @@ class TargetConfig(Section):
     def list_name(self) -> str:
         """The folder of the n-best list that targets are chosen from."""
         search = self.sample.label if self.sample else f"beam-{self.beam}"
+        if self.length_penalty:
+            search += f"-length-{round(100 * self.length_penalty)}"
         return share_name(search, self.share)
 
     @property
     def decode_options(self) -> tuple[str, ...]:
         """Options of `seqkd decode` that make the list."""
         if self.sample is None:
-            return ("--beam", str(self.beam), "--n-best", str(self.beam))
+            beam = ("--beam", str(self.beam), "--n-best", str(self.beam))
+            return (*beam, "--length-penalty", str(self.length_penalty))
         sample = self.sample
         cut = ("--top-k", str(sample.top_k), "--top-p", str(sample.top_p))
         drawn = ("--n-best", str(sample.draws), "--seed", str(sample.seed))

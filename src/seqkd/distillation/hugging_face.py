@@ -263,7 +263,10 @@ def _search(config: SearchConfig) -> dict[str, object]:
     """Return the search options of `generate`."""
     sampling = config.sampling
     if sampling is None:
-        return {"do_sample": False, "num_beams": config.beam}
+        search: dict[str, object] = {"do_sample": False, "num_beams": config.beam}
+        if config.length_penalty:  # otherwise what the model's own generation config says
+            search["length_penalty"] = config.length_penalty
+        return search
     return {
         "do_sample": True,
         "num_beams": 1,

@@ -41,6 +41,7 @@ def configure_search(parser: argparse.ArgumentParser) -> None:
     add("--src", type=Path, required=True, help="source sentences, one per line")
     add("--beam", type=int, default=5, help="hypotheses kept alive; 1: greedy (default: 5)")
     add("--n-best", type=int, help="hypotheses written per sentence (default: the beam)")
+    add("--length-penalty", type=float, default=0.0, help="0: no length normalisation, 1: full")
     add("--sample", action="store_true", help="sample --n-best translations instead of searching")
     add("--seed", type=int, default=1, help="of the sampling (default: 1)")
     add("--top-k", type=int, default=0, help="sample from the K best words; 0: all (default)")
@@ -88,5 +89,6 @@ def _search_config(args: argparse.Namespace) -> SearchConfig:
     return SearchConfig(
         beam=1 if args.sample else args.beam,
         n_best=args.n_best or (1 if args.sample else args.beam),
+        length_penalty=args.length_penalty,
         sampling=sampling if args.sample else None,
     )
