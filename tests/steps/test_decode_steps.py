@@ -108,6 +108,14 @@ def test_lists_are_whole_sorted_and_empty_sources_have_the_empty_translation(wor
     assert [(h.log_prob, h.text, h.tokens) for h in records[13].hypotheses] == [(0.0, "", ())]
 
 
+def test_lists_with_length_normalisation_are_sorted_by_the_normalised_score(work):
+    path = merged(work, 1, "--length-penalty", 1.0)
+    records = [record for _, record in read_nbest(path, read_lines(work / "train.de"))]
+    for record in records:
+        scores = [h.log_prob / ((6 + len(h.tokens)) / 6) for h in record.hypotheses]
+        assert scores == sorted(scores, reverse=True)
+
+
 def test_no_block_files_remain(work):
     decode_shards(work, 2)
     assert not list(work.glob("*.blocks"))
