@@ -146,7 +146,7 @@ def test_a_run_that_fails_goes_on_after_its_last_block(work, monkeypatch, capsys
     decode_shards(work, 1)
     assert whole.read_bytes() == expected
     assert translated == [f"0000000{i}.jsonl.zst" for i in (2, 3, 4)] + [whole.name]
-    assert "20 sentences were there from an earlier run" in capsys.readouterr().err
+    assert "20 sentences were already decoded by an earlier run" in capsys.readouterr().err
 
 
 def test_blocks_of_another_model_are_not_mixed_in(work, vocabulary, monkeypatch):
@@ -398,7 +398,7 @@ def test_evaluate_refuses_bad_input(work, files, match):
 
 
 def test_decode_refuses_a_shard_out_of_range(work):
-    with pytest.raises(SystemExit, match="--shard must be in 1 to 2, got 3"):
+    with pytest.raises(SystemExit, match="--shard must be between 1 and 2, got 3"):
         seqkd(
             "decode", "--model", work / "model.safetensors", "--src", work / "train.de",
             "--shard", 3, "--shards", 2, "--output", work / "x",

@@ -145,7 +145,11 @@ def test_the_server_says_how_long_to_wait(server: Server, tmp_path: Path, pauses
 @pytest.mark.parametrize(
     ("name", "message", "requests"),
     [
-        ("short.gz", rf"could not download .*broke off after {HALF} of {len(BODY)} bytes", 4),
+        (
+            "short.gz",
+            rf"could not download .*the connection broke off after {HALF} of {len(BODY)} bytes",
+            4,
+        ),
         ("missing.gz", "could not download .*404", 1),
         ("other.gz", r"the server sent other content \(5 bytes", 1),
         ("login.gz", "the server sent a web page, perhaps a login", 2),

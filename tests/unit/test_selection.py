@@ -128,8 +128,8 @@ def test_worst_is_a_share_of_the_lowest():
     ("settings", "message"),
     [
         ({"rule": "one-best", "keep": 2}, "one-best has one"),
-        ({"rule": "n-best", "keep": 6}, "keep must be in 1 to the 5"),
-        ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "1 to the 2"),
+        ({"rule": "n-best", "keep": 6}, "keep must be between 1 and 5"),
+        ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "between 1 and 2"),
         ({"rule": "one-best", "drop": 1.0}, "less than 1"),
         ({"rule": "one-best", "gold": 0.125}, "at most two decimals"),
         ({"rule": "one-best", "length_penalty": 0.125}, "at most two decimals"),

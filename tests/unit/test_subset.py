@@ -37,5 +37,5 @@ def test_both_sides_keep_the_same_lines(tmp_path: Path):
 
 
 def test_a_share_is_a_percentage(tmp_path: Path):
-    with pytest.raises(SystemExit, match=r"--percent must be in 1 to 100, got 0"):
+    with pytest.raises(SystemExit, match=r"--percent must be between 1 and 100, got 0"):
         subset(tmp_path, 0)

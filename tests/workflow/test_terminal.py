@@ -135,7 +135,7 @@ def test_an_error_before_any_job_is_shown(screen: Screen):
 def test_nothing_to_be_done_is_said(screen: Screen):
     screen.show("start")
     screen.terminal.close()
-    assert "Nothing to be done" in screen.text()
+    assert "Nothing to do" in screen.text()
 
 
 def test_without_a_run_everything_is_shown(screen: Screen, capsys: pytest.CaptureFixture[str]):
@@ -183,7 +183,7 @@ def test_a_run_on_a_terminal(tmp_path: Path):
     assert "Stopped" not in shown  # as far as was asked
     status, shown = on_a_terminal(workspace, "--until", "corpus")
     assert status == 0
-    assert "Nothing to be done: all results are up to date." in shown
+    assert "Nothing to do: all results are up to date." in shown
 
 
 def test_a_mistake_in_the_config_is_shown_on_a_terminal(tmp_path: Path):

@@ -134,8 +134,7 @@ class Experiment:
             self.rows[place] = row.model_copy(update=update)
         if against and not any(row.against for row in self.rows):
             raise SeqkdError(
-                "evaluation.against: no row is compared, since no entry of models with a teacher "
-                "has another row"
+                "evaluation.against: there is no other row with a teacher to compare with this one"
             )
 
     def _compare_amounts(self) -> None:

@@ -107,7 +107,9 @@ class TargetConfig(Section):
     @model_validator(mode="after")
     def _check_keep(self) -> Self:
         if self.keep > self.length:
-            raise SeqkdError(f"keep must be in 1 to the {self.length} of a list, got {self.keep}")
+            raise SeqkdError(
+                f"keep must be between 1 and {self.length} (the list), got {self.keep}"
+            )
         if self.rule == "one-best" and self.keep > 1:
             raise SeqkdError(f"keep: one-best has one; for {self.keep} of them use rule: n-best")
         return self

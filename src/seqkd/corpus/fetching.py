@@ -172,7 +172,9 @@ def _download(url: str, path: Path) -> None:
             shutil.copyfileobj(response, file)
             size = file.tell()
     if announced is not None and size != start + int(announced):
-        raise ConnectionError(f"broke off after {size} of {start + int(announced)} bytes")
+        raise ConnectionError(
+            f"the connection broke off after {size} of {start + int(announced)} bytes"
+        )
 
 
 def _pause_s(error: Exception, attempt: int) -> float:

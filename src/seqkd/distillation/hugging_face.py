@@ -83,13 +83,15 @@ class HuggingFaceTranslator:
         by_prefix = any(token.startswith((">>", "<2")) for token in tokens.values())
         if by_prefix:
             if given.pop("source_language"):
-                raise SeqkdError("source_language: this model expects its target language only")
+                raise SeqkdError(
+                    "source_language: this model takes only a target language; remove this key"
+                )
             if any(self._teacher.prefix.startswith(token) for token in tokens.values()):
                 given.pop("target_language")
         for key, code in given.items():
             if code and not tokens:
                 raise SeqkdError(
-                    f"{key}: this model does not know '{code}', nor any other; leave it out"
+                    f"{key}: this model does not know '{code}', nor any other code; remove this key"
                 )
             if tokens and code not in tokens and code not in tokens.values():
                 known = f"; it knows {', '.join(sorted(tokens)[:8])}, ..."

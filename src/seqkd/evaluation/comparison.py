@@ -128,7 +128,7 @@ def compare(first: Side, second: Side, resamples: int = RESAMPLES) -> list[Diffe
     if first.first.bleu != second.first.bleu:
         raise SeqkdError(
             f"BLEU of {first.model} has {first.first.bleu.signature}, that of {second.model} "
-            f"{second.first.bleu.signature}: set evaluation.tokenizer alike in both experiments"
+            f"{second.first.bleu.signature}: set the same evaluation.tokenizer in both"
         )
     references = first.references()
     if references != second.references():

@@ -96,7 +96,7 @@ class Terminal:
                 f"Stopped at {run.done} of {run.total} jobs. Run the same command to continue."
             )
         elif self._began and not (run.total or run.errors):
-            self._print("Nothing to be done: all results are up to date.")
+            self._print("Nothing to do: all results are up to date.")
 
     def _finished(self, event: Event) -> None:
         """Print how long a job took."""

@@ -43,12 +43,12 @@ def configure_search(parser: argparse.ArgumentParser) -> None:
     add("--n-best", type=int, help="hypotheses written per sentence (default: the beam)")
     add("--length-penalty", type=float, default=0.0, help="0: no length normalisation, 1: full")
     add("--sample", action="store_true", help="sample --n-best translations instead of searching")
-    add("--seed", type=int, default=1, help="of the sampling (default: 1)")
+    add("--seed", type=int, default=1, help="seed of the sampling (default: 1)")
     add("--top-k", type=int, default=0, help="sample from the K best words; 0: all (default)")
     add("--top-p", type=float, default=1.0, help="sample only words of this mass (default: 1)")
-    add("--temperature", type=float, default=1.0, help="of the sampling (default: 1)")
+    add("--temperature", type=float, default=1.0, help="temperature of the sampling (default: 1)")
     add("--shard", type=int, default=1, help="which shard, from 1 (default: 1)")
-    add("--shards", type=int, default=1, help="of how many (default: 1)")
+    add("--shards", type=int, default=1, help="number of shards (default: 1)")
     add("--output", type=Path, required=True, help="output: .jsonl.zst")
     add("--threads", type=int, default=1)
     add("--device", default="auto", help="auto, cpu or cuda")
@@ -65,7 +65,7 @@ def shard_task(
 ) -> ShardTask:
     """Return what `args` of `configure_search` ask to decode, whatever translates it."""
     if not 1 <= args.shard <= args.shards:
-        raise SeqkdError(f"--shard must be in 1 to {args.shards}, got {args.shard}")
+        raise SeqkdError(f"--shard must be between 1 and {args.shards}, got {args.shard}")
     signal.signal(signal.SIGUSR1, signal.getsignal(signal.SIGTERM))  # a warning of schedulers
     config = _search_config(args)
     search = {**dataclasses.asdict(config), **settings}

@@ -31,8 +31,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--web", type=Path, metavar="FILE", help="output: a page that translates, HTML")
     add("--onnx", type=Path, metavar="DIR", help="output: a folder for ONNX Runtime")
     add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
-    add("--teacher-scores", type=Path, nargs="+", default=[], help="the teacher's, for the card")
-    add("--diagnostics", type=Path, help="of the experiment: what distillation lost, for the card")
+    add(
+        "--teacher-scores",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="scores files of the teacher, for the card",
+    )
+    add("--diagnostics", type=Path, help="diagnostics of the experiment, for the card")
     add("--licence", default="", help="licence of the training data, for the model card")
 
 

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--diagnostics", type=Path, help="diagnostics, JSON")
     add("--benchmarks", type=Path, help="folder of benchmark files; those that exist are shown")
     add("--page", default="", metavar="FILE", help="a page that translates, to link to")
-    add("--resamples", type=int, default=RESAMPLES, help="of the significance tests")
+    add("--resamples", type=int, default=RESAMPLES, help="resamples of the significance tests")
     add("--output", type=Path, required=True, help="output: HTML")
     add("--figures", type=Path, help="output: folder of figures as SVG and PDF")
 

@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> None:
     for member in teachers:
         member.model.compute_dtype = compute_dtype("auto", device)
     if not 1 <= args.top_k <= teacher.tgt_vocab.size:
-        raise SeqkdError(f"--top-k must be in 1 to {teacher.tgt_vocab.size}, got {args.top_k}")
+        raise SeqkdError(
+            f"--top-k must be between 1 and {teacher.tgt_vocab.size}, got {args.top_k}"
+        )
     data = read_pairs(args.src, args.tgt, (teacher.src_vocab, teacher.tgt_vocab))
     models = [member.model for member in teachers]
     mass = store(args.output, models, data, args.top_k, device)

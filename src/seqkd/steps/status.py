@@ -32,7 +32,9 @@ _SILENT_SECONDS = 300
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("experiment", nargs="?", help="name or YAML file (default: home-assistant)")
-    parser.add_argument("--lines", type=int, default=5, help="of a failed job's log (default: 5)")
+    parser.add_argument(
+        "--lines", type=int, default=5, help="lines to show of a failed job's log (default: 5)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write both sides."""
     if not 1 <= args.percent <= 100:
-        raise SeqkdError(f"--percent must be in 1 to 100, got {args.percent}")
+        raise SeqkdError(f"--percent must be between 1 and 100, got {args.percent}")
     for text, output in ((args.src, args.output_src), (args.tgt, args.output_tgt)):
         with atomic_text(output) as file:
             for number, line in enumerate(read_lines(text)):

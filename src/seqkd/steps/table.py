@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--tests", type=Path, nargs="+", required=True, help="manifests of the test sets, JSON")
     add("--funnel", type=Path, required=True, help="funnel of the corpus, JSON")
     add("--speeds", type=Path, nargs="*", default=[], help="speed files, JSON")
-    add("--resamples", type=int, default=RESAMPLES, help="of the significance tests")
+    add("--resamples", type=int, default=RESAMPLES, help="resamples of the significance tests")
     add("--csv", type=Path, required=True, help="output")
     add("--markdown", type=Path, required=True, help="output")
     add("--latex", type=Path, required=True, help="output")

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     # The first process holds it for all. A waiting process needs neither data nor a GPU yet.
     with lock if distributed.rank() == 0 else contextlib.nullcontext(False) as waited:
         if waited and is_complete(args.manifest, args.model, args.curve, work):
-            print("it has trained this model: nothing is left to do", file=sys.stderr)
+            print("that process has trained this model; nothing is left to do", file=sys.stderr)
         else:
             _train(args, entry, files, bleu, work)
 

@@ -34,7 +34,9 @@ def export_onnx(
     evaluations = scores_of(loaded.info, scores)
     vocabularies = {"source.model": loaded.src_vocab, "target.model": loaded.tgt_vocab}
     if not all(isinstance(each, SubwordVocabulary) for each in vocabularies.values()):
-        raise SeqkdError(f"{model}: a vocabulary of words, and --onnx takes subwords")
+        raise SeqkdError(
+            f"{model}: --onnx needs a vocabulary of subwords, and this model has words"
+        )
     graphs = folder / "encoder.onnx", folder / "decoder.onnx"
     claim(folder, *vocabularies, *(path.name for path in graphs), "translate.py")
     with atomic_path(graphs[0]) as encoder, atomic_path(graphs[1]) as decoder:

@@ -120,7 +120,7 @@ def decode_shard(task: ShardTask, load: Callable[[], ShardTranslator]) -> None:
     """
     with sole_worker(task.folder, task.header.to_line()) as waited:
         if waited and task.is_done():
-            print("it has decoded this shard: nothing is left to do", file=sys.stderr)
+            print("that process has decoded this shard; nothing is left to do", file=sys.stderr)
         else:
             _decode(task, load())
 
@@ -137,7 +137,7 @@ def _decode(task: ShardTask, translator: ShardTranslator) -> None:
     truncated = 0
     with Progress(title, sum(sizes.values()), "sentences", finished) as progress:
         if finished:
-            progress.say(f"{finished:,} sentences were there from an earlier run")
+            progress.say(f"{finished:,} sentences were already decoded by an earlier run")
         for block in task.blocks():
             if block.path not in done:
                 truncated += _decode_block(block, task.config, header, translator, progress)

@@ -213,11 +213,11 @@ def parse_vocabulary(content: bytes) -> Vocabulary:
     try:
         header, *words = content.decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
-        raise SeqkdError(f"word list is not UTF-8 (byte {error.start})") from None
+        raise SeqkdError(f"a word list must be in UTF-8 (byte {error.start})") from None
     tokenizer = header.removeprefix(_WORD_HEADER)
     if tuple(words[: len(SPECIALS)]) != SPECIALS:
-        raise SeqkdError(f"word list must begin with {' '.join(SPECIALS)}")
+        raise SeqkdError(f"a word list must begin with {' '.join(SPECIALS)}")
     match tokenizer:
         case "simple" | "whitespace":
             return WordVocabulary(words[len(SPECIALS) :], tokenizer)
-    raise SeqkdError(f"word list for an unknown tokenizer '{tokenizer}'")
+    raise SeqkdError(f"the word list has an unknown tokenizer '{tokenizer}'")
