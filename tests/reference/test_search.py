@@ -282,6 +282,7 @@ def test_half_precision_logits_give_float32_scores():
         {"beam": 0},
         {"beam": 2, "n_best": 3},
         {"length_penalty": -1.0},
+        {"beam": 100_000},
         {"length_cap": 0},
     ],
 )

@@ -244,3 +244,15 @@ def test_names_of_test_sets_are_parts_of_paths(smoke: dict, name: str):
     smoke["corpus"]["test_sets"][name] = {"provider": "files", "src": "a", "tgt": "b"}
     with pytest.raises(SeqkdError, match="must be letters, digits"):
         parse_experiment(smoke)
+
+
+@pytest.mark.parametrize(("other", "one"), [("dev", r"train\[0\]"), ("test_sets.seen", "dev")])
+def test_text_is_not_both_learned_from_and_scored(smoke: dict, other: str, one: str):
+    text = {"provider": "files", "src": "a", "tgt": "b"}
+    smoke["corpus"]["dev"] = text
+    if other == "dev":
+        smoke["corpus"]["train"] = [text]
+    else:
+        smoke["corpus"]["test_sets"]["seen"] = text
+    with pytest.raises(SeqkdError, match=f"corpus.{other} is the same text as corpus.{one}"):
+        parse_experiment(smoke)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -210,6 +211,23 @@ class MonolingualCorpus(Languages):
         """
         files = [path for x in self.sources for path in source_files(x, self.languages, resources)]
         return list(dict.fromkeys(files))
+
+
+def check_splits_differ(config: CorpusConfig) -> None:
+    """Refuse text that is both learned from and scored.
+
+    Raises:
+        SeqkdError: if dev or a test set is the same text as another split.
+    """
+    splits = {f"train[{k}]": source for k, source in enumerate(config.train)} | {"dev": config.dev}
+    splits |= {f"test_sets.{name}": test for name, test in config.test_sets.items()}
+    given = {name: split for name, split in splits.items() if not isinstance(split, HeldOut)}
+    for (one, split), (other, same) in itertools.combinations(given.items(), 2):
+        if split == same and not other.startswith("train"):
+            raise SeqkdError(
+                f"corpus.{other} is the same text as corpus.{one}; train on one text, choose "
+                "checkpoints by another (dev) and test on a third"
+            )
 
 
 def all_sources(config: CorpusConfig) -> list[Source | MonolingualSource]:

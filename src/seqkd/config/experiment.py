@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from seqkd.config.architecture import ARCHITECTURE, Architecture, LstmConfig, TransformerConfig
 from seqkd.config.bleu import BleuConfig, bleu_for
-from seqkd.config.corpus import CorpusConfig, ParallelCorpus
+from seqkd.config.corpus import CorpusConfig, ParallelCorpus, check_splits_differ
 from seqkd.config.header import Languages, Named, Word
 from seqkd.config.methods import ModelsConfig, RowConfig, StageConfig, Teaching
 from seqkd.config.naming import BASELINE, GOLD
@@ -194,6 +194,7 @@ class ExperimentConfig(Languages, Named):
     def _check_references(self) -> Self:
         if not self.corpus.test_sets:
             raise SeqkdError("corpus.test_sets: should have at least one test set")
+        check_splits_differ(self.corpus)
         if GOLD in self.targets:
             raise SeqkdError(f"targets.{GOLD}: this name means the training text itself")
         for name, target in self.targets.items():

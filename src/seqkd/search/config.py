@@ -31,6 +31,9 @@ class Hypothesis(NamedTuple):
     log_prob: float
 
 
+MAX_BEAM = 1000  # memory and time grow with it, and no larger one has helped anyone
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
     """How to search. The defaults are the paper's beam of 5 without length normalisation.
@@ -58,6 +61,8 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if self.beam < 1 or self.n_best < 1:
             raise SeqkdError(f"beam {self.beam} and n-best {self.n_best}: both must be at least 1")
+        if self.beam > MAX_BEAM:
+            raise SeqkdError(f"beam {self.beam}: at most {MAX_BEAM:,}")
         if self.n_best > self.beam and self.sampling is None:
             raise SeqkdError(
                 f"n-best {self.n_best} needs a beam of at least {self.n_best}, got {self.beam}"
