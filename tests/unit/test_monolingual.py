@@ -131,12 +131,12 @@ def test_url_is_fetched_or_read_from_a_mirror(
         source="de", target="en", monolingual=(source,),
         train=[{"provider": "home-assistant"}], dev={"held_out": 1},
     )  # fmt: skip
-    [needed] = corpus.for_monolingual().files(tmp_path / "resources")
+    [needed] = corpus.files_of(corpus.monolingual, tmp_path / "resources")
     name = str(needed.relative_to(tmp_path / "resources"))
     fetching.fetch(ParallelCorpus.model_validate(source_slice(corpus, name)), name, needed)
     assert needed.read_bytes() == path.read_bytes()
     monkeypatch.setenv("MY_MIRROR", str(tmp_path))
-    assert corpus.for_monolingual().files(tmp_path / "resources") == [path]
+    assert corpus.files_of(corpus.monolingual, tmp_path / "resources") == [path]
     build(tmp_path, source.model_dump())
     assert sorted(output(tmp_path)) == sorted(GERMAN)
     damaged = source.model_copy(update={"src": RemoteFile(url=remote.url, sha256="0" * 64)})

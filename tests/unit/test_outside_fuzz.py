@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from seqkd.config.corpus import required_files
+from seqkd.config.corpus import all_sources
 from seqkd.config.experiment import ExperimentConfig, overlay, parse_experiment
 from seqkd.config.schema import load_yaml
 from seqkd.distillation.adoption import READERS, read_moses
@@ -115,7 +115,7 @@ def test_fifty_configs(tmp_path: Path, key, inner, value, twice: bool, junk: str
 
     def work() -> None:
         parsed = parse_experiment(overlay(DEFAULT, load_yaml(path)))
-        required_files(parsed.parallel_corpus, tmp_path)
+        parsed.parallel_corpus.files_of(all_sources(parsed.corpus), tmp_path)
         [teacher.files for teacher in parsed.teachers.values()]
 
     line = refusal(work)

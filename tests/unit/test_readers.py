@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from seqkd.cli import main
-from seqkd.config.corpus import ParallelCorpus, files_of_test_set, required_files, source_of
+from seqkd.config.corpus import ParallelCorpus, all_sources, source_of
 from seqkd.config.schema import parse
 from seqkd.config.sources import (
     FilesSource,
@@ -208,7 +208,7 @@ def test_url_is_fetched_checked_and_read(tmp_path: Path) -> None:
     source = url_source(tmp_path)
     config = ParallelCorpus(source="de", target="en", train=(source,), dev=source)
     resources = tmp_path / "resources"
-    needed = required_files(config, resources)
+    needed = config.files_of(all_sources(config), resources)
     assert needed == [resources / name for name in fetched_names(source, DE_EN)]
     for path in needed:
         fetching.fetch(config, str(path.relative_to(resources)), path)
@@ -346,14 +346,14 @@ def test_the_training_slice_knows_only_test_sets_that_change_it() -> None:
     with_other = corpus(test_sets=tests, decontaminate=["seen"])
     without = corpus(test_sets={k: tests[k] for k in ("own", "seen")}, decontaminate=["seen"])
     assert with_other.for_training() == without.for_training()
-    assert required_files(with_other, RESOURCES) == [
+    assert with_other.files_of(all_sources(with_other.for_training()), RESOURCES) == [
         Path("a.de"),
         Path("a.en"),
         RESOURCES / "sacrebleu/wmt14.de-en.de",
         RESOURCES / "sacrebleu/wmt14.de-en.en",
     ]
-    assert files_of_test_set(with_other, "other", RESOURCES) == [Path("o.de"), Path("o.en")]
-    assert files_of_test_set(with_other, "own", RESOURCES) == []
+    own, other = (with_other.test_sets[name] for name in ("own", "other"))
+    assert with_other.files_of([own, other], RESOURCES) == [Path("o.de"), Path("o.en")]
     with pytest.raises(SeqkdError, match=r"unknown test set 'oter'.*did you mean 'other'"):
         with_other.for_test_set("oter")
     assert source_of(with_other, "sacrebleu/wmt14.de-en.en")[1] == 1

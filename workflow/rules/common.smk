@@ -19,7 +19,7 @@ from seqkd.config import naming
 from seqkd.machine.code_hash import code_hash
 from seqkd.machine.digest_cache import DigestCache
 from seqkd.config.experiment import overlay, parse_experiment
-from seqkd.config.corpus import all_sources, files_of_test_set, own_files, required_files
+from seqkd.config.corpus import all_sources, own_sources
 from seqkd.errors import SeqkdError
 from seqkd.config.expansion import Experiment
 from seqkd.config.sources import fetched_names
@@ -38,11 +38,13 @@ try:
     CONFIG = EXPERIMENT.config
     GIVEN_FILES = {name: teacher.files for name, teacher in CONFIG.teachers.items()}
     CORPUS = CONFIG.parallel_corpus
-    CORPUS_FILES = required_files(CORPUS, RESOURCES)
-    MONOLINGUAL_FILES = CORPUS.for_monolingual().files(RESOURCES) if CORPUS.monolingual else []
-    OWN_FILES = own_files(CORPUS, RESOURCES).union(*GIVEN_FILES.values())
+    CORPUS_FILES = CORPUS.files_of(all_sources(CORPUS.for_training()), RESOURCES)
+    MONOLINGUAL_FILES = CORPUS.files_of(CORPUS.monolingual, RESOURCES)
+    OWN_FILES = set(CORPUS.files_of(own_sources(CORPUS), RESOURCES)).union(*GIVEN_FILES.values())
     DIGESTS = DigestCache(Path(".snakemake", "seqkd", "digests.json"))
-    TEST_SET_FILES = {name: files_of_test_set(CORPUS, name, RESOURCES) for name in CORPUS.test_sets}
+    TEST_SET_FILES = {
+        name: CORPUS.files_of([test], RESOURCES) for name, test in CORPUS.test_sets.items()
+    }
 except SeqkdError as error:
     raise WorkflowError(str(error)) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -152,6 +152,20 @@ class CorpusConfig(Section):
 class ParallelCorpus(CorpusConfig, Languages):
     """The `corpus` section with its two languages: what the steps of the corpus read."""
 
+    def files_of(
+        self, sources: Iterable[Source | MonolingualSource | HeldOut], resources: Path
+    ) -> list[Path]:
+        """Return the files that must be there before some sources can be read.
+
+        Those below `resources` are fetched. What is held out of other text has none.
+
+        Raises:
+            SeqkdError: if a path names an environment variable that is not set.
+        """
+        given = (x for x in sources if not isinstance(x, HeldOut))
+        files = (path for x in given for path in source_files(x, self.languages, resources))
+        return list(dict.fromkeys(files))
+
     def for_training(self) -> ParallelCorpus:
         """Return the slice that decides the training and dev text: no other test sets.
 
@@ -203,15 +217,6 @@ class MonolingualCorpus(Languages):
     decontamination: Literal["near", "exact"]
     near_duplicate: PositiveFraction
 
-    def files(self, resources: Path) -> list[Path]:
-        """Return the files to read; those below `resources` are fetched.
-
-        Raises:
-            SeqkdError: if a path names an environment variable that is not set.
-        """
-        files = [path for x in self.sources for path in source_files(x, self.languages, resources)]
-        return list(dict.fromkeys(files))
-
 
 def check_splits_differ(config: CorpusConfig) -> None:
     """Refuse text that is both learned from and scored.
@@ -237,35 +242,9 @@ def all_sources(config: CorpusConfig) -> list[Source | MonolingualSource]:
     return [*config.train, *given, *config.monolingual]
 
 
-def required_files(config: ParallelCorpus, resources: Path) -> list[Path]:
-    """Return the files that the step `corpus` reads; those below `resources` are fetched.
-
-    Raises:
-        SeqkdError: if a path names an environment variable that is not set.
-    """
-    sources = all_sources(config.for_training())
-    files = [path for x in sources for path in source_files(x, config.languages, resources)]
-    return list(dict.fromkeys(files))
-
-
-def own_files(config: ParallelCorpus, resources: Path) -> set[Path]:
-    """Return the files of all splits whose content no checksum of the config pins.
-
-    Raises:
-        SeqkdError: if a path cannot be meant.
-    """
-    sources = (x for x in all_sources(config) if isinstance(x, FilesSource | MonolingualFile))
-    return {path for x in sources for path in source_files(x, config.languages, resources)}
-
-
-def files_of_test_set(config: ParallelCorpus, name: str, resources: Path) -> list[Path]:
-    """Return the files that the step `test-set` reads for one test set: none if it is held out.
-
-    Raises:
-        SeqkdError: if there is no such test set, or an environment variable is not set.
-    """
-    split = config.for_test_set(name).test_sets[name]
-    return [] if isinstance(split, HeldOut) else source_files(split, config.languages, resources)
+def own_sources(config: CorpusConfig) -> list[Source | MonolingualSource]:
+    """Return the sources whose content no checksum of the config pins."""
+    return [x for x in all_sources(config) if isinstance(x, FilesSource | MonolingualFile)]
 
 
 def source_of(config: ParallelCorpus, name: str) -> tuple[Source | MonolingualSource, int]:

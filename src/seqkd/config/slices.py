@@ -67,27 +67,26 @@ def slice_of(experiment: Experiment, part: str) -> dict[str, object]:
     Raises:
         SeqkdError: if no slice belongs there.
     """
-    return _slice_of(experiment, part).model_dump(mode="json")
-
-
-def _slice_of(experiment: Experiment, part: str) -> Section:
     config = experiment.config
+    section: Section
     match part.split("/"):
         case ["corpus", "config"]:
-            return config.parallel_corpus.for_training()
+            section = config.parallel_corpus.for_training()
         case ["corpus", "monolingual"]:
-            return config.parallel_corpus.for_monolingual()
+            section = config.parallel_corpus.for_monolingual()
         case ["corpus", "tests", name]:
-            return config.parallel_corpus.for_test_set(name)
+            section = config.parallel_corpus.for_test_set(name)
         case ["vocab", "config"]:
-            return config.vocab
+            section = config.vocab
         case ["models", model, seed, "config"]:
-            return experiment.models[model, int(seed.removeprefix("seed-"))]
+            section = experiment.models[model, int(seed.removeprefix("seed-"))]
         case ["distilled", _, _, targets, "config"]:
-            return config.targets[targets]
+            section = config.targets[targets]
         case ["tables", "results" | "speed" | "pruning" as table]:
-            return table_of(experiment, table)
-    raise SeqkdError(f"no part of the config belongs to {part}.yaml")
+            section = table_of(experiment, table)
+        case _:
+            raise SeqkdError(f"no part of the config belongs to {part}.yaml")
+    return section.model_dump(mode="json")
 
 
 def source_slice(corpus: ParallelCorpus, name: str) -> dict[str, object]:

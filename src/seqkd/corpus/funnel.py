@@ -84,6 +84,12 @@ class Tally:
         self.changed[reason] = self.changed.get(reason, 0) + 1
         self._sample(reason, pair)
 
+    @property
+    def worst(self) -> str:
+        """The filter that dropped most, and how many of how many."""
+        name = max(self.dropped, key=lambda name: self.dropped[name])
+        return f"of {self.read}: '{name}' dropped {self.dropped[name]}"
+
     def stages(self, names: tuple[str, ...]) -> list[Stage]:
         """Return one stage for each of `names`, in the order of the filters."""
         assert set(names) >= {*self.dropped, *self.changed}, (names, self.dropped, self.changed)

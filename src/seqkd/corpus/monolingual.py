@@ -111,11 +111,9 @@ def _write_shuffled(lines: Iterable[str], path: Path, output: Path, tally: Tally
             digests.append(digest64(line))
             starts.append(starts[-1] + unordered.write(f"{line}\n".encode()))
     if not digests:
-        worst = max(tally.dropped, key=lambda name: tally.dropped[name])
         raise SeqkdError(
-            f"no monolingual line is left of {tally.read}: '{worst}' dropped "
-            f"{tally.dropped[worst]}; check the files of corpus.monolingual and their language, or "
-            f"widen corpus.cleaning"
+            f"no monolingual line is left {tally.worst}; check the files of corpus.monolingual and "
+            f"their language, or widen corpus.cleaning"
         )
     places = np.asarray(starts)
     with (

@@ -66,9 +66,8 @@ def fill_spool(
             lengths.append(min(length(src), length(tgt)))
     stages += tally.stages(FILTERS)
     if not digests:
-        worst = max(tally.dropped, key=lambda name: tally.dropped[name])
         raise SeqkdError(
-            f"no training pair is left of {tally.read}: '{worst}' dropped {tally.dropped[worst]}; "
-            f"check the languages of the files, or widen corpus.cleaning in the config"
+            f"no training pair is left {tally.worst}; check the languages of the files, or widen "
+            f"corpus.cleaning in the config"
         )
     return Spool(path, digests, lengths, np.ones(len(digests), dtype=bool))
