@@ -112,9 +112,11 @@ def in_one_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if not line.startswith(noise)]
     if len(lines) > 1 and lines[0].endswith(":"):
         lines = lines[1:]
-    words = " ".join(filter(None, lines))
-    if match := re.match(r"Missing input files for (rule \w+):.* affected files: (.*)", words):
-        files = match[2].replace(" ", ", ")
+    lines = [line for line in lines if line]
+    words = " ".join(lines)
+    match = re.match(r"Missing input files for (rule \w+):", words)
+    if match and "affected files:" in lines:
+        files = ", ".join(lines[lines.index("affected files:") + 1 :])
         return f"file not found: {files} (input of {match[1]}; {WHERE_PATHS_START})"
     return words
 
