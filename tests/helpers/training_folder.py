@@ -85,8 +85,8 @@ class TrainingFolder:
             assert alone.wait() == 0, alone.stderr
             return self
         job = self.start_several(processes)
-        _, told = job.communicate()
-        assert job.returncode == 0, told
+        _, printed = job.communicate()
+        assert job.returncode == 0, printed
         return self
 
     @property

@@ -291,7 +291,7 @@ def test_wrong_settings_are_refused(wrong):
         SearchConfig(**wrong)
 
 
-def test_logits_that_are_not_numbers_are_told():
+def test_logits_that_are_not_numbers_are_reported():
     decoder = ChainDecoder({}, 8)
     decoder.logits.fill_(math.nan)
     ways = [{"beam": 1}, {"beam": 1, "log_probs": False}, {"beam": 4}]

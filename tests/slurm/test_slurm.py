@@ -96,7 +96,7 @@ class Run:
             "soft_targets:mem_mb=300 if attempt == 1 else 3000",
         )
 
-    def told(self) -> str:
+    def printed(self) -> str:
         """Return all that the controllers said."""
         return (self.folder / "controller.txt").read_text(encoding="utf-8")
 
@@ -159,7 +159,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.make(tmp_path_factory.mktemp("local"))
     (run.folder / "hung").touch()
     process = run.launch("--cores", "2")
-    assert process.wait(RUN_SECONDS) == 0, run.told()
+    assert process.wait(RUN_SECONDS) == 0, run.printed()
     return run
 
 
@@ -219,7 +219,7 @@ def survived(slurm: Path, local: Run, tmp_path_factory: pytest.TempPathFactory) 
     subprocess.run(["scancel", *orphans], check=True)
     wait_for("the jobs left behind to end", lambda: not queue())
     controller = run.submit()
-    assert controller.wait(RUN_SECONDS) == 0, run.told()[-5000:]
+    assert controller.wait(RUN_SECONDS) == 0, run.printed()[-5000:]
     run.tell("finished")
     return run
 
@@ -263,9 +263,9 @@ def test_all_kinds_of_death_occurred(slurm: Path, survived: Run):
     assert states["CANCELLED"] >= 1
     assert states["TIMEOUT"] == 1
     assert states["FAILED"] + states["OUT_OF_MEMORY"] >= 1  # FAILED where there are no cgroups
-    assert "failed, SLURM status is: 'CANCELLED'" in survived.told()
-    assert "failed, SLURM status is: 'TIMEOUT'" in survived.told()
-    assert "Slurm jobs of a killed run are still queued or running" in survived.told()
+    assert "failed, SLURM status is: 'CANCELLED'" in survived.printed()
+    assert "failed, SLURM status is: 'TIMEOUT'" in survived.printed()
+    assert "Slurm jobs of a killed run are still queued or running" in survived.printed()
 
 
 def product(words: list[str]) -> str:
@@ -305,5 +305,5 @@ def test_nothing_is_left_to_do(survived: Run):
     before = len(survived.calls())
     again = survived.submit()
     assert again.wait(PATIENCE_SECONDS) == 0
-    assert survived.told().rstrip().rpartition("Nothing to be done")[1]
+    assert survived.printed().rstrip().rpartition("Nothing to be done")[1]
     assert len(survived.calls()) == before

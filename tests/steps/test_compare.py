@@ -67,24 +67,24 @@ def test_a_model_is_found_however_it_is_written(word: str, seed: int | None, pla
 
 
 def test_two_models_side_by_side(place: Path):
-    told = seqkd("compare", f"first/{STUDENT}.nll", f"first/{SEQ_KD}", folder=place)
-    assert told.returncode == 0, told.stderr
+    printed = seqkd("compare", f"first/{STUDENT}.nll", f"first/{SEQ_KD}", folder=place)
+    assert printed.returncode == 0, printed.stderr
     for word in ("BLEU greedy", "BLEU beam-5", "chrF", "perplexity", "p(t = y^)", "seed 1, 2"):
-        assert word in told.stdout
+        assert word in printed.stdout
 
 
 def test_two_seeds_of_a_model(place: Path):
-    told = seqkd("compare", f"first/{SEQ_KD}/seed-1", f"first/{SEQ_KD}/seed-2", folder=place)
-    assert f"A: {SEQ_KD} of first, seed 1\n" in told.stdout
-    assert f"B: {SEQ_KD} of first, seed 2\n" in told.stdout
+    printed = seqkd("compare", f"first/{SEQ_KD}/seed-1", f"first/{SEQ_KD}/seed-2", folder=place)
+    assert f"A: {SEQ_KD} of first, seed 1\n" in printed.stdout
+    assert f"B: {SEQ_KD} of first, seed 2\n" in printed.stdout
 
 
 def test_two_experiments_row_by_row(place: Path):
-    told = seqkd("compare", "first", "results/second/", "--resamples", RESAMPLES, folder=place)
-    assert told.returncode == 0, told.stderr
-    assert f"Only in first: {STUDENT}.nll" in told.stdout
-    assert "p, Holm" in told.stdout
-    assert told.stdout.count("1.000") >= 2 * 14  # equal on both sides
+    printed = seqkd("compare", "first", "results/second/", "--resamples", RESAMPLES, folder=place)
+    assert printed.returncode == 0, printed.stderr
+    assert f"Only in first: {STUDENT}.nll" in printed.stdout
+    assert "p, Holm" in printed.stdout
+    assert printed.stdout.count("1.000") >= 2 * 14  # equal on both sides
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_two_experiments_row_by_row(place: Path):
     ],
 )
 def test_mistakes_are_one_line(words: tuple[str, ...], message: str, place: Path):
-    told = seqkd("compare", *words, folder=place)
-    assert told.returncode == 1
-    assert message in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    printed = seqkd("compare", *words, folder=place)
+    assert printed.returncode == 1
+    assert message in printed.stderr
+    assert len(printed.stderr.splitlines()) == 1
 
 
 def test_p_between_experiments_is_corrected_in_both_tests(
@@ -115,6 +115,6 @@ def test_p_between_experiments_is_corrected_in_both_tests(
     sure = Difference("greedy", (1.0, 2.0), (1.0, 2.0), (0.001, 0.004))
     doubtful = Difference("beam-5", (1.0, 2.0), (1.0, 2.0), (0.01, 0.2))
     Console(width=100).print(_experiment_table("t", [("m", sure), ("m", doubtful)]))
-    told = capsys.readouterr().out
-    assert "0.008" in told  # the larger of 2 * 0.001 and 2 * 0.004
-    assert "0.200" in told
+    printed = capsys.readouterr().out
+    assert "0.008" in printed  # the larger of 2 * 0.001 and 2 * 0.004
+    assert "0.200" in printed

@@ -60,13 +60,13 @@ def test_ten_thousand_lines_with_bad_ones_among_them(model, tmp_path):
     assert [found[i] for i in good] == alone
     assert len(set(found)) > 500  # the model does tell lines apart
     notes = done.stderr.decode().splitlines()
-    told = [note.split(", line ")[1] for note in notes]
-    assert [int(note.split(":")[0]) - 1 for note in told] == [1234, 3999, 4000, 7000, 9999]
-    assert "cut: 2500 tokens, of which the first 250 are translated" in told[0]
-    assert "control or invisible" in told[1]
-    assert "not UTF-8 (byte 0xff at place 5)" in told[2]
-    assert "not UTF-8" in told[3]
-    assert "cut: 300000 bytes" in told[4]
+    printed = [note.split(", line ")[1] for note in notes]
+    assert [int(note.split(":")[0]) - 1 for note in printed] == [1234, 3999, 4000, 7000, 9999]
+    assert "cut: 2500 tokens, of which the first 250 are translated" in printed[0]
+    assert "control or invisible" in printed[1]
+    assert "not UTF-8 (byte 0xff at place 5)" in printed[2]
+    assert "not UTF-8" in printed[3]
+    assert "cut: 300000 bytes" in printed[4]
 
 
 def test_standard_input_gives_the_same_as_a_file(model, tmp_path):

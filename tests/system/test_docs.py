@@ -243,7 +243,7 @@ def test_the_default_experiment_is_the_one_that_the_pages_describe():
     assert "lstm-2x64.seq-kd_seq-inter.from-lstm-2x320" in names
 
 
-def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch):
     import errno
     import os
 

@@ -124,10 +124,10 @@ def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_p
     assert first.is_alive()
     os.kill(first.pid, signal.SIGTERM)
     assert first.wait() == 143
-    told = second.stderr
-    assert told.startswith(f"seqkd train: process {first.pid} on "), told
-    assert "with another config, input or code; stop it there" in told
-    assert len(told.splitlines()) == 1
+    printed = second.stderr
+    assert printed.startswith(f"seqkd train: process {first.pid} on "), printed
+    assert "with another config, input or code; stop it there" in printed
+    assert len(printed.splitlines()) == 1
 
 
 def test_a_second_decoding_waits_and_takes_the_shard_of_the_first(tmp_path: Path):

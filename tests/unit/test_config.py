@@ -303,7 +303,7 @@ def test_an_ensemble_teaches_beside_its_first_member(ensemble: dict):
     )
 
 
-def test_a_member_that_is_not_trained_is_told(ensemble: dict):
+def test_a_member_that_is_not_trained_is_reported(ensemble: dict):
     ensemble["models"][2]["teacher_seeds"] = [1, 3]
     with pytest.raises(
         SeqkdError, match="taught by seed 3 of 'teacher', which is trained with 1, 2"

@@ -12,7 +12,7 @@ import pytest
 from seqkd.machine.code_hash import closure
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "seqkd"
-# From the top floor to the ground (CONTRIBUTING.md). What stands in `seqkd` itself is below all.
+# From the top floor to the ground (CONTRIBUTING.md). What is in `seqkd` itself is below all.
 FLOORS = (
     *("steps", "report", "runs", "distillation", "training", "translation", "model_files"),
     *("evaluation", "search", "models", "alignment", "vocabulary", "corpus", "config", "machine"),

@@ -121,7 +121,7 @@ def test_cut_weights_stay_zero_after_every_update(make):
         for name, parameter in model.named_parameters():
             assert (parameter[~masks[name]] == 0).all()
     moved = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
-    assert len(moved) > 5  # the rest goes on learning
+    assert len(moved) > 5  # the rest keeps learning
 
 
 def test_a_second_stage_holds_the_zeros_of_the_first():

@@ -19,7 +19,7 @@ RESULTS = Path("results", "smoke")
 
 @pytest.fixture(autouse=True)
 def locks() -> Iterator[None]:
-    """Locks die with their process, which here goes on."""
+    """Locks die with their process, which keeps running here."""
     yield
     while start._held:
         start._held.pop().close()

@@ -47,15 +47,15 @@ def test_the_default_experiment_needs_no_config_file(tmp_path: Path):
     assert "home-assistant.yaml" in done.stdout + done.stderr
 
 
-def test_a_mistake_in_the_config_is_told_in_one_line(tmp_path: Path):
+def test_a_mistake_in_the_config_is_reported_in_one_line(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     workspace.edit_config(architectures__student__dropuot=0.1)
     done = workspace.snakemake("--dry-run")
     assert done.returncode == 1
     message = "architectures.student: unknown key 'dropuot' (did you mean 'dropout'?)"
-    told = done.stdout + done.stderr
-    assert message in told.splitlines()
-    assert "Traceback" not in told
+    printed = done.stdout + done.stderr
+    assert message in printed.splitlines()
+    assert "Traceback" not in printed
 
 
 def test_a_missing_variable_is_named_before_any_job(tmp_path: Path):

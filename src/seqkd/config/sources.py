@@ -153,7 +153,7 @@ MonolingualSource: TypeAlias = HomeAssistantSource | MonolingualFile | Monolingu
 def source_files(
     source: Source | MonolingualSource, languages: tuple[str, str], resources: Path
 ) -> list[Path]:
-    """Return the files that must stand on disk before `source` can be read.
+    """Return the files that must exist before `source` can be read.
 
     Those below `resources` are made by `seqkd fetch`; all others are the user's.
 

@@ -38,7 +38,7 @@ def translation_scores(
         hypotheses: detokenised text; at least one.
         references: detokenised text, as many.
         bleu: how BLEU is computed.
-        second_bleu: another way to compute it, if it is wanted too.
+        second_bleu: another way to compute it; None: no second BLEU.
         translations: file of the hypotheses.
     """
     configs = [bleu, second_bleu] if second_bleu else [bleu]

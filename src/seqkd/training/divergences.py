@@ -6,7 +6,7 @@ With p the student's and q the teacher's distribution, both softened by the temp
   that the teacher says.
 - `reverse-kl`: sum p log (p / q); the student must say nothing that the teacher would not.
 - `js`: the Jensen-Shannon divergence, half-way between, symmetric and at most log 2.
-- The ranking loss adds what p ranks otherwise than q among the best words, the first above all.
+- The ranking loss adds the best words that p ranks differently from q, most of all the first.
 
 Shapes: N target positions, D state width, V vocabulary, K stored words, R ranked words.
 

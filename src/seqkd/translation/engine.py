@@ -96,7 +96,7 @@ class Engine:
         return self.tgt_vocab.decode([hypothesis.tokens for hypothesis in hypotheses])
 
     def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
-        """Return hypotheses as they stand in an n-best list."""
+        """Return hypotheses in the form of an n-best list."""
         texts = self.text(hypotheses)
         return [
             Candidate(hypothesis.log_prob, text, hypothesis.tokens)

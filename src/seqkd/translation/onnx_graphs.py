@@ -3,7 +3,7 @@
     encoder.onnx   source (B, S), length (B,)  ->  the state before the first word
     decoder.onnx   token (N,), the state       ->  logits (N, V), and the parts that a step changes
 
-PyTorch traces both from the code in `models`. Only the encoder of an LSTM is written anew, with
+PyTorch traces both from the code in `models`. Only the encoder of an LSTM is rewritten, with
 ONNX's own operator, because a trace would fix the number of words.
 
 Shapes: B sentences, S source length, N hypotheses (any multiple of B), T target length so far,

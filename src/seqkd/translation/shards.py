@@ -55,7 +55,7 @@ class ShardTranslator(Protocol):
         ...
 
     def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
-        """Return hypotheses as they stand in an n-best list."""
+        """Return hypotheses in the form of an n-best list."""
         ...
 
 
