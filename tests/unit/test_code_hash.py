@@ -76,8 +76,13 @@ def edit(root: Path, name: str, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    module._closure.cache_clear()
-    module._module.cache_clear()
+    start_process()
+
+
+def start_process() -> None:
+    """Forget what this process has read."""
+    for function in (module._state, module._closure, module._module):
+        function.cache_clear()
 
 
 def after(tree: Path, name: str, old: str, new: str) -> str:
@@ -171,8 +176,7 @@ def test_two_modules_that_change_places_are_a_change(tree: Path):
     before = code_hash("pack.both", root=tree)
     swapped = text.replace("two", "x").replace("three", "two").replace("x", "three")
     (tree / "pack" / "both.py").write_text(swapped)
-    module._closure.cache_clear()
-    module._module.cache_clear()
+    start_process()
     assert code_hash("pack.both", root=tree) != before
 
 
@@ -206,9 +210,20 @@ def test_hashes_are_kept_until_a_file_changes(tree: Path, monkeypatch: pytest.Mo
     stat = path.stat()
     path.write_text(path.read_text().replace("TWO = 2", "TWO = 3"))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # of the same size and date
-    module._module.cache_clear()
-    module._closure.cache_clear()
+    start_process()
     assert code_hash("pack.step", root=tree) != before
+
+
+def test_code_that_changes_during_a_run_is_not_kept_under_its_old_hash(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "_SETTLED_S", 0.0)
+    code_hash("pack.deep.inner", root=tree)
+    path = tree / "pack" / "other.py"
+    path.write_text("THREE = 4\n")
+    during = code_hash("pack.deep.user", root=tree)  # from what the process has read
+    start_process()
+    assert code_hash("pack.deep.user", root=tree) != during
 
 
 def test_a_file_that_changed_just_now_is_not_trusted(tree: Path):
@@ -219,6 +234,8 @@ def test_a_file_that_changed_just_now_is_not_trusted(tree: Path):
 def test_an_unknown_module_is_an_error(tree: Path):
     with pytest.raises(ModuleNotFoundError, match=r"pack\.absent"):
         code_hash("pack.absent", root=tree)
+    with pytest.raises(ModuleNotFoundError, match="absent"):
+        code_hash("absent", root=tree)
 
 
 def test_every_verb_has_its_step():

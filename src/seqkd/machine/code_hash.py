@@ -56,6 +56,7 @@ def code_hash(*modules: str, unused: frozenset[str] = frozenset(), root: Path = 
     return known[question]
 
 
+@functools.cache  # as the code below: a process never keeps what it read earlier for a later state
 def _state(package: Path) -> str:
     """Return what changes with each change of a file; empty if one changed just now.
 
@@ -63,7 +64,7 @@ def _state(package: Path) -> str:
     """
     files = (path for path in sorted(package.rglob("*")) if path.parent.name != "__pycache__")
     stats = [(str(path), path.stat()) for path in files if path.is_file()]
-    if max(stat.st_ctime for _, stat in stats) > time.time() - _SETTLED_S:
+    if max((x.st_ctime for _, x in stats), default=0.0) > time.time() - _SETTLED_S:
         return ""
     parts = [[p, x.st_ino, x.st_size, x.st_mtime_ns, x.st_ctime_ns] for p, x in stats]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
