@@ -40,12 +40,10 @@ def edit(path: Path, pattern: str, new: str) -> None:
 
 
 def test_a_new_test_set_adds_only_its_own_jobs(finished: Workspace):
+    for name in ("other.de", "other.en"):
+        (finished.folder / name).write_text("Lampe 7\n", encoding="utf-8")
     finished.edit_config(
-        corpus__test_sets__other={
-            "provider": "files",
-            "src": "tests/data/smoke/smoke.de",
-            "tgt": "tests/data/smoke/smoke.en",
-        }
+        corpus__test_sets__other={"provider": "files", "src": "other.de", "tgt": "other.en"}
     )
     plan = finished.plan()
     assert rules(plan) == {"settings", "test_set", "evaluate", "export_web"} | TABLES
