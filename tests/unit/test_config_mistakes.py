@@ -131,6 +131,7 @@ def test_a_mistake_is_reported_in_one_line(smoke: dict, path: str, value: object
         ("models.1.teacher_method", "seq-kd", "has no teacher_method and no teacher_seeds"),
         ("models.1.teacher_seeds", [1, 2], "has no teacher_method and no teacher_seeds"),
         ("targets.seq-kd.sample", {"draws": 2}, "cannot be sampled"),
+        ("targets.seq-kd.length_penalty", 1.0, "is a file and not searched"),
         ("targets.seq-kd.drop", 0.1, "has no scores to drop by; use drop_by: similarity"),
         ("targets.seq-kd.monolingual", {"sentences": 1}, "cannot translate monolingual text"),
     ],

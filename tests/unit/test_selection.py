@@ -20,6 +20,7 @@ from seqkd.distillation.selection import (
     worst,
 )
 from seqkd.evaluation.sentence_scores import Segment, similarity
+from seqkd.search.config import MAX_BEAM
 from seqkd.translation.nbest import Candidate, Record
 
 REFERENCE = Segment("turn on the lamp", (10, 11, 12, 13))
@@ -133,6 +134,7 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "one-best", "drop": 1.0}, "less than 1"),
         ({"rule": "one-best", "gold": 0.125}, "at most two decimals"),
         ({"rule": "one-best", "length_penalty": 0.125}, "at most two decimals"),
+        ({"rule": "one-best", "beam": MAX_BEAM + 1}, f"less than or equal to {MAX_BEAM}"),
         ({"rule": "n-best", "length_penalty": 1.0, "sample": SampleConfig()}, "not searched for"),
     ],
 )

@@ -35,6 +35,13 @@ def test_foreign_teachers_teach_and_new_files_of_theirs_teach_again(tmp_path: Pa
     assert (results / "models" / "lstm-1x16.seq-kd_seq-inter.from-file").is_dir()
     assert workspace.plan() == []
 
+    right = workspace.experiment()["teachers"]
+    workspace.edit_config(teachers=right | {"file": {"kind": "file", "translations": "wrong.en"}})
+    refused = workspace.snakemake("--dry-run")
+    assert refused.returncode == 1, refused.stdout + refused.stderr
+    assert "file not found: wrong.en (paths in a config start" in refused.stderr + refused.stdout
+    workspace.edit_config(teachers=right)
+
     translations.write_text("the light\n", encoding="utf-8")
     plan = workspace.plan()
     assert {"adopt", "select", "train", "table"} <= {job.rule for job in plan}

@@ -220,6 +220,15 @@ def test_another_folder_imports_the_workflow_as_a_module(tmp_path: Path):
     dry_run = workspace.call("--dry-run", "--quiet", "rules")
     assert re.search(r"^report +1$", dry_run.stdout, re.MULTILINE), dry_run.stdout + dry_run.stderr
 
+    path = workspace.folder / "config" / "config.yaml"
+    path.write_text(path.read_text().replace("tests/data/smoke/smoke.de", "later.de"))
+    assert "file not found: later.de" in workspace.call("--dry-run").stdout
+    making = 'rule text:\n    output: "later.{language}"\n    shell: "echo Text > {output}"\n'
+    path = workspace.folder / "workflow" / "Snakefile"
+    path.write_text(making + path.read_text())
+    dry_run = workspace.call("all", "--dry-run", "--quiet", "rules")
+    assert re.search(r"^text +1$", dry_run.stdout, re.MULTILINE), dry_run.stdout + dry_run.stderr
+
 
 def test_a_plan_may_have_two_thousand_jobs(tmp_path: Path):
     workspace = make_workspace(tmp_path)

@@ -26,7 +26,7 @@ from seqkd.config.sources import fetched_names
 from seqkd.config.schema import load_yaml
 from seqkd.config.slices import parts, slice_of, source_slice, table_of, tables
 from seqkd.config.teachers import FileTeacher, HuggingFaceTeacher
-from seqkd.runs.start import refuse_missing, refuse_orphans, start_run
+from seqkd.runs.start import is_outdated, refuse_missing, refuse_orphans, start_run
 
 DEFAULTS = workflow.source_path("../../config/default.yaml")
 RESOURCES = Path("resources")

@@ -104,7 +104,7 @@ class DecodingConfig(Section):
 class EvaluationConfig(Section):
     """Scoring of every model on every test set."""
 
-    beam: Annotated[int, Field(ge=2, strict=True), NUMERIC] = 5
+    beam: Annotated[int, Field(ge=2, le=1000, strict=True), NUMERIC] = 5
     """Beam of the search that the table shows in addition to greedy search."""
     tokenizer: BleuTokenizer | None = None
     """How BLEU splits text into words. Default: by the target language, or `none` if the text is
@@ -273,6 +273,8 @@ class ExperimentConfig(Languages, Named):
             return
         if target.sample is not None:
             raise SeqkdError(f"teachers.{name} is a file and cannot be sampled; remove `sample`")
+        if target.length_penalty:
+            raise SeqkdError(f"teachers.{name} is a file and not searched; remove `length_penalty`")
         if target.monolingual is not None:
             raise SeqkdError(
                 f"teachers.{name} is a file and cannot translate monolingual text; remove "

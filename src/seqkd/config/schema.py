@@ -78,6 +78,7 @@ def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
 NUMERIC = BeforeValidator(_number)
 Boolean = Annotated[bool, Field(strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True), NUMERIC]
+Beam = Annotated[int, Field(ge=1, le=1000, strict=True), NUMERIC]  # search.config.MAX_BEAM
 NonNegative = Annotated[int, Field(ge=0, strict=True), NUMERIC]
 PositiveNumber = Annotated[float, Field(gt=0, strict=True), NUMERIC]
 NonNegativeNumber = Annotated[float, Field(ge=0, strict=True), NUMERIC]

@@ -9,6 +9,7 @@ from pydantic import field_validator, model_validator
 from seqkd.config.naming import share_name
 from seqkd.config.sampling import SamplingConfig
 from seqkd.config.schema import (
+    Beam,
     Boolean,
     Fraction,
     FractionBelowOne,
@@ -50,7 +51,7 @@ class MonolingualTargets(Section):
 
     sentences: Positive
     """Number of source sentences, the first of the text."""
-    beam: Positive | None = None
+    beam: Beam | None = None
     """Beam of the teacher's search on this text; none: that of the other targets."""
     drop: FractionBelowOne = 0.0
     """Fraction of these pairs to drop, the worst by the teacher's log-probability per token."""
@@ -70,7 +71,7 @@ class TargetConfig(Section):
     """one-best: the most probable hypothesis (Seq-KD); most-similar: the one closest to the
     reference (Seq-Inter); mbr: the one closest to the other hypotheses (minimum Bayes risk);
     n-best: the `keep` most probable."""
-    beam: Positive = 5
+    beam: Beam = 5
     """Beam of the teacher's search, and length of the list; the paper: 5 and 35."""
     sample: SampleConfig | None = None
     """Sample the list instead of using beam search; `beam` is then ignored."""

@@ -48,7 +48,8 @@ def read_plain(path: Path) -> Iterator[ForeignRecord]:
         if first and all(map(form.fullmatch, first)):
             raise SeqkdError(f"{path}: looks like n-best lists; set `format: {name}`")
     for number, line in enumerate(itertools.chain(first, lines), start=1):
-        yield ForeignRecord(f"{path}, line {number}", (ForeignTranslation(0.0, _text(line)),))
+        where = f"{path}, line {number}"
+        yield ForeignRecord(where, (ForeignTranslation(0.0, _text(line, where)),))
 
 
 def read_moses(path: Path) -> Iterator[ForeignRecord]:
@@ -118,7 +119,7 @@ def _moses_row(line: str, where: str) -> _MosesRow:
             f"{where}: '|||' in a translation, or features that are not NAME= NUMBERS; "
             f"got {line[:60]!r}"
         )
-    translation = ForeignTranslation(float(match["score"]), _text(match["text"]))
+    translation = ForeignTranslation(float(match["score"]), _text(match["text"], where))
     return _MosesRow(where, int(match["sentence"]), translation, bool(match["features"]))
 
 
@@ -134,10 +135,12 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
         where = f"{path}, line {number + 1}"
         try:
             fields = json.loads(line)
-            translations = tuple(map(_json_item, fields["nbest"]))
+            translations = tuple(_json_item(item, where) for item in fields["nbest"])
             identity, source = int(fields.get("id", number)), str(fields.get("src") or "")
             if isinstance(fields.get("id"), bool | float):
                 raise TypeError(fields["id"])
+        except SeqkdError:
+            raise
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise _misread(where, line, '{"nbest": [[score, translation], ...]}') from None
         if identity != number:
@@ -145,12 +148,12 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
         yield ForeignRecord(where, translations, source)
 
 
-def _json_item(item: object) -> ForeignTranslation:
+def _json_item(item: object, where: str) -> ForeignTranslation:
     match item:
         case str():
-            return ForeignTranslation(0.0, _text(item))
+            return ForeignTranslation(0.0, _text(item, where))
         case [int() | float() as score, str() as text, *_] if not isinstance(score, bool):
-            return ForeignTranslation(_finite(score), _text(text))
+            return ForeignTranslation(_finite(score), _text(text, where))
     raise ValueError(item)
 
 
@@ -160,14 +163,16 @@ def _finite(score: float) -> float:
     return float(score)
 
 
-def _text(raw: str) -> str:
+def _text(raw: str, where: str) -> str:
     """Return a translation in normal form.
 
     Raises:
         SeqkdError: if it is in pieces, whose marks would become spaces.
     """
     if _PIECE_RE.search(raw):
-        raise SeqkdError(f"translations in pieces of sentencepiece; decode them: {raw[:60]!r}")
+        raise SeqkdError(
+            f"{where}: a translation in pieces of sentencepiece; decode the file: {raw[:60]!r}"
+        )
     return normalise(raw)
 
 

@@ -266,7 +266,7 @@ def _search(config: SearchConfig) -> dict[str, object]:
     sampling = config.sampling
     if sampling is None:
         search: dict[str, object] = {"do_sample": False, "num_beams": config.beam}
-        if config.length_penalty:  # otherwise what the model's own generation config says
+        if config.length_penalty:  # otherwise that of transformers, 1: divide by the length
             search["length_penalty"] = config.length_penalty
         return search
     return {

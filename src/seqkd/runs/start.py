@@ -70,22 +70,20 @@ def _remove_stale_locks(results: Path, folder: Path) -> None:
         print("Removed the lock of a killed run; this one continues it.", file=sys.stderr)
 
 
-def refuse_missing(files: Iterable[Path], part: Path, text: str) -> None:
-    """Refuse to start if a changed config names text that does not exist.
+def is_outdated(part: Path, text: str) -> bool:
+    """Return whether an earlier run wrote a part of the config that is different now."""
+    return part.is_file() and part.read_text(encoding="utf-8").rstrip() != text
 
-    Snakemake would keep what an earlier run made of the text of the earlier config: it drops a job
-    whose input is missing if its output exists.
 
-    Args:
-        files: the user's files that one step reads.
-        part: the part of the config that the earlier run wrote for this step.
-        text: that part now.
+def refuse_missing(files: Iterable[Path]) -> None:
+    """Refuse to start if files do not exist from which an earlier run may have made another result.
+
+    Snakemake would keep that result: it drops a job whose input is missing if its output exists.
 
     Raises:
         SeqkdError: naming the files.
     """
-    missing = sorted(str(path) for path in files if not path.exists())
-    if missing and part.is_file() and part.read_text(encoding="utf-8").rstrip() != text:
+    if missing := sorted(str(path) for path in files if not path.exists()):
         raise SeqkdError(f"file not found: {', '.join(missing)} ({WHERE_PATHS_START})")
 
 
