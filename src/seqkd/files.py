@@ -241,7 +241,9 @@ def check_text(head: bytes, name: str) -> None:
     if head.startswith(_LFS_POINTER):
         raise _is_lfs_pointer(name)
     if _ISO_2022_RE.search(head):
-        raise SeqkdError(f"{name}: ISO-2022, not UTF-8; convert it: iconv -f ISO-2022-JP -t UTF-8")
+        raise SeqkdError(
+            f"{name}: ISO-2022, not UTF-8; convert it: iconv -f ISO-2022-JP (or -KR, -CN) -t UTF-8"
+        )
     if _MARKUP_RE.match(head.removeprefix(codecs.BOM_UTF8)):
         raise SeqkdError(f"{name}: a page or document in HTML or XML; expected one sentence a line")
     if head.count(b"\r") > 1 and b"\n" not in head:

@@ -133,7 +133,7 @@ def test_bad_options_are_one_line(model, options, message):
     assert done.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+@pytest.mark.parametrize("closed", ["<&-", "- <&-", ">&-", "<&- >&-"])
 def test_closed_streams_are_one_line(model, closed):
     command = f"{sys.executable} -m seqkd translate {model} --device cpu {closed}"
     done = subprocess.run(command, shell=True, input=b"an\n", capture_output=True, check=False)

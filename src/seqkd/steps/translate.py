@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
     for path in args.files:
         if str(path) != "-":
             check_file(path)
-    if (sys.stdin is None and not args.files) or (sys.stdout is None and not args.output):
+    reads_stdin = not args.files or Path("-") in args.files
+    if (sys.stdin is None and reads_stdin) or (sys.stdout is None and not args.output):
         raise SeqkdError("standard input or output is closed; name FILE and --output")
     from seqkd.search.config import SearchConfig
     from seqkd.translation.api import load
