@@ -270,8 +270,8 @@ def test_all_kinds_of_death_occurred(slurm: Path, survived: Run):
 
 def product(words: list[str]) -> str:
     """Return the file or folder that a call of a step is about."""
-    option = next(name for name in ("--output", "--model", "--output-dir") if name in words)
-    return words[words.index(option) + 1]
+    outputs = (w for start in ("--output", "--model") for w in words if w.startswith(start))
+    return words[words.index(next(outputs)) + 1]
 
 
 def test_only_what_was_killed_ran_again(slurm: Path, survived: Run):
