@@ -137,11 +137,13 @@ def _is_packed_on_the_way(path: Path, sha256: str) -> bool:
     try:
         with path.open("rb") as file, gzip.open(file) as packed, plain.open("wb") as output:
             shutil.copyfileobj(packed, output)
+        if files.digest(plain) != sha256:
+            return False
+        plain.replace(path)
     except (OSError, EOFError, zlib.error):
         return False
-    if files.digest(plain) != sha256:
-        return False
-    plain.replace(path)
+    finally:
+        plain.unlink(missing_ok=True)
     return True
 
 
