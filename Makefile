@@ -1,7 +1,7 @@
 # `make run` trains, distils, evaluates and shows the table; it is `snakemake --cores 2` in an
 # environment (.venv) that is created first and needs nothing but Python 3.11 or later.
 #
-#   make run EXPERIMENT=multi30k CORES=8          another experiment of config/experiments
+#   make run EXPERIMENT=home-assistant CORES=8    another experiment of config/experiments
 #   make run SOURCE=ko TARGET=en                  the default for two other languages of its corpus
 #   make run CONFIG=mine.yaml ARGS=--dry-run      your own file; more arguments for Snakemake
 #   make check                                    format, lint, types, unit and reference tests
@@ -10,7 +10,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= 2
-EXPERIMENT ?= home-assistant
+EXPERIMENT ?= quick
 CONFIG ?= config/experiments/$(EXPERIMENT).yaml
 ARGS ?=
 # Not from the environment, where these names may mean anything.
@@ -52,8 +52,8 @@ environment: $(VENV)/.ready
 docs: $(VENV)/.ready
 	@python -m seqkd.config.reference
 
-# The graph of the rules in the pages: the default experiment, with all that it leaves out by default
-# but teachers trained elsewhere. Needs Graphviz.
+# The graph of the rules in the pages: home-assistant, with all that it leaves out by default but
+# teachers trained elsewhere. Needs Graphviz.
 rulegraph: $(VENV)/.ready
 	@snakemake --configfile config/experiments/home-assistant.yaml config/overlays/compression.yaml \
 	  --forceall --rulegraph --quiet all \
@@ -63,7 +63,7 @@ rulegraph: $(VENV)/.ready
 diagram: $(VENV)/.ready
 	@python docs/method.py > docs/method.svg
 
-# The picture of a report in the README; needs a Chromium.
+# The picture of a report in the README (EXPERIMENT=home-assistant); needs a Chromium.
 screenshot: $(VENV)/.ready
 	@python docs/screenshot.py results/$(EXPERIMENT)/report.html docs/report.png
 

@@ -44,7 +44,7 @@ def main() -> None:
         many = make_workspace(Path(folder, "many"))
         many.edit_config(seeds=list(range(1, args.seeds + 1)))
         plans = [plan(many) for _ in range(rounds)]
-        default = REPOSITORY / "config" / "experiments" / "home-assistant.yaml"
+        default = REPOSITORY / "config" / "experiments" / "quick.yaml"
         finished = make_workspace(Path(folder, "finished"), default)
         finished.run()
         idle = median(rounds, finished.run)

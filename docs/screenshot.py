@@ -1,6 +1,6 @@
 """Write the screenshot of a report that the README shows; needs Chromium.
 
-    make screenshot                            of results/home-assistant/report.html
+    make screenshot EXPERIMENT=home-assistant  of results/home-assistant/report.html
     make screenshot EXPERIMENT=multi30k        of results/multi30k/report.html
 
 The browser has no network. 256 colours keep the file small.

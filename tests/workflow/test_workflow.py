@@ -44,7 +44,7 @@ def test_the_default_experiment_needs_no_config_file(tmp_path: Path):
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "home-assistant.yaml" in done.stdout + done.stderr
+    assert "quick.yaml" in done.stdout + done.stderr
 
 
 def test_a_mistake_in_the_config_is_reported_in_one_line(tmp_path: Path):

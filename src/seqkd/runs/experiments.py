@@ -8,7 +8,7 @@ from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import load_experiment
 from seqkd.errors import SeqkdError, nearest
 
-DEFAULT_EXPERIMENT = "home-assistant"
+DEFAULT_EXPERIMENT = "quick"
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _EXPERIMENTS = Path("config", "experiments")
 

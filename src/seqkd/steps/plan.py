@@ -1,6 +1,6 @@
 """Show what a run would do: jobs, reuse, hours and disk. It changes nothing.
 
-    seqkd plan                        the default experiment, home-assistant
+    seqkd plan                        the default experiment, quick
     seqkd plan multi30k --cores 8     another one, on eight cores
     seqkd plan mine.yaml              your own file
 
@@ -31,7 +31,7 @@ _HOUR = 3_600.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("experiment", nargs="?", help="name or YAML file (default: home-assistant)")
+    add("experiment", nargs="?", help="name or YAML file (default: quick)")
     add("--cores", type=int, default=os.cpu_count() or 1, help="jobs at a time (default: all)")
 
 

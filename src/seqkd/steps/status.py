@@ -1,6 +1,6 @@
 """Show the state of an experiment: done, running (rate, time left), failed (why), waiting.
 
-    seqkd status                     the default experiment, home-assistant
+    seqkd status                     the default experiment, quick
     seqkd status multi30k            another one, by name or YAML file
     watch -n 30 seqkd status         every 30 seconds
 
@@ -31,7 +31,7 @@ _SILENT_SECONDS = 300
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("experiment", nargs="?", help="name or YAML file (default: home-assistant)")
+    parser.add_argument("experiment", nargs="?", help="name or YAML file (default: quick)")
     parser.add_argument(
         "--lines", type=int, default=5, help="lines to show of a failed job's log (default: 5)"
     )
