@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,7 +127,8 @@ def learn(
 ) -> Iterator[Point]:
     """Train a system; yield its validations until the target or the limit is reached."""
     work = folder / system
-    work.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work, ignore_errors=True)  # Marian would continue, and old checkpoints be scored
+    work.mkdir(parents=True)
     if system == "seqkd":
         yield from _ours(work, target, limit)
         return
