@@ -3,11 +3,11 @@
   python benchmarks/scale.py --pairs 2000000 --folder scale
 
 Makes parallel text of invented words with the frequencies of a language (Zipf's law), then runs
-the steps that see the whole corpus, each as a process of its own: corpus, test-set, vocab, train up
-to its first saved state (plain, and with stored distributions, a file of their size that is all
-zeros), decode (one block of one shard, by a tiny model), soft-targets for a while, merge and select
-on pretended n-best lists. The table shows each process's peak of resident memory. Two million pairs
-take 3 GB of disk. The exit status is 1 if a step took more than --limit-mb.
+the steps that see the whole corpus, each as a process of its own: corpus, test-set, vocab, align,
+train up to its first saved state (plain, and with stored distributions, a file of their size that
+is all zeros), decode (one block of one shard, by a tiny model), soft-targets for a while, merge and
+select on pretended n-best lists. The table shows each process's peak of resident memory. Two
+million pairs take 3 GB of disk. The exit status is 1 if a step took more than --limit-mb.
 """
 
 from __future__ import annotations
@@ -131,7 +131,11 @@ def run_steps() -> Iterator[Cost]:
         "vocab", "--config", "vocab.yaml", *text, "--src-vocab", "src.vocab",
         "--tgt-vocab", "tgt.vocab", "--manifest", "vocab.json",
     )  # fmt: skip
-    yield from _train(text)
+    yield measure(
+        "align", "--src", "corpus/train.de", "--tgt", "corpus/train.en", "--src-vocab", "src.vocab",
+        "--tgt-vocab", "tgt.vocab", "--output", "lexicon.safetensors",
+    )  # fmt: skip
+    yield from _train([*text, "--lexicon", "lexicon.safetensors"])
     yield from _distil()
 
 
@@ -165,8 +169,8 @@ def _train(text: list[str]) -> Iterator[Cost]:
     saved.unlink()
     _write("model.yaml", entry)
     subprocess.run(
-        [sys.executable, "-m", "seqkd", *common, "--train-src", "dev.de", "--train-tgt", "dev.en"],
-        check=True, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "seqkd", *common, "--train-src", "dev.de", "--train-tgt", "dev.en",
+         "--lexicon", "lexicon.safetensors"], check=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
 

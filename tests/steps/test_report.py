@@ -161,10 +161,10 @@ def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_pa
     options = ("--monolingual-funnel", str(mono), "--figures", str(made.root / "figures"))
     report = made.report(*options, "--manifests", *manifests, whole=False)
     page = report.read_text(encoding="utf-8")
-    assert 'id="amount"' in page
+    assert 'id="amount-test"' in page
     assert "40,000 pairs" in page
     assert "Lines of monolingual text left after each filter" in page
-    assert (made.root / "figures" / "amount.pdf").is_file()
+    assert (made.root / "figures" / "amount-test.pdf").is_file()
 
 
 def test_a_page_that_translates_is_linked(tmp_path: Path) -> None:

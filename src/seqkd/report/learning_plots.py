@@ -24,7 +24,7 @@ def charts(material: Material) -> list[Chart]:
         quality_size(material),
         quality_speed(material),
         pruning(material),
-        amounts(material),
+        *amounts(material),
         *learning_curves(material),
         oracle(material),
         *buckets(material),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from seqkd.evaluation.results import Results, RowResult, by_architecture
@@ -212,9 +212,24 @@ def pruning(material: Material) -> Chart | None:
     )
 
 
-def amounts(material: Material) -> Chart | None:
-    """Quality against the amount of distilled text, at methods that differ in nothing else."""
-    results = material.analyses[0]
+def amounts(material: Material) -> Iterator[Chart]:
+    """Quality against the amount of distilled text, at methods that differ in nothing else.
+
+    A chart for each test set: more text may help on one and not on another.
+    """
+    for results in material.analyses:
+        series = _by_amount(material, results) if results.whole else []
+        if series:
+            yield Chart(
+                name=f"amount-{results.test_set}",
+                x="pairs of training text",
+                y="BLEU",
+                series=series,
+                reference=_teacher_line(results),
+            )
+
+
+def _by_amount(material: Material, results: Results) -> list[Series]:
     curves: dict[tuple[str, str], list[RowResult]] = {}
     for row in results.rows:
         if row.row.least is not None and (row.row.model, row.row.seeds[0]) in material.trained:
@@ -235,15 +250,7 @@ def amounts(material: Material) -> Chart | None:
                     dashed=search == greedy,
                 )
             )
-    if not series:
-        return None
-    return Chart(
-        name="amount",
-        x="pairs of training text",
-        y="BLEU",
-        series=series,
-        reference=_teacher_line(results),
-    )
+    return series
 
 
 def _point_by_pairs(material: Material, row: RowResult, search: str) -> Point:
