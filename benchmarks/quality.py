@@ -7,7 +7,7 @@ the dev set reach the highest of --bleu or its CPU time reaches --limit. The rec
 each toolkit's documentation gives, made small: 2 layers of width 256, 4,000 joint subwords, batches
 of 64 sentences, one table of embeddings for Transformers. Marian is also given our word alignments.
 `seqkd-2x256` is the teacher of config/experiments/multi30k.yaml. `seqkd` is our small recipe, the
-best of four that were tried on dev: width 128, batches of 32, three epochs.
+best of three that were tried on dev: width 128, batches of 32, three epochs.
 
 The time of a peer is that of its training alone: it is stopped while a checkpoint is scored. Ours
 is all that our workflow does: cleaning, vocabulary, alignment, training, and the scoring itself.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -139,3 +141,13 @@ def test_without_a_gpu_nothing_is_measured_and_that_is_said(monkeypatch, tmp_pat
     with pytest.raises(SystemExit, match=r"sees no GPU.*Nothing was measured"):
         gpu(monkeypatch, tmp_path)
     assert not (tmp_path / "gpu.csv").exists()
+
+
+def test_scale_measures_every_step(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "scale.py", "--pairs", "12000", "--folder", tmp_path],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = re.findall(r"^([a-z-]+)", done.stdout, flags=re.M)
+    assert set(steps) >= {"corpus", "vocab", "align", "train", "decode", "merge", "select"}
