@@ -179,7 +179,7 @@ def _ours(work: Path, recipe: dict[str, Any], target: float, limit: float) -> It
     target_file = f"results/quality/models/{model}/model.safetensors"
     command = [
         sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile"),
-        "--directory", str(work), "--forceall", "--configfile",
+        "--directory", str(work), "--configfile",
         str(ROOT / "config/experiments/multi30k.yaml"), str(config), "--", target_file,
     ]  # fmt: skip
     training = Training(command, work, {"PYTHONPATH": str(ROOT / "src")})

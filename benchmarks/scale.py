@@ -235,7 +235,7 @@ def _pretend_to_decode(shards: list[str]) -> None:
     for number, path in enumerate(shards):
         header = ShardHeader(
             models=("0" * 64,), source=source, search={"beam": _BEAM}, block=BLOCK,
-            shard=number + 1, shards=_SHARDS, precision="float32", code="synthetic",
+            shard=number + 1, shards=_SHARDS, arithmetic="float32", code="synthetic",
         )  # fmt: skip
         write_shard(path, header, lines(number))
 
@@ -252,7 +252,7 @@ def measure(*words: str, label: str = "", until: Callable[[], bool] | None = Non
     Args:
         words: of the command line.
         label: of the step, where its verb does not say enough.
-        until: the step is told to stop once this is true.
+        until: the step is told to stop once this is true, if it has not ended by then.
 
     Raises:
         SystemExit: if the step fails.
@@ -269,7 +269,7 @@ def measure(*words: str, label: str = "", until: Callable[[], bool] | None = Non
             told = True
         time.sleep(_POLL_SECONDS)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != (0 if until is None else 128 + signal.SIGTERM):
+    if process.returncode not in ({0, 128 + signal.SIGTERM} if told else {0}):
         raise SystemExit(f"{' '.join(words)}: exit status {process.returncode}")
     peak_mb = peak_mb or peak_memory_mb(usage)  # without /proc
     return Cost(label or words[0], usage.ru_utime + usage.ru_stime, peak_mb)
