@@ -252,7 +252,7 @@ def measure(*words: str, label: str = "", until: Callable[[], bool] | None = Non
     Args:
         words: of the command line.
         label: of the step, where its verb does not say enough.
-        until: the step is told to stop once this is true, if it has not ended by then.
+        until: stop the step once this is true, unless it has ended.
 
     Raises:
         SystemExit: if the step fails.
