@@ -39,9 +39,9 @@ def main() -> None:
     """Do the job and report it."""
     job = Job.load(sys.argv[1])
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32, "int8": torch.int8}[sys.argv[2]]
-    set_up(job.threads, "cpu")
+    device = set_up(job.threads, job.device)
     words = Words(job.lines("vocab", "txt"))
-    model = new_model(job.layers, job.width, words.size)
+    model = new_model(job.layers, job.width, words.size).to(device)
     if job.action == "train":
         src, tgt = (encode_lines(job.lines("train", side), words) for side in ("src", "tgt"))
         pairs = ParallelTokens(src, tgt)

@@ -30,6 +30,7 @@ class Job:
         weights: file of tensors that every LSTM decodes with.
         output: file that takes the best hypotheses, one line each.
         threads: of one process.
+        device: cpu or cuda.
     """
 
     action: Literal["train", "decode"]
@@ -45,6 +46,7 @@ class Job:
     weights: str = ""
     output: str = ""
     threads: int = 1
+    device: str = "cpu"
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""

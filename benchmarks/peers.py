@@ -13,7 +13,7 @@ All LSTMs decode with the same weights: those of --model, a model file of this p
 the same text, or random ones, when every hypothesis is made --length tokens long.
 
 Ratios are of tokens a CPU second. With --processes 2 or --threads 2 they are of tokens a second,
-which is what a whole machine of two cores gives.
+which is what a whole machine of two cores gives, and so they are on a GPU (--device cuda).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def compare_systems(args: argparse.Namespace) -> str:
     facts = _facts(args, job, systems, load, multi30k)
     if job.action == "decode":
         facts["hypotheses as ours"] = _agreement(folder / "work", systems)
-    by_clock = args.processes * args.threads > 1
+    by_clock = args.processes * args.threads > 1 or args.device == "cuda"
     return write(folder, name, runs, systems[0], facts, by_clock=by_clock)
 
 
@@ -89,12 +89,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", default="2x256", help="layers x width")
     parser.add_argument("--vocab", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=64, help="sentences; 1: one at a time")
-    parser.add_argument("--updates", type=int, default=60, help="of training, 10 of them warm-up")
+    parser.add_argument("--updates", type=int, default=60, help="of training")
+    parser.add_argument("--warm-up", type=int, default=10, help="of these updates, not timed")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--sentences", type=int, default=1000, help="to decode")
     parser.add_argument("--length", type=int, default=14, help="tokens of each hypothesis")
     parser.add_argument("--model", help="weights to decode with; hypotheses then end by themselves")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--device", default="cpu", help="cuda: one GPU; eole then has bf16")
     parser.add_argument("--processes", type=int, default=1, help="of each system, side by side")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default="build/benchmarks")
@@ -123,8 +125,9 @@ def _job(args: argparse.Namespace, data: Path) -> Job:
     layers, _, width = args.size.partition("x")
     return Job(
         action=args.action, data=str(data), layers=int(layers), width=int(width),
-        batch=args.batch, updates=args.updates, beam=args.beam, sentences=args.sentences,
-        length=0 if args.model else args.length, threads=args.threads,
+        batch=args.batch, updates=args.updates, warm_up=args.warm_up, beam=args.beam,
+        sentences=args.sentences,
+        length=0 if args.model else args.length, threads=args.threads, device=args.device,
     )  # fmt: skip
 
 
@@ -167,7 +170,7 @@ def _facts(
     return {
         "work": work,
         "text": "Multi30k de-en" if multi30k else "made, Zipfian",
-        "hardware": str(hardware()),
+        "hardware": str(hardware(torch.device(args.device))),
         "processes x threads": f"{args.processes} x {job.threads}",
         "load before and after each round": ", ".join(f"{x:.1f}" for x in load),
         "versions": ", ".join(sorted({f"torch=={TORCH}", *(p for p in pins if "==" in p)})),

@@ -65,7 +65,7 @@ report_every: 10
 """
 OPENNMT_TRAINING = """
 world_size: 1
-gpu_ranks: []
+gpu_ranks: {gpus}
 batch_type: sents
 batch_size: {batch}
 valid_batch_size: 32
@@ -98,7 +98,7 @@ EOLE_MODEL = """
 overwrite: true
 training:
   model_path: {model}
-  compute_dtype: fp32
+  compute_dtype: {precision}
 {training}
 model:
   architecture: rnn
@@ -165,6 +165,8 @@ class Workshop:
         values = {
             "data": job.data, "vocab": vocab, "model": work / f"{peer}-{job.layers}x{job.width}",
             "batch": job.batch, "updates": job.updates, "layers": job.layers, "width": job.width,
+            "gpus": [0] if job.device == "cuda" else [],
+            "precision": "bf16" if job.device == "cuda" else "fp32",
         }  # fmt: skip
         training = OPENNMT_TRAINING.format(**values)
         text = OPENNMT_CONFIG.format(**values)
@@ -182,7 +184,7 @@ class Workshop:
             model = model.with_name(model.name + "_step_1.pt")
         if not model.exists():
             made = Job(action="train", data=job.data, layers=job.layers, width=job.width,
-                       batch=8, updates=1, warm_up=0)  # fmt: skip
+                       batch=8, updates=1, warm_up=0, device=job.device)  # fmt: skip
             execute(self.command(peer, made), 1, work / f"{peer}.log")
             job.save(work / "job.json")
         source = work / "source.txt"
@@ -194,8 +196,10 @@ class Workshop:
         ]  # fmt: skip
         if peer == "eole":
             arguments = ["predict", "-model_path", model, *common, "-batch_type", "sents"]
+            if job.device == "cuda":
+                arguments += ["-world_size", 1, "-gpu_ranks", 0, "-compute_dtype", "bf16"]
         else:
-            arguments = ["-model", model, *common, "-gpu", -1]
+            arguments = ["-model", model, *common, "-gpu", 0 if job.device == "cuda" else -1]
         return [str(argument) for argument in arguments]
 
 

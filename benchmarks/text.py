@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -31,10 +32,10 @@ def _made(folder: Path, vocab_size: int) -> list[str]:
     """Write sentences of Zipfian words, as long as Multi30k's; targets are reversed sources."""
     rng = random.Random(1)
     words = [f"w{rank}" for rank in range(vocab_size - 4)]
-    frequency = [1 / (rank + 2) for rank in range(len(words))]
+    cumulative = list(itertools.accumulate(1 / (rank + 2) for rank in range(len(words))))
     for split, count in (("train", 20_000), ("dev", 1000), ("test", 1000)):
         lengths = [min(40, max(3, round(rng.gauss(14, 5)))) for _ in range(count)]
-        sentences = [rng.choices(words, frequency, k=length) for length in lengths]
+        sentences = [rng.choices(words, cum_weights=cumulative, k=length) for length in lengths]
         _write(folder / f"{split}.src", [" ".join(words) for words in sentences])
         _write(folder / f"{split}.tgt", [" ".join(reversed(words)) for words in sentences])
     return words

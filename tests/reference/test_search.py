@@ -23,6 +23,7 @@ from search_twins import (
     source,
 )
 from seqkd.errors import SeqkdError
+from seqkd.models.padding import even_size
 from seqkd.search.batches import translate_ids
 from seqkd.search.beam import beam_search
 from seqkd.search.config import Hypothesis, SearchConfig, batch_budget, length_penalty
@@ -30,7 +31,6 @@ from seqkd.search.ensemble import Ensemble
 from seqkd.search.logits import (
     best_words,
     block_words,
-    even_size,
     in_blocks,
     normalise,
     rows_to_keep,

@@ -5,7 +5,8 @@ same depth that starts from the encoder's last states, "general" attention, inpu
 three separate embedding matrices. `LstmConfig` says what may differ.
 
 This file is the model in plain PyTorch, for any device. On a CPU with a C compiler, `hidden` and
-`decoder` use `kernels`, which compute the same faster; SEQKD_KERNELS=0 switches them off.
+`decoder` use `kernels`, which compute the same faster, and training on a GPU replays this code as
+CUDA graphs (`kernels.graphs`); SEQKD_KERNELS=0 switches both off.
 
 Matrix products run in `compute_dtype`; cell states, softmax and nonlinearities are fp32.
 
@@ -16,6 +17,7 @@ G = 4 H gates in the order o, i, f, g, L layers, D directions, X = H / D, K = N 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 
 from seqkd.config.architecture import LstmConfig
 from seqkd.models.dropout import DropoutNoise
-from seqkd.models.kernels import compiled, teacher_forcing
+from seqkd.models.kernels import compiled, graphs, teacher_forcing
 from seqkd.models.kernels.lstm_decoder import LstmDecoder
 from seqkd.models.padding import padding_mask, reverse_index
 from seqkd.models.precision import autocast, cast_matrices
@@ -32,9 +34,20 @@ from seqkd.models.protocol import Decoder, State
 
 def lstm_cell(gates_NG: Tensor, c_NX: Tensor) -> tuple[Tensor, Tensor]:
     """Return output and cell state after one step (Hochreiter & Schmidhuber 1997)."""
+    if c_NX.is_cuda:
+        return _lstm_cell_on_gpu(gates_NG, c_NX)
     o, i, f, g = gates_NG.chunk(4, -1)
     c_NX = torch.sigmoid(f) * c_NX + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c_NX), c_NX
+
+
+def _lstm_cell_on_gpu(gates_NG: Tensor, c_NX: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same by one kernel forwards and one backwards, of a dozen and two dozen."""
+    with torch.autocast("cuda", enabled=False):  # which would round cell states to bf16
+        ifgo_NG = gates_NG.float().roll(-c_NX.shape[1], -1)  # the order that the kernel has
+        none_NG = torch.zeros_like(ifgo_NG)  # the gates come as two addends
+        h_NX, c_NX, _ = torch.ops.aten._thnn_fused_lstm_cell(ifgo_NG, none_NG, c_NX)
+    return h_NX, c_NX
 
 
 def run_direction(
@@ -170,13 +183,21 @@ class Lstm(nn.Module):
 
     # ------------------------------------------------------------------ encoder
 
-    def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the memory (B, S, H), and each layer's last output and cell, both (B, L, H)."""
-        x_SBH = self.embed(src_BS.t(), self.source_embedding_VE)
+    def encode(
+        self, words_SBE: Tensor, length_B: Tensor, drop_SBH: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the memory (B, S, H), and each layer's last output and cell, both (B, L, H).
+
+        Args:
+            words_SBE: word vectors, see `embed`.
+            length_B: words of each source.
+            drop_SBH: scaled dropout masks below each layer but the first, or none at all.
+        """
+        x_SBH = words_SBE
         h_last, c_last = [], []
         for layer, weight_DXG in enumerate(self.encoder_recurrent):
-            if layer:
-                x_SBH = self.drop(x_SBH)
+            if layer and drop_SBH:
+                x_SBH = x_SBH * drop_SBH[layer - 1]
             gates_SBG = x_SBH @ self.encoder_input[layer] + self.encoder_bias[layer]
             gates = gates_SBG.chunk(len(weight_DXG), -1)
             runs = [
@@ -196,10 +217,15 @@ class Lstm(nn.Module):
         State: sentence = memory (B, S, H), keys (B, S, H), mask (B, S); hypothesis = attentional
         state (N, H), outputs (N, L, H), cells (N, L, H).
         """
-        with autocast(src_BS.device, self.compute_dtype):
-            memory_BSH, h_BLH, c_BLH = self.encode(src_BS, length_B)
+        words_SBE = self.embed(src_BS.t(), self.source_embedding_VE)
+        return self._start(words_SBE, length_B)
+
+    def _start(self, words_SBE: Tensor, length_B: Tensor, drop_SBH: Sequence[Tensor] = ()) -> State:
+        """Return the state before the first target word; for the arguments see `encode`."""
+        with autocast(words_SBE.device, self.compute_dtype):
+            memory_BSH, h_BLH, c_BLH = self.encode(words_SBE, length_B, drop_SBH)
             keys_BSH = memory_BSH @ self.attention_HH
-        mask_BS = padding_mask(length_B, src_BS.shape[1])
+        mask_BS = padding_mask(length_B, len(words_SBE))
         first_BH = torch.zeros_like(h_BLH[:, 0])
         return State((memory_BSH, keys_BSH, mask_BS), (first_BH, h_BLH, c_BLH))
 
@@ -261,12 +287,41 @@ class Lstm(nn.Module):
         """Return the same, and the attention weights (B, T, S) of each step, fp32."""
         if compiled.available(self.compute_dtype, src_BS.device):
             return teacher_forcing.hidden_and_attention(self, src_BS, length_B, tgt_in_BT)
+        if graphs.available(self, src_BS.device):
+            return graphs.hidden_and_attention(self, src_BS, length_B, tgt_in_BT)
+        return self.forced(*self.forced_inputs(src_BS, length_B, tgt_in_BT))
+
+    def forced_inputs(
+        self, src_BS: Tensor, length_B: Tensor, tgt_in_BT: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Return the arguments of `forced`: word vectors, and all that is random."""
         batch, steps = tgt_in_BT.shape
-        with autocast(src_BS.device, self.compute_dtype):
-            state = self.start(src_BS, length_B)
-            words_TBE = self.embed(tgt_in_BT.t(), self.target_embedding_VE)
-            drop_LTBH = self.dropout_mask(self.config.layers - 1, steps, batch, self.config.width)
-            drop_TBH = self.dropout_mask(steps, batch, self.config.width)
+        layers, width = self.config.layers, self.config.width
+        words_SBE = self.embed(src_BS.t(), self.source_embedding_VE)
+        drops = [self.dropout_mask(src_BS.shape[1], batch, width) for _ in range(layers - 1)]
+        words_TBE = self.embed(tgt_in_BT.t(), self.target_embedding_VE)
+        drops += [
+            self.dropout_mask(layers - 1, steps, batch, width),
+            self.dropout_mask(steps, batch, width),
+        ]
+        masks = [mask for mask in drops if mask is not None]
+        return words_SBE, length_B, words_TBE, *masks
+
+    def forced(
+        self, words_SBE: Tensor, length_B: Tensor, words_TBE: Tensor, *drop: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `hidden_and_attention` does.
+
+        Args:
+            words_SBE: vectors of the source words.
+            length_B: words of each source.
+            words_TBE: vectors of the target words before.
+            drop: scaled dropout masks: L - 1 for the encoder, one for the decoder's layers
+                (L - 1, T, B, H), one for its attentional states (T, B, H); or none.
+        """
+        *drop_SBH, drop_LTBH, drop_TBH = drop or (None, None)
+        with autocast(words_SBE.device, self.compute_dtype):
+            state = self._start(words_SBE, length_B, drop_SBH)
             states, attention = [], []
             for t, word_BE in enumerate(words_TBE):
                 drop_LBH = None if drop_LTBH is None else drop_LTBH[:, t]

@@ -1,4 +1,4 @@
-"""Padded batches: what masks padding, and reading sentences from their end.
+"""Padded batches: their sizes, what masks padding, and reading sentences from their end.
 
 Shapes: B batch, S steps.
 """
@@ -9,6 +9,17 @@ import torch
 from torch import Tensor
 
 MASKED = -1e9  # added to attention scores of padding; its softmax is exactly 0 in fp32
+
+
+def even_size(sentences: int, *, up: bool = False) -> int:
+    """Return the nearest number with three significant bits, not above (or not below) this one.
+
+    1 to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 ...: batches of few different sizes. oneDNN makes
+    code for each number of rows, which takes as long as a step of search does, and a CUDA graph has
+    one size.
+    """
+    shift = max(0, sentences.bit_length() - 3)
+    return -(-sentences >> shift) << shift if up else sentences >> shift << shift
 
 
 def padding_mask(length_B: Tensor, steps: int) -> Tensor:

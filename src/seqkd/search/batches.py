@@ -24,10 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from seqkd.models.padding import even_size
 from seqkd.models.protocol import Decoder
 from seqkd.search.beam import beam_search
 from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
-from seqkd.search.logits import even_size, not_finite
+from seqkd.search.logits import not_finite
 from seqkd.search.rollout import greedy_search
 from seqkd.vocabulary.tokens import pad_rows
 

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from seqkd.errors import SeqkdError
 from seqkd.models.kernels.compiled import library
+from seqkd.models.padding import even_size
 from seqkd.models.protocol import State
 from seqkd.vocabulary.specials import BOS, PAD
 
@@ -107,16 +108,6 @@ def ban(logits_NMW: Tensor, max_NM: Tensor) -> None:
     for token in (PAD, BOS):
         first_NW[:, token] = -torch.inf
     max_NM[:, 0] = first_NW.float().amax(1)
-
-
-def even_size(sentences: int, *, up: bool = False) -> int:
-    """Return the nearest number with three significant bits, not above (or not below) this one.
-
-    1 to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 ...: batches of few different sizes. oneDNN makes
-    code for each number of rows, which takes as long as a step of search does.
-    """
-    shift = max(0, sentences.bit_length() - 3)
-    return -(-sentences >> shift) << shift if up else sentences >> shift << shift
 
 
 def rows_to_keep(done_B: Tensor, step: int) -> Tensor | None:

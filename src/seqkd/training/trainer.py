@@ -170,6 +170,7 @@ def _gradients(
         loss.backward()
         counts = float(len(batch.position_N)), float(len(batch.length_B))
         sums += torch.tensor([float(loss.detach()), *counts], dtype=torch.float64)
+        del loss  # no pass may be alive when a CUDA graph is recorded (`kernels.graphs`)
     total, tokens, sentences = sum_gradients(model, sums, task.device).tolist()
     if not math.isfinite(total):
         raise SeqkdError(

@@ -157,9 +157,11 @@ class _GraphLstm(Lstm):
             )
         ]
 
-    def encode(self, src_BS: Tensor, length_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def encode(
+        self, words_SBE: Tensor, length_B: Tensor, drop_SBH: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return memory, last outputs and last cells; see `Lstm.encode`."""
-        x_SBH = self.embed(src_BS.t(), self.source_embedding_VE)
+        x_SBH = words_SBE
         last_outputs, last_cells = [], []
         for weights in self._layers:
             y_SDBX, h_DBX, c_DBX = _onnx_lstm(x_SBH, weights, length_B)
