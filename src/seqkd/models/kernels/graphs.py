@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from seqkd.models.lstm import Lstm
 
 _MULTIPLE = 4  # of padded lengths
-_FREE = 0.25  # share of the GPU's memory that new graphs leave free
 
 
 def available(model: Lstm, device: torch.device) -> bool:
@@ -124,7 +123,6 @@ def _places(model: Lstm) -> list[int]:
 
 
 def _has_memory(device: torch.device) -> bool:
-    """Say whether there is memory for another graph; PyTorch's own reserve counts as free."""
-    free, total = torch.cuda.mem_get_info(device)
-    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return free + reserve > _FREE * total
+    """Say whether as much memory is free as was ever in use, so that other passes still fit."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free > torch.cuda.max_memory_allocated(device)
