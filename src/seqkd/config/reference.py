@@ -38,10 +38,10 @@ starts.
 | `quick` | the default: real German-English text, eight minutes on two CPU cores |
 | `home-assistant` | the same with four times the text, two students and all of Table 1 |
 | `home-assistant-ko` | Korean to English, a distant pair of the same corpus |
-| `beyond` | methods after the paper, compared with Seq-KD + Seq-Inter: same text, three seeds |
+| `beyond` | methods after the paper, compared with Seq-KD: same text, three seeds |
 | `multi30k` | a small, widely used benchmark, downloaded or from `MULTI30K_DIR` |
 | `how-much` | Multi30k with captions that the teacher translates: how much text is enough |
-| `headline` | Multi30k: a large teacher, a student a fourteenth of its size, pruned and in int8 |
+| `headline` | the same: a student 13 times smaller than its teacher, also pruned and in int8 |
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
 | `smoke` | every kind of step on a few sentences, for the tests |
 
