@@ -225,7 +225,7 @@ class Lstm(nn.Module):
         with autocast(words_SBE.device, self.compute_dtype):
             memory_BSH, h_BLH, c_BLH = self.encode(words_SBE, length_B, drop_SBH)
             keys_BSH = memory_BSH @ self.attention_HH
-        mask_BS = padding_mask(length_B, len(words_SBE))
+        mask_BS = padding_mask(length_B, words_SBE.shape[0])
         first_BH = torch.zeros_like(h_BLH[:, 0])
         return State((memory_BSH, keys_BSH, mask_BS), (first_BH, h_BLH, c_BLH))
 
