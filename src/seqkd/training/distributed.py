@@ -44,9 +44,16 @@ def join(device: torch.device) -> torch.device:
 
 
 def leave() -> None:
-    """Disconnect. Wait for all first: if one exits early, the launcher may stop the others."""
+    """Disconnect. Wait for all first: if one exits early, the launcher may stop the others.
+
+    Only the first process comes back. The others have nothing left to do, and end at once: taking
+    down Gloo's threads has aborted one on a busy machine, which failed a finished training.
+    """
     if world_size() > 1:
         dist.barrier()
+        if rank() > 0:
+            sys.stderr.flush()
+            os._exit(0)
         dist.destroy_process_group()
 
 
