@@ -107,6 +107,8 @@ def test_curves_of_seeds_become_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path:
         "seeds": 3, "learned": 2, "dev BLEU": 21.0, "sd": 16.5, "least": 2.0,
         "updates to 25": 15, "epochs to 25": 1.5,
     }  # fmt: skip
+    # Seeds that fail alike have not learned.
+    assert learning.summary(learning.curves(tmp_path), 40).loc["lstm-2x64.nll", "learned"] == 0
 
 
 TINY = [
