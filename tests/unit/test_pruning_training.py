@@ -10,10 +10,23 @@ from seqkd.config.training import PruneConfig
 from seqkd.training.session import start_pruning
 
 
-def pruned_run(config):
-    run = digit_run(best="last")
-    run.after_update = start_pruning(run.task, run.state, config).after_update
+def pruned_run(config, **options):
+    run = digit_run(**({"best": "last"} | options))
+    return prune(run, config)
+
+
+def prune(run, config):
+    pruner = start_pruning(run.task, run.state, config)
+    run.after_update, run.select_from = pruner.after_update, pruner.last_cut
     return run
+
+
+def zeros(run):
+    return sum(int((p == 0).sum()) for p in run.state.model.parameters())
+
+
+def size(run):
+    return sum(p.numel() for p in run.state.model.parameters())
 
 
 @pytest.mark.parametrize("cuts", [1, 3])
@@ -26,9 +39,26 @@ def test_a_pruned_run_that_is_resumed_equals_one_never_stopped(cuts, stop_after)
     stopped.run(until=stop_after)
     resumed = digit_run(best="last")
     resumed.state.load_state_dict(copy.deepcopy(stopped.state.state_dict()))
-    resumed.after_update = start_pruning(resumed.task, resumed.state, config).after_update
-    resumed.run()
+    prune(resumed, config).run()
     for name, weight in weights(whole).items():
         assert torch.equal(weight, weights(resumed)[name]), name
-    total = sum(p.numel() for p in whole.state.model.parameters())
-    assert sum(int((p == 0).sum()) for p in whole.state.model.parameters()) == round(0.7 * total)
+    assert zeros(whole) == round(0.7 * size(whole))
+
+
+@pytest.mark.parametrize("options", [{}, {"patience": 1}, {"average_checkpoints": 3}])
+def test_only_a_model_that_is_pruned_as_far_as_asked_is_selected(options):
+    config = PruneConfig(percentage=80, cuts=4)
+    falling = iter(range(100, 0, -1))
+    run = pruned_run(
+        config, best="bleu", epochs=6, validate=lambda m: (2.0, float(next(falling))), **options
+    )
+    measured = {}
+    for update in run.updates():
+        if update.validation is not None:
+            measured[run.state.update] = weights(run)
+    first = min(update for update in measured if update >= run.select_from)
+    assert min(measured) < run.select_from
+    assert zeros(run) == round(0.8 * size(run))
+    if "average_checkpoints" not in options:
+        for name, weight in weights(run).items():
+            assert torch.equal(weight, measured[first][name]), name

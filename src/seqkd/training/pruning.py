@@ -90,7 +90,7 @@ def fraction_at(config: PruneConfig, update: int, total_updates: int) -> float |
 
     Source: Zhu & Gupta (2017), arXiv 1710.01878, eq. 1, with a start at 0.
     """
-    last = max(1, round(config.cut_until * total_updates)) if config.cuts > 1 else 0
+    last = last_cut(config, total_updates)
     steps = max(1, config.cuts - 1)
     places = {k * last // steps: k + 1 for k in range(config.cuts)}
     if update not in places:
@@ -98,6 +98,11 @@ def fraction_at(config: PruneConfig, update: int, total_updates: int) -> float |
     remaining = 1.0 - places[update] / config.cuts
     shape = remaining**3 if config.schedule == "cubic" else remaining
     return config.percentage / 100 * (1.0 - shape)
+
+
+def last_cut(config: PruneConfig, total_updates: int) -> int:
+    """Return the update of the last cut; after it, the model is pruned as far as it will be."""
+    return max(1, round(config.cut_until * total_updates)) if config.cuts > 1 else 0
 
 
 class Pruner:
@@ -119,6 +124,7 @@ class Pruner:
             update: updates already done.
         """
         self._config, self._total = config, total_updates
+        self.last_cut = 0 if config.held else last_cut(config, total_updates)
         self._masks = masks_of_zeros(model)
         if update == 0:
             self.after_update(model, 0)

@@ -98,6 +98,7 @@ def train(
     task: TrainingTask,
     state: TrainingState,
     after_update: Callable[[Model, int], None] | None = None,
+    select_from: int = 0,
 ) -> Iterator[Update]:
     """Train to the end of the schedule or until patience is exhausted; yield after each update.
 
@@ -108,6 +109,8 @@ def train(
         state: changed in place.
         after_update: called with the model and the number of the update, such as to keep pruned
             weights at zero; once more for the selected weights.
+        select_from: validations before this update are not selected, nor do they count for
+            patience, such as those of a model that is not yet pruned as far as it will be.
 
     Raises:
         SeqkdError: if the loss is not finite, or there are more processes than batches to share.
@@ -136,7 +139,8 @@ def train(
             validation, is_best = None, False
             if state.position in validation_positions:
                 validation = _validate(task, state)
-                is_best = state.selection.add(model, validation, config)
+                if state.update >= select_from:
+                    is_best = state.selection.add(model, validation, config)
             yield Update(len(group), int(tokens), loss / max(tokens, 1.0), validation, is_best)
             if state.selection.is_out_of_patience(config):
                 break
