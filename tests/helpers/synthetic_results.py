@@ -262,7 +262,6 @@ class Synthetic:
             nonzero_parameters=round(parameters * cut),
             file_bytes=parameters * (1 if row.format == "int8" else 4),
             compressed_bytes=round(parameters * 3.6 * min(1, 1.2 * cut)),
-            precision="float32",
             storage="dense",
             perplexity=perplexity + jitter * 20,
             mode_mean=mode,

@@ -23,6 +23,7 @@ from seqkd.evaluation.significance import (
     holm,
     interval,
     noise_floor,
+    pair_seeds,
     paired_bootstrap,
     spread,
 )
@@ -183,3 +184,15 @@ def test_noise_floor_pools_variances_by_degrees_of_freedom() -> None:
     assert floor.sd == pytest.approx(((2.0 * 1 + 1.0 * 2) / 3) ** 0.5)
     assert floor.variance(4) == pytest.approx(floor.sd**2 / 4)
     assert noise_floor([spread([1.0])]) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [([1], [1, 2, 3]), ([1, 2], [3, 4, 5]), ([2, 3], [1, 2]), ([4], [4])]
+)
+def test_every_seed_of_both_sides_is_in_a_pair(ours: list[int], theirs: list[int]) -> None:
+    pairs = pair_seeds(ours, theirs)
+    assert len(pairs) == max(len(ours), len(theirs))
+    assert {a for a, _ in pairs} == set(ours)
+    assert {b for _, b in pairs} == set(theirs)
+    assert all((seed, seed) in pairs for seed in set(ours) & set(theirs))
+    assert sorted((a, b) for b, a in pair_seeds(theirs, ours)) == sorted(pairs)

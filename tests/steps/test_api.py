@@ -86,7 +86,7 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     evaluation = Evaluation(
         model="lstm-2x16.nll", seed=1, test_set="test", sentences=7, parameters=9,
         nonzero_parameters=9, file_bytes=36, compressed_bytes=36,
-        precision="float32", storage="dense", perplexity=None, mode_mean=None, mode_median=None,
+        storage="dense", perplexity=None, mode_mean=None, mode_median=None,
         searches={"greedy": scores_of(31.24, 50.0), "beam-5": scores_of(32.06, 51.0)},
     )  # fmt: skip
     write_json(scores, evaluation)

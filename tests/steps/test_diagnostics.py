@@ -33,6 +33,7 @@ from seqkd.evaluation.text_statistics import (
 )
 from seqkd.files import atomic_text, read_lines
 from seqkd.translation.export import CARD
+from seqkd.translation.nbest import source_digest
 from synthetic_results import TEACHER, Synthetic
 from tiny_model import write_model
 
@@ -146,6 +147,28 @@ def test_each_text_is_compared_with_the_list_it_was_chosen_from(tmp_path: Path) 
     differs = {text["targets"]: text["differs"] for text in data["texts"]}
     assert (differs["gold"], differs["seq-kd"]) == (None, 0.0)
     assert 0.5 < differs["seq-inter"] < 0.8
+
+
+def test_a_repeated_source_has_several_references(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    first, second, third = (f"the {word} of two lines" for word in ("first", "second", "third"))
+    folder = made.root / "distilled" / TEACHER / "seed-1"
+    texts = {
+        made.root / "corpus": (first, second),
+        folder / "seq-kd": (first, second),
+        folder / "seq-inter": (first, third),
+    }
+    for text, targets in texts.items():
+        (text / "train.de").write_text("same\nsame\n", encoding="utf-8")
+        (text / "train.en").write_text("".join(f"{line}\n" for line in targets), encoding="utf-8")
+    with atomic_text(folder / "beam-12/nbest.jsonl.zst") as file:
+        for number, best in enumerate((first, second)):
+            record = {"id": number, "src": source_digest("same"), "nbest": [[-1.0, best, [5]]]}
+            file.write(json.dumps(record) + "\n")
+    data = json.loads(made.diagnose().read_text())
+    assert [text["as_gold"] for text in data["texts"]] == [None, 1.0, 0.5]
+    (nbest,) = data["nbest"]
+    assert nbest["oracle"] == pytest.approx([100.0])
 
 
 def test_diagnose_writes_every_part(tmp_path: Path) -> None:

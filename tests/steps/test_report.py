@@ -13,7 +13,7 @@ import yaml
 
 from browser import CHROMIUM, Browser
 from seqkd.report.plots import _front
-from synthetic_results import FROM, STUDENT, Synthetic, aim_at
+from synthetic_results import FROM, STUDENT, Synthetic, aim_at, rows
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,18 @@ def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
         assert f'id="{name}"' not in page
     assert "words/s" not in page
     assert "so not shown: speed, learning curves and provenance, diag" in page
+
+
+def test_the_speed_of_rows_of_the_results_table_alone_is_shown(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40)
+    made.config("speed", rows((1,))[:2])
+    (made.root / "tables/pruning.yaml").unlink()
+    speeds = sorted(made.root.glob("evaluations/*/seed-1/speed.json"))
+    page = made.report(
+        *("--speed-config", str(made.root / "tables/speed.yaml"), "--speeds", *map(str, speeds)),
+        whole=False,
+    ).read_text(encoding="utf-8")
+    assert "Decoding speed" in page
 
 
 def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:

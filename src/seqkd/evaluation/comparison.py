@@ -156,8 +156,8 @@ def _test(
     scores, drawn = corpus_scores(metric, systems), bootstrap_scores(metric, systems, resamples)
     delta = float(scores[cut:].mean() - scores[:cut].mean())
     bootstrap = paired_bootstrap(drawn[cut:].mean(axis=0), drawn[:cut].mean(axis=0), delta)
-    longer, shorter = sorted(counts, key=len, reverse=True)
-    pairs = [(longer[a], shorter[b]) for a, b in pair_seeds(list(longer), list(shorter))]
+    ours, theirs = counts
+    pairs = [(ours[a], theirs[b]) for a, b in pair_seeds(list(ours), list(theirs))]
     (randomised,) = approximate_randomisation(metric, [pairs], resamples)
     return bootstrap, randomised
 

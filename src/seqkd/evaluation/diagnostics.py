@@ -9,7 +9,7 @@ evenly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from seqkd.alignment.dictionary import Dictionary, align, complexity, faithfulness
@@ -162,7 +162,7 @@ def text_diagnostics(
     teacher: str | None,
     text: ParallelText,
     gold: Dictionary | None = None,
-    references: Mapping[str, str] | None = None,
+    references: Mapping[str, Set[str]] | None = None,
     best: Mapping[str, str] | None = None,
 ) -> tuple[TextDiagnostics, Dictionary]:
     """Measure a text that models learn from, and return the dictionary of its alignment.
@@ -172,7 +172,7 @@ def text_diagnostics(
         teacher: the model that translated it; None for `gold`.
         text: its pairs.
         gold: dictionary of the gold text; None if this is it.
-        references: source line -> gold target; None for `gold`.
+        references: source line -> its gold targets, several if it is repeated; None for `gold`.
         best: source line -> most probable hypothesis, where known; None for `gold`.
     """
     sample = range(0, len(text.src), stride(len(text.src), ALIGNED_PAIRS))
@@ -196,11 +196,11 @@ def text_diagnostics(
     return diagnostics, dictionary
 
 
-def _agreement(text: ParallelText, references: Mapping[str, str] | None) -> float | None:
-    """Return the share of lines that are the reference, of those that have one."""
+def _agreement(text: ParallelText, references: Mapping[str, Set[str]] | None) -> float | None:
+    """Return the share of lines that are a reference, of those that have one."""
     pairs = zip(text.src, text.tgt, strict=True)
     flags = [
-        references[source] == target
+        target in references[source]
         for source, target in pairs
         if references and source in references
     ]

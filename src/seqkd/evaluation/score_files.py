@@ -45,8 +45,6 @@ class Evaluation:
     file_bytes: int
     compressed_bytes: int
     """Of the model file under zstd."""
-    precision: str
-    """Of matrix products: int8, bfloat16 or float32."""
     storage: str
     perplexity: float | None
     """None if no sentence has both a source and a reference token."""

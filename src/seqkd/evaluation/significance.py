@@ -15,6 +15,7 @@ Holm (1979).
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -200,11 +201,11 @@ SeedPairs: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
 
 
 def pair_seeds(ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]]:
-    """Pair each of our seeds with the same seed of theirs; without it, theirs take turns."""
-    return [
-        (seed, seed if seed in theirs else theirs[turn % len(theirs)])
-        for turn, seed in enumerate(ours)
-    ]
+    """Pair every seed of both sides: with the same seed if the other has it, else in turns."""
+    if len(theirs) > len(ours):
+        return [(a, b) for b, a in pair_seeds(theirs, ours)]
+    turns = itertools.cycle([seed for seed in theirs if seed not in ours] or theirs)
+    return [(seed, seed if seed in theirs else next(turns)) for seed in ours]
 
 
 def approximate_randomisation(

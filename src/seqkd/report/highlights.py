@@ -16,8 +16,7 @@ def all_rows(material: Material) -> list[RowResult]:
     """Return rows of the results table, then those of the other tables."""
     rows = list(material.analyses[0].rows)
     models = {row.row.model for row in rows}
-    others = material.others.rows if material.others else []
-    return rows + [row for row in others if row.row.model not in models]
+    return rows + [row for row in material.everything.rows if row.row.model not in models]
 
 
 def colour_of(rows: Sequence[RowResult], row: RowResult) -> int:

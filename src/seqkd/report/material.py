@@ -55,8 +55,8 @@ class Material:
     """Rows of the tables of speed and of pruning."""
     analyses: Sequence[Results]
     """The results table: each test set, whole and without near duplicates."""
-    others: Results | None
-    """All rows on the first test set, if other tables have rows that `analyses` has not."""
+    everything: Results
+    """The rows of all tables, on the first test set."""
     evaluations: Evaluations
     test: TestSet
     speeds: Mapping[str, Speed]
@@ -101,16 +101,17 @@ def gather(
     shown = {row.model: row for row in config.rows}
     others = {row.model: row for other in further.values() for row in other.rows}
     rows = shown | others | shown  # the rows of the results table come first and have all seeds
-    everything = config.model_copy(update={"rows": tuple(rows.values())})
-    compared = None
+    analyses = analyse_all(config, evaluations, test_sets, resamples)
+    everything = analyses[0]
     if len(rows) > len(config.rows):
-        outputs = OutputStatistics(everything, evaluations, test_sets[0])
-        compared = analyse(outputs, resamples=resamples)
+        of_all = config.model_copy(update={"rows": tuple(rows.values())})
+        outputs = OutputStatistics(of_all, evaluations, test_sets[0])
+        everything = analyse(outputs, resamples=resamples)
     return Material(
         config=config,
         further=further,
-        analyses=analyse_all(config, evaluations, test_sets, resamples),
-        others=compared,
+        analyses=analyses,
+        everything=everything,
         evaluations=evaluations,
         test=test_sets[0],
         speeds={speed.model: speed for speed in map(load_speed, reversed(speeds))},

@@ -112,12 +112,10 @@ def _draw(chart: Chart) -> tuple[str, str]:
 
 def _cost_tables(material: Material) -> Iterator[tuple[str, Table]]:
     """Yield the tables of speed and of size by their titles."""
-    if material.others is None:
-        return
-    by_model = {row.row.model: row for row in material.others.rows}
+    by_model = {row.row.model: row for row in material.everything.rows}
     for kind, config in material.further.items():
         rows = [by_model[row.model] for row in config.rows if row.model in by_model]
-        chosen = replace(material.others, rows=rows)
+        chosen = replace(material.everything, rows=rows)
         if kind == "speed" and rows:
             speeds = [speed for speed in material.speeds.values() if speed.model in by_model]
             yield "Decoding speed", speed_table(chosen, speeds, "")

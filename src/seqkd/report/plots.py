@@ -178,8 +178,8 @@ def quality_speed(material: Material) -> Chart | None:
 
 def pruning(material: Material) -> Chart | None:
     """Quality against the share of weights that is cut."""
-    results = material.others
-    if results is None or not any(row.row.pruned for row in results.rows):
+    results = material.everything
+    if not any(row.row.pruned for row in results.rows):
         return None
     families: dict[str, list[RowResult]] = {}
     for row in sorted(results.rows, key=lambda row: row.row.pruned):

@@ -16,13 +16,9 @@ def seconds_of(job: Job) -> float | None:
     if not job.benchmark:
         return None
     pattern = re.sub(r"seed-[0-9+]+", "seed-*", job.benchmark)
-    seconds = [_read_seconds(path) for path in sorted(Path().glob(pattern))]
+    measured = [path.read_text(encoding="utf-8") for path in sorted(Path().glob(pattern))]
+    seconds = [json.loads(text.splitlines()[0])["s"] for text in measured if text.strip()]
     return fmean(seconds) if seconds else None
-
-
-def _read_seconds(path: Path) -> float:
-    first, *_ = path.read_text(encoding="utf-8").splitlines()
-    return float(json.loads(first)["s"])
 
 
 def bytes_of(job: Job) -> float | None:

@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> None:
         gold, dictionary = text_diagnostics("gold", None, train)
         progress.advance(1, 1)
         texts = [gold]
-        references = dict(zip(train.src, train.tgt, strict=True))
+        references: dict[str, set[str]] = {}
+        for source, target in zip(train.src, train.tgt, strict=True):
+            references.setdefault(source, set()).add(target)
         for targets, teacher, src, tgt, path in described:
             text = _parallel(src, tgt)
             diagnosed, _ = text_diagnostics(
@@ -102,7 +104,8 @@ def _parallel(src: Path, tgt: Path) -> ParallelText:
 
 def _lists(path: Path, train: ParallelText) -> Iterator[tuple[int, Sequence[str]]]:
     """Yield the line of the training text and the hypotheses of an even sample of records."""
-    line_of = {source_digest(line): number for number, line in enumerate(train.src)}
+    digests = [source_digest(line) for line in train.src]
+    line_of = {digest: number for number, digest in enumerate(digests)}
     step = stride(len(train.src), PARSED_RECORDS)
     for index, line in enumerate(read_lines(path)):
         if index % step:
@@ -110,7 +113,9 @@ def _lists(path: Path, train: ParallelText) -> Iterator[tuple[int, Sequence[str]
         record = from_line(line, f"{path}, line {index + 1}")
         if record.source and record.source not in line_of:
             continue  # monolingual text
-        number = line_of.get(record.source, record.id)
+        number = record.id
+        if record.source and digests[number : number + 1] != [record.source]:
+            number = line_of[record.source]
         if number >= len(train.src):
             raise SeqkdError(f"{path}: record {record.id} has no line in the training text")
         yield number, [hypothesis.text for hypothesis in record.hypotheses]

@@ -123,7 +123,6 @@ def _evaluation(
         nonzero_parameters=sum(int(p.count_nonzero()) for p in parameters),
         file_bytes=args.model.stat().st_size,
         compressed_bytes=compressed_size(args.model),
-        precision=translator.precision,
         storage=loaded.info.storage,
         perplexity=_perplexity(translator, test),
         mode_mean=mean,
