@@ -54,3 +54,6 @@ def test_foreign_teachers_teach_and_new_files_of_theirs_teach_again(tmp_path: Pa
     (model / "config.json").write_text('{"other": 1}', encoding="utf-8")
     rules = {job.rule for job in workspace.plan()}
     assert {"decode_hugging_face", "merge", "select", "train"} <= rules
+    workspace.edit_config(decoding={"shards": 3})  # another count has shards without a history
+    rules = {job.rule for job in workspace.plan()}
+    assert {"decode_hugging_face", "merge", "select", "train"} <= rules
