@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -27,50 +28,54 @@ REFERENCE = Segment("turn on the lamp", (10, 11, 12, 13))
 FAR = Candidate(-0.1, "switch it", (20, 21))
 NEAR = Candidate(-0.7, "turn on that lamp", (10, 11, 14, 13))
 EQUAL = Candidate(-2.0, "turn on the lamp", (10, 11, 12, 13))
+TWIN = Candidate(-0.7, "turn on this lamp", (10, 11, 15, 13))  # as near and as likely as NEAR
 EMPTY = Candidate(-0.05, "", ())
 
 
-def choose(rule: str, *hypotheses: Candidate, **settings) -> tuple[int | None, SelectionStatistics]:
-    statistics = SelectionStatistics()
+def targets(rule: str, *hypotheses: Candidate, **settings) -> list[str]:
     config = TargetConfig(rule=rule, **settings)
-    (found,) = select(config, [(Record(0, hypotheses), REFERENCE)], statistics)
-    return (found[0].place if found else None), statistics
+    records = [(Record(0, hypotheses), REFERENCE)]
+    (found,) = select(config, records, SelectionStatistics())
+    return [selected.target for selected in found]
 
 
 def test_one_best_takes_the_most_probable():
-    assert choose("one-best", FAR, NEAR, EQUAL)[0] == 0
+    assert targets("one-best", FAR, NEAR, EQUAL) == [FAR.text]
 
 
 @pytest.mark.parametrize("measure", ["kim-rush", "kim-rush-marks", "bleu", "chrf"])
 @pytest.mark.parametrize("on", ["tokens", "words"])
 def test_most_similar_takes_the_nearest(measure, on):
-    assert choose("most-similar", FAR, NEAR, EQUAL, similarity=measure, unit=on)[0] == 2
-    assert choose("most-similar", FAR, NEAR, similarity=measure, unit=on)[0] == 1
+    settings = {"similarity": measure, "unit": on}
+    assert targets("most-similar", FAR, NEAR, EQUAL, **settings) == [EQUAL.text]
+    assert targets("most-similar", FAR, NEAR, **settings) == [NEAR.text]
 
 
 def test_a_list_of_one_is_one_best():
     for rule in ("one-best", "most-similar", "mbr"):
-        assert choose(rule, NEAR)[0] == 0
+        assert targets(rule, NEAR) == [NEAR.text]
 
 
 def test_ties_go_to_the_more_probable_then_to_the_earlier():
-    likely, unlikely = NEAR, NEAR._replace(log_prob=-3.0)
-    assert choose("most-similar", FAR, unlikely, likely)[0] == 2
-    assert choose("most-similar", FAR, likely, likely)[0] == 1
-    assert choose("mbr", likely, likely)[0] == 0
+    unlikely = NEAR._replace(log_prob=-3.0)
+    assert targets("most-similar", FAR, unlikely, TWIN) == [TWIN.text]
+    for one, other in (NEAR, TWIN), (TWIN, NEAR):
+        assert targets("most-similar", FAR, one, other) == [one.text]
+        assert targets("mbr", one, other) == [one.text]
 
 
 def test_empty_hypotheses_are_never_targets():
-    assert choose("one-best", EMPTY, FAR)[0] == 1
+    assert targets("one-best", EMPTY, FAR) == [FAR.text]
+    record = Record(0, (EMPTY, EMPTY._replace(text="  ")))
     for rule in ("one-best", "most-similar", "mbr"):
-        index, statistics = choose(rule, EMPTY, EMPTY._replace(text="  "))
-        assert index is None
+        statistics = SelectionStatistics()
+        assert list(select(TargetConfig(rule=rule), [(record, REFERENCE)], statistics)) == [[]]
         assert (statistics.sentences, statistics.kept, statistics.dropped_empty) == (1, 0, 1)
 
 
 def test_mbr_takes_the_centre_of_the_list():
     # EQUAL and NEAR resemble each other; FAR is alone, and more probable.
-    assert choose("mbr", FAR, NEAR, EQUAL)[0] == 1
+    assert targets("mbr", FAR, NEAR, EQUAL) == [NEAR.text]
     measure = similarity("kim-rush")
 
     def score(one: Candidate, other: Candidate) -> float:
@@ -81,13 +86,6 @@ def test_mbr_takes_the_centre_of_the_list():
     hypotheses = [FAR, NEAR, EQUAL]
     expected = [sum(score(one, other) for other in hypotheses) / 3 for one in hypotheses]
     assert expected_utilities(measure, hypotheses) == pytest.approx(expected)
-
-
-def targets(rule: str, *hypotheses: Candidate, **settings) -> list[str]:
-    config = TargetConfig(rule=rule, **settings)
-    records = [(Record(0, hypotheses), REFERENCE)]
-    (found,) = select(config, records, SelectionStatistics())
-    return [selected.target for selected in found]
 
 
 def test_several_hypotheses_come_in_the_order_of_the_rule():
@@ -232,8 +230,11 @@ def test_every_rule_equals_its_slow_twin(rule, texts, reference, keep):
 
 
 def test_mbr_of_two_and_of_equals_takes_the_more_probable():
-    assert choose("mbr", FAR, NEAR)[0] == 0  # each is as like the other as the other to it
-    assert choose("mbr", NEAR, NEAR, NEAR)[0] == 0
+    # Each is as like the others as they are to it.
+    assert targets("mbr", FAR, NEAR) == [FAR.text]
+    third = Candidate(-0.7, "turn on his lamp", (10, 11, 16, 13))
+    for hypotheses in itertools.permutations([NEAR, TWIN, third]):
+        assert targets("mbr", *hypotheses) == [hypotheses[0].text]
 
 
 def test_monolingual_text_has_no_similarities():
@@ -241,7 +242,7 @@ def test_monolingual_text_has_no_similarities():
     records = [(Record(0, (FAR, NEAR)), None), (Record(1, (EMPTY,)), None)]
     config = TargetConfig(rule="mbr", similarity="chrf")
     first, second = select(config, records, statistics)
-    assert (first[0].place, second) == (1, [])
+    assert (first[0].target, second) == (NEAR.text, [])
     assert math.isnan(first[0].similarity)
     assert statistics.facts() == {
         "sentences": 2, "kept": 1, "dropped_empty": 1, "pairs": 1, "mean_hypotheses": 2.0,

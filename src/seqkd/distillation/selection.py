@@ -29,8 +29,6 @@ class Selected(NamedTuple):
     """A training pair's target side and what was measured on the way."""
 
     target: str
-    place: int
-    """Place in the n-best list; 0 is the most probable."""
     similarity: float
     """Of the target to the reference; NaN without one."""
     token_log_prob: float
@@ -107,12 +105,11 @@ def select(
     rule = chooser(config, measure)
     for record, reference in records:
         statistics.sentences += 1
-        usable = [i for i, h in enumerate(record.hypotheses) if h.text.strip()]
-        if not usable or (reference is not None and not reference.text.strip()):
+        hypotheses = [h for h in record.hypotheses if h.text.strip()]
+        if not hypotheses or (reference is not None and not reference.text.strip()):
             statistics.dropped_empty += 1
             yield []
             continue
-        hypotheses = [record.hypotheses[i] for i in usable]
         similarities = (
             [math.nan] * len(hypotheses)
             if reference is None
@@ -123,7 +120,6 @@ def select(
         yield [
             Selected(
                 target=hypotheses[place].text,
-                place=usable[place],
                 similarity=similarities[place],
                 token_log_prob=hypotheses[place].log_prob / (len(hypotheses[place].tokens) + 1),
             )

@@ -49,7 +49,7 @@ def code_hash(*modules: str, unused: frozenset[str] = frozenset(), root: Path = 
     state = _state(package)
     known = _kept(package).get(state, {})
     if question not in known:
-        digests = (_closure(root, name, unused)[0] for name in modules)
+        digests = (_closure(root, name, unused) for name in modules)
         known[question] = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:_DIGITS]
         if state:
             _keep(package, {state: known})
@@ -87,23 +87,12 @@ def _keep(package: Path, hashes: dict[str, dict[str, str]]) -> None:
         part.replace(package / _KEPT)
 
 
-def closure(module: str, root: Path = ROOT) -> frozenset[str]:
-    """Return the names of a module and of everything that it imports, as far as the hash follows.
-
-    Raises:
-        ModuleNotFoundError: if the module is not below `root`.
-    """
-    return _closure(root, module, frozenset())[1]
-
-
 @functools.cache
-def _closure(root: Path, name: str, unused: frozenset[str]) -> tuple[str, frozenset[str]]:
-    """Return the digest of a module's code and imports, and the names of all these modules."""
+def _closure(root: Path, name: str, unused: frozenset[str]) -> str:
+    """Return the digest of a module's code and of everything that it imports."""
     own, targets = _module(root, name)
     imports = [_closure(root, target, unused) for target in targets if target not in unused]
-    digests = " ".join([own, *(digest for digest, _ in imports)])
-    names = frozenset({name}).union(*(names for _, names in imports))
-    return hashlib.sha256(digests.encode()).hexdigest(), names
+    return hashlib.sha256(" ".join([own, *imports]).encode()).hexdigest()
 
 
 @functools.cache
