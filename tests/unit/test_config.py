@@ -36,6 +36,27 @@ def test_training_is_laid_over_in_the_order_general_architecture_stage(smoke: di
     assert (training.epochs, training.learning_rate, training.patience) == (3, 0.2, 1)
 
 
+@pytest.mark.parametrize(
+    ("general", "architecture", "stage", "expected"),
+    [
+        ({"weight": 0.25, "epochs": 7}, {}, {"decay": 0.9}, (0.25, 7, 0.9)),
+        ({"weight": 0.25}, {"weight": 0.5, "epochs": 7}, {"epochs": 3}, (0.5, 3, 1.0)),
+        ({}, {"weight": 0.25}, {}, (0.25, 2, 1.0)),
+        ({"weight": 0.25}, None, {"decay": 0.9}, (1.0, 2, 0.9)),
+        ({"weight": 0.25}, {"epochs": 7}, None, None),
+    ],
+)
+def test_sections_of_training_are_laid_over_key_by_key(
+    smoke: dict, general: dict, architecture: dict | None, stage: dict | None, expected: tuple
+):
+    smoke["training"]["guided_alignment"] = general
+    smoke["architectures"]["student"]["training"] = {"guided_alignment": architecture}
+    smoke["methods"]["baseline"][0]["training"] = {"guided_alignment": stage}
+    config = parse_experiment(smoke)
+    guided = config.training_of("student", config.methods["baseline"][0]).guided_alignment
+    assert (guided and (guided.weight, guided.epochs, guided.decay)) == expected
+
+
 def test_only_fresh_weights_are_guided(smoke: dict):
     guided = {"guided_alignment": {"epochs": 1}}
     smoke["architectures"]["student"]["training"] = guided
@@ -100,6 +121,17 @@ def test_a_stage_may_learn_the_attention_of_its_teacher(smoke: dict):
     entry = Experiment(parse_experiment(smoke)).models["lstm-1x16.attention.from-lstm-1x32", 1]
     assert entry.wants_teacher
     assert entry.teacher == "lstm-1x32.nll"
+
+
+def test_attention_of_a_teacher_with_a_general_weight_of_zero_is_refused(smoke: dict):
+    smoke["training"]["guided_alignment"] = {"weight": 0}
+    stage = {"targets": "gold", "training": {"guided_alignment": {"by": "teacher"}}}
+    smoke["methods"]["attention"] = [{**stage, "label": "attention"}]
+    smoke["models"][1]["methods"].append("attention")
+    with pytest.raises(
+        SeqkdError, match=r"training of 'student' on 'gold': guided_alignment.weight is 0"
+    ):
+        Experiment(parse_experiment(smoke))
 
 
 def test_attention_of_a_teacher_needs_a_teacher(smoke: dict):

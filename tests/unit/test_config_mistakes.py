@@ -103,6 +103,24 @@ FILE = {"kind": "file", "translations": "theirs.en"}
             "training.subword_sampling", 1.5,
             "training.subword_sampling: should be less than or equal to 1",
         ),
+        ("training.decay_from", 9, "decay_from: linear needs a fraction of all updates, at most 1"),
+        (
+            "training.schedule", "kim-rush",
+            "training of 'teacher' on 'gold': decay_from: kim-rush needs an epoch, a whole number "
+            "from 1; got 0.5",
+        ),
+        (
+            "training", {"schedule": "kim-rush", "decay_from": 1.5},
+            "kim-rush needs an epoch, a whole number from 1; got 1.5",
+        ),
+        (
+            "architectures.student.training", {"decay_from": 9},
+            "training of 'student' on 'gold': decay_from: linear needs",
+        ),
+        (
+            "pruning.stages.1.training", {"schedule": "kim-rush"},
+            "training of 'student' on 'seq-inter': decay_from: kim-rush needs",
+        ),
         ("training.subword_sampling", 0.1, "with Word-KD it needs soft_targets: alongside"),
         ("training", [1], "training: should be a mapping, got [1]"),
         (
@@ -198,6 +216,37 @@ def test_impossible_losses_are_refused(smoke: dict, stage: dict, message: str):
     smoke["methods"]["word-kd"] = [{"targets": "gold", "kd_weight": 0.5, **stage}]
     with pytest.raises(SeqkdError, match=message):
         parse_experiment(smoke)
+
+
+@pytest.mark.parametrize("weight", [{}, {"kd_weight": 0}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"select": 0.5}, {"top_1_weight": 1.0}, {"divergence": "js"}, {"temperature": 2.0},
+        {"soft_targets": "alongside"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["methods.baseline", "pruning.stages"])
+def test_settings_of_word_kd_without_it_are_refused(
+    smoke: dict, path: str, key: dict, weight: dict
+):
+    put(smoke, path, [{"targets": "gold", **key, **weight}])
+    with pytest.raises(SeqkdError) as caught:
+        parse_experiment(smoke)
+    assert str(caught.value) == (
+        f"{path}[0]: {next(iter(key))} needs kd_weight: without it there is no Word-KD"
+    )
+
+
+def test_a_decay_is_checked_where_its_schedule_uses_it(smoke: dict):
+    smoke["training"] |= {"schedule": "kim-rush", "decay_from": 9, "epochs": 3}
+    fine = {"schedule": "constant", "learning_rate": 0.1}
+    for stages in [*smoke["methods"].values(), smoke["pruning"]["stages"]]:
+        for stage in stages[1:]:
+            stage["training"] = fine
+    assert Experiment(parse_experiment(smoke)).rows
+    smoke["training"]["schedule"] = "inverse-sqrt"
+    assert Experiment(parse_experiment(smoke)).rows
 
 
 def test_losses_that_differ_need_names_that_differ(smoke: dict):

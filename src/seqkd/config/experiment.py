@@ -6,7 +6,7 @@ An experiment file is laid over `config/default.yaml`. `expansion` derives the m
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -323,8 +323,12 @@ class ExperimentConfig(Languages, Named):
             SeqkdError: if the three together are impossible.
         """
         layers = (self.training, self.architectures[architecture].training, stage.training)
-        given = {key: getattr(layer, key) for layer in layers for key in layer.model_fields_set}
-        training = parse(TrainingConfig, given)
+        given: list[object] = [layer.model_dump(exclude_unset=True) for layer in layers]
+        training = parse(TrainingConfig, reduce(overlay, given))
+        where = f"training of '{architecture}' on '{stage.targets}'"
+        training.check_decay(where)
+        if stage.training.guided_by("teacher") and not training.guided_by("teacher"):
+            raise SeqkdError(f"{where}: guided_alignment.weight is 0; set it in the stage, too")
         if training.subword_sampling:
             self._check_sampling(stage)
         return training
@@ -348,12 +352,8 @@ class ExperimentConfig(Languages, Named):
 
     def needs_teacher(self, stage: StageConfig) -> bool:
         """Return whether a stage uses another model's output."""
-        return stage.targets != GOLD or stage.kd_weight > 0 or _is_guided_by_teacher(stage.training)
-
-
-def _is_guided_by_teacher(training: TrainingConfig) -> bool:
-    guided = training.guided_alignment
-    return guided is not None and guided.by == "teacher" and guided.weight > 0
+        guided = stage.training.guided_by("teacher")
+        return stage.targets != GOLD or stage.kd_weight > 0 or guided is not None
 
 
 def _check_key(name: str, keys: Collection[str], path: str) -> None:

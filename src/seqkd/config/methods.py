@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from pydantic import model_validator
 
 from seqkd.config.header import Word
 from seqkd.config.naming import BASELINE
 from seqkd.config.schema import DistinctNonEmpty, NonNegative, Section
 from seqkd.config.training import ObjectiveConfig, TrainingConfig
+from seqkd.errors import SeqkdError
 
 
 class StageConfig(ObjectiveConfig):
@@ -25,6 +28,13 @@ class StageConfig(ObjectiveConfig):
     method there."""
     training: TrainingConfig = TrainingConfig()
     """Overrides of the general and of the architecture's `training`."""
+
+    @model_validator(mode="after")
+    def _check_word_kd(self) -> Self:
+        for key in ObjectiveConfig.model_fields:
+            if key in self.model_fields_set and not self.kd_weight and key != "kd_weight":
+                raise SeqkdError(f"{key} needs kd_weight: without it there is no Word-KD")
+        return self
 
 
 class RowConfig(Section):

@@ -47,13 +47,9 @@ class ModelEntry(Section):
     def wants_teacher(self) -> bool:
         """Whether the teacher runs alongside, for Word-KD or for its attention."""
         word_kd = self.objective.kd_weight > 0 and not self.wants_top_k
-        return word_kd or self._is_guided_by("teacher")
+        return word_kd or self.training.guided_by("teacher") is not None
 
     @property
     def wants_lexicon(self) -> bool:
         """Whether alignments come from the aligner."""
-        return self._is_guided_by("aligner")
-
-    def _is_guided_by(self, aligner: str) -> bool:
-        guided = self.training.guided_alignment
-        return guided is not None and guided.weight > 0 and guided.by == aligner
+        return self.training.guided_by("aligner") is not None

@@ -106,6 +106,26 @@ class TrainingConfig(Section):
     patience: NonNegative = 0
     """Stop after this many validations without improvement; 0: never."""
 
+    def guided_by(self, by: Literal["aligner", "teacher"]) -> GuidedAlignmentConfig | None:
+        """Return `guided_alignment` if it is on and its alignments come from there."""
+        guided = self.guided_alignment
+        return guided if guided and guided.weight > 0 and guided.by == by else None
+
+    def check_decay(self, where: str) -> None:
+        """Refuse a `decay_from` that does not fit the schedule.
+
+        It needs all layers of the config: a single one may have one of the two keys alone.
+        """
+        start = self.decay_from
+        match self.schedule:
+            case "linear" if start > 1:
+                expected = "a fraction of all updates, at most 1"
+            case "kim-rush" if start < 1 or not start.is_integer():
+                expected = "an epoch, a whole number from 1"
+            case _:
+                return
+        raise SeqkdError(f"{where}: decay_from: {self.schedule} needs {expected}; got {start:g}")
+
     def for_later_stage(self, given: Collection[str]) -> TrainingConfig:
         """Return the training of a stage that starts from another model's weights.
 

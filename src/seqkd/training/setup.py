@@ -156,17 +156,16 @@ def _guidance(
     vocabularies: tuple[Vocabulary, Vocabulary],
     teachers: Sequence[Model],
 ) -> Guidance | None:
-    config = entry.training.guided_alignment
-    if config is None or not config.weight:
-        return None
-    if config.by == "teacher":
+    if config := entry.training.guided_by("teacher"):
         if not teachers:
             raise SeqkdError("guided_alignment by the teacher needs --teacher")
         return Guidance(config, TeacherAligner(teachers))
-    if files.lexicon is None:
-        raise SeqkdError("guided_alignment by the aligner needs --lexicon")
-    digests = [vocabulary.digest for vocabulary in vocabularies]
-    return Guidance(config, LexiconAligner(Lexicon.load(files.lexicon, digests)))
+    if config := entry.training.guided_by("aligner"):
+        if files.lexicon is None:
+            raise SeqkdError("guided_alignment by the aligner needs --lexicon")
+        digests = [vocabulary.digest for vocabulary in vocabularies]
+        return Guidance(config, LexiconAligner(Lexicon.load(files.lexicon, digests)))
+    return None
 
 
 def initial_model(
