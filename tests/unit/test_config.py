@@ -303,7 +303,7 @@ def test_each_stage_may_have_a_teacher_of_its_own(smoke: dict):
         ({"targets": "seq-kd", "teacher": "student", "teacher_method": "odd"}, "its own teacher"),
         (
             {"targets": "seq-kd", "kd_weight": 0.5, "teacher": "theirs"},
-            "teachers.theirs gives translations; Word-KD needs",
+            "teachers.theirs gives translations; Word-KD and guided_alignment by the teacher need",
         ),
     ],
 )
@@ -333,6 +333,19 @@ def test_an_ensemble_teaches_beside_its_first_member(ensemble: dict):
     assert list(experiment.models).index(("lstm-1x32.nll", 2)) < list(experiment.models).index(
         (both.model, 1)
     )
+
+
+@pytest.mark.parametrize(
+    ("stage", "seeds"),
+    [({}, (1, 2)), ({"teacher_method": "baseline"}, (1, 2)), ({"teacher": "teacher"}, (1,))],
+)
+def test_an_ensemble_teaches_all_stages_without_a_teacher_of_their_own(
+    ensemble: dict, stage: dict, seeds: tuple
+):
+    ensemble["methods"]["other"] = [{"targets": "seq-kd", "label": "other", **stage}]
+    ensemble["models"][2]["methods"] = ["other"]
+    models = Experiment(parse_experiment(ensemble)).models.values()
+    assert {x.teacher_seeds for x in models if ".other." in x.model} == {seeds}
 
 
 def test_a_member_that_is_not_trained_is_reported(ensemble: dict):

@@ -15,6 +15,11 @@ from seqkd.config.teachers import HuggingFaceTeacher
 from seqkd.errors import SeqkdError
 
 FILE = {"kind": "file", "translations": "theirs.en"}
+ATTENTION = {
+    "targets": "gold",
+    "label": "attention",
+    "training": {"guided_alignment": {"by": "teacher"}},
+}
 
 
 @pytest.mark.parametrize(
@@ -145,27 +150,61 @@ def test_a_mistake_is_reported_in_one_line(smoke: dict, path: str, value: object
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("models.1.methods", ["word-kd"], "Word-KD needs the word distributions of a teacher that"),
+        ("models.1.methods", ["word-kd"], "Word-KD and guided_alignment by the teacher need one"),
+        ("models.1.methods", ["attention"], "Word-KD and guided_alignment by the teacher need one"),
+        (
+            "architectures.student.training", {"guided_alignment": {"by": "teacher"}},
+            "Word-KD and guided_alignment by the teacher need one",
+        ),
         ("models.1.teacher_method", "seq-kd", "has no teacher_method and no teacher_seeds"),
         ("models.1.teacher_seeds", [1, 2], "has no teacher_method and no teacher_seeds"),
         ("targets.seq-kd.sample", {"draws": 2}, "cannot be sampled"),
         ("targets.seq-kd.length_penalty", 1.0, "is a file and not searched"),
         ("targets.seq-kd.drop", 0.1, "has no scores to drop by; use drop_by: similarity"),
         ("targets.seq-kd.monolingual", {"sentences": 1}, "cannot translate monolingual text"),
+        ("pruning.stages", [{"targets": "gold", "kd_weight": 0.5}], "Word-KD and guided_alignment"),
+        ("pruning.stages", [ATTENTION], "Word-KD and guided_alignment by the teacher need one"),
+        ("pruning.stages", [{"targets": "sampled"}], "cannot be sampled"),
+        ("pruning.stages", [{"targets": "penalised"}], "is a file and not searched"),
+        ("pruning.stages", [{"targets": "more"}], "cannot translate monolingual text"),
+        (
+            "pruning.stages", [{"targets": "seq-kd", "teacher_method": "seq-kd"}],
+            "has no teacher_method and no teacher_seeds",
+        ),
     ],
-)
+)  # fmt: skip
 def test_a_file_cannot_teach_everything(smoke: dict, path: str, value: object, message: str):
     smoke["teachers"] = {"theirs": FILE}
     smoke["models"] = [
         {"architecture": "teacher", "methods": ["baseline"]},
-        {"architecture": "student", "teacher": "theirs", "methods": ["baseline", "seq-kd"]},
+        {"architecture": "student", "teacher": "theirs", "methods": ["seq-kd"]},
     ]
-    smoke |= {"pruning": {}, "quantisation": {}, "speed": {}, "web": {}}
-    student = Experiment(parse_experiment(smoke)).models["lstm-1x16.seq-kd.from-theirs", 1]
-    assert (student.teacher, student.teacher_seeds) == ("theirs", (0,))
+    smoke["methods"]["attention"] = [ATTENTION]
     smoke["corpus"]["monolingual"] = [{"provider": "files", "src": "mono.de"}]
+    for name, key, given in (
+        ("sampled", "sample", {}), ("penalised", "length_penalty", 1.0),
+        ("more", "monolingual", {"sentences": 1}),
+    ):  # fmt: skip
+        smoke["targets"][name] = {"rule": "one-best", key: given}
+    pruned = {"of": [{"architecture": "student", "method": "seq-kd"}], "percentages": [50]}
+    smoke |= {"quantisation": {}, "speed": {}, "web": {}}
+    smoke["pruning"] = {**pruned, "stages": [{"targets": "seq-kd"}]}
+    models = Experiment(parse_experiment(smoke)).models
+    for name in ("lstm-1x16.seq-kd.from-theirs", "lstm-1x16.seq-kd.from-theirs.pruned-50"):
+        assert (models[name, 1].teacher, models[name, 1].teacher_seeds) == ("theirs", (0,))
     put(smoke, path, value)
     with pytest.raises(SeqkdError, match=f"teachers.theirs .*{message}"):
+        Experiment(parse_experiment(smoke))
+
+
+@pytest.mark.parametrize("method", ["word-kd", "seq-kd+word-kd", "attention"])
+def test_a_model_of_hugging_face_gives_translations_alone(smoke: dict, method: str):
+    smoke["teachers"] = {"theirs": {"kind": "hugging-face", "folder": "model"}}
+    smoke["methods"]["attention"] = [ATTENTION]
+    smoke["models"] = [{"architecture": "student", "teacher": "theirs", "methods": [method]}]
+    with pytest.raises(
+        SeqkdError, match=r"teachers\.theirs gives translations; Word-KD and guided"
+    ):
         Experiment(parse_experiment(smoke))
 
 

@@ -227,6 +227,11 @@ class Experiment:
                 f"'{name}' has no teacher to guide its attention; set guided_alignment.by to "
                 "teacher in a stage's training only"
             )
+        if entry.teacher in self.config.teachers and (entry.wants_top_k or entry.wants_teacher):
+            raise SeqkdError(
+                f"teachers.{entry.teacher} gives translations; Word-KD and guided_alignment by the "
+                "teacher need one that is trained here"
+            )
         return entry
 
     def _add(self, entry: ModelEntry, seeds: tuple[int, ...]) -> None:
@@ -246,6 +251,7 @@ class Experiment:
         if teaching is None:
             raise SeqkdError(f"models: '{entry.architecture}' needs a teacher; add 'teacher: NAME'")
         if teaching.teacher in self.config.teachers:
+            self.config.check_given(stage, teaching)
             return _Teacher(teaching.teacher, (SEED,))
         method = teaching.method
         for other in self.config.models:

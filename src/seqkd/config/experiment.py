@@ -241,13 +241,10 @@ class ExperimentConfig(Languages, Named):
             if not self.methods[method]:
                 raise SeqkdError(f"methods.{method}: should have at least one stage")
             for stage in filter(self.needs_teacher, self.methods[method]):
-                teaching = entry.teacher_of(stage)
-                if teaching is None:
+                if entry.teacher_of(stage) is None:
                     raise SeqkdError(
                         f"{path}: method '{method}' needs a teacher; add 'teacher: NAME'"
                     )
-                if teaching.teacher in self.teachers:
-                    self._check_given(stage, teaching)
         if entry.teacher is not None:
             self._check_teacher(entry, path)
 
@@ -258,16 +255,15 @@ class ExperimentConfig(Languages, Named):
         if taught.teacher_method is not None:
             _check_key(taught.teacher_method, self.methods, f"{path}.teacher_method")
 
-    def _check_given(self, stage: StageConfig, teaching: Teaching) -> None:
-        """Refuse what only a teacher that was trained here can give."""
+    def check_given(self, stage: StageConfig, teaching: Teaching) -> None:
+        """Refuse targets that only a teacher that was trained here can give.
+
+        Raises:
+            SeqkdError: if it is one of `teachers` and cannot give these.
+        """
         name = teaching.teacher
         if teaching.method != BASELINE or teaching.seeds is not None:
             raise SeqkdError(f"teachers.{name} has no teacher_method and no teacher_seeds")
-        if stage.kd_weight:
-            raise SeqkdError(
-                f"teachers.{name} gives translations; Word-KD needs the word distributions of "
-                "a teacher that is trained here"
-            )
         teacher, target = self.teachers[name], self.targets.get(stage.targets)
         if target is None or not isinstance(teacher, FileTeacher):
             return

@@ -21,8 +21,8 @@ class StageConfig(ObjectiveConfig):
     label: Word | None = None
     """Replaces the computed name of the stage, to distinguish stages with the same targets."""
     teacher: str | None = None
-    """Teacher of this stage, a key of `architectures` or of `teachers`; none: that of the entry of
-    `models`."""
+    """Teacher of this stage, a key of `architectures` (its first seed teaches) or of `teachers`;
+    none: that of the entry of `models`."""
     teacher_method: str | None = None
     """Method of that teacher; none: `baseline`, or for the teacher of the entry of `models` the
     method there."""
@@ -64,13 +64,12 @@ class ModelsConfig(Section):
 
     def teacher_of(self, stage: StageConfig) -> Teaching | None:
         """Return who teaches a stage, if it has a teacher."""
-        name = stage.teacher or self.teacher
-        if name is None:
+        if stage.teacher is not None:
+            return Teaching(stage.teacher, stage.teacher_method or BASELINE)
+        if self.teacher is None:
             return None
-        if stage.teacher is None and stage.teacher_method is None:
-            return Teaching(name, self.teacher_method, self.teacher_seeds)
-        default = self.teacher_method if stage.teacher is None else BASELINE
-        return Teaching(name, stage.teacher_method or default)
+        method = stage.teacher_method or self.teacher_method
+        return Teaching(self.teacher, method, self.teacher_seeds)
 
 
 class Teaching(NamedTuple):
