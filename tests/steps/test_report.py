@@ -159,7 +159,7 @@ def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_pa
     path = made.root / "tables" / "results.yaml"
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     for row, pairs in (data["rows"][4], 10_000), (data["rows"][6], 40_000):
-        row["least"] = "seq-kd"
+        row |= {"least": f"{STUDENT}.seq-kd{FROM}", "named_teachers": ["lstm-2x256"]}
         manifest = made.root / "models" / row["model"] / "seed-1" / "manifest.json"
         facts = json.loads(manifest.read_text(encoding="utf-8")) | {"pairs": pairs}
         manifest.write_text(json.dumps(facts), encoding="utf-8")
@@ -175,6 +175,7 @@ def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_pa
     page = report.read_text(encoding="utf-8")
     assert 'id="amount-test"' in page
     assert "40,000 pairs" in page
+    assert "student Seq-KD from lstm-2x256, greedy" in page
     assert "Lines of monolingual text left after each filter" in page
     assert (made.root / "figures" / "amount-test.pdf").is_file()
 

@@ -289,3 +289,15 @@ def test_numbers_are_shown_short() -> None:
     assert [signed(x) for x in (0.04, -0.04, 1.25, -2.0)] == ["0.0", "0.0", "+1.2", "\u22122.0"]
     assert [megabytes(n) for n in (431_000, 18_400_000, 340_000_000)] == ["0.43", "18.4", "340"]
     assert method_name("seq-kd+word-kd+seq-inter") == "Seq-KD+Word-KD+Seq-Inter"
+
+
+def test_rows_that_their_teachers_alone_tell_apart_name_them(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path, sentences=20)
+    chosen = rows(made.seeds)
+    chosen[4] = chosen[4].model_copy(update={"named_teachers": ("file",)})
+    chosen[5] = chosen[5].model_copy(update={"named_teachers": ("file", "lstm-2x256")})
+    made.config("results", chosen)
+    table = made.table("results", tmp_path)["md"]
+    assert "| Seq-KD from file " in table
+    assert "| Baseline+Seq-Inter from file and lstm-2x256 " in table
+    assert "| Seq-KD+Seq-Inter " in table

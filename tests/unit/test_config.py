@@ -18,6 +18,8 @@ from seqkd.config.schema import load, parse
 from seqkd.config.slices import parts, slice_of, source_slice, table_of
 from seqkd.errors import SeqkdError
 
+TAUGHT_TWICE = {"architecture": "student", "method": "seq-kd"}  # in the fixture `ensemble`
+
 
 def test_numbers_may_be_written_as_everybody_writes_them(smoke: dict):
     put(smoke, "training.learning_rate", "4e-3")  # what PyYAML makes of 4e-3
@@ -264,7 +266,25 @@ def test_rows_that_differ_in_their_amount_of_monolingual_text_alone_are_marked(s
     smoke["models"][1]["methods"] += added
     experiment = Experiment(parse_experiment(smoke))
     marked = {row.method: row.least for row in experiment.rows if row.least}
-    assert marked == {"seq-kd": "seq-kd", "twice": "seq-kd", "much": "seq-kd"}
+    least = "lstm-1x16.seq-kd.from-lstm-1x32"
+    assert marked == {"seq-kd": least, "twice": least, "much": least}
+
+
+def test_amounts_of_text_are_compared_under_one_teacher(smoke: dict):
+    smoke["corpus"]["monolingual"] = [{"provider": "files", "src": "mono.de"}]
+    smoke["targets"]["much"] = {"rule": "one-best", "beam": 2, "monolingual": {"sentences": 90}}
+    smoke["methods"]["much"] = [{"targets": "much"}]
+    smoke["models"][0]["seeds"] = [1, 2]
+    entry = {"architecture": "student", "teacher": "teacher", "methods": ["seq-kd", "much"]}
+    smoke["models"][1:] = [entry, {**entry, "teacher_seeds": [1, 2]}]
+    smoke |= {"pruning": {}, "quantisation": {}, "speed": {}, "web": {}}
+    marked = {row.model: row.least for row in Experiment(parse_experiment(smoke)).rows if row.least}
+    one, both = "from-lstm-1x32", "from-lstm-1x32-ensemble-2"
+    assert marked == {
+        f"lstm-1x16.{targets}.{teacher}": f"lstm-1x16.seq-kd.{teacher}"
+        for targets in ("seq-kd", "much")
+        for teacher in (one, both)
+    }
 
 
 def test_each_stage_may_have_a_teacher_of_its_own(smoke: dict):
@@ -346,6 +366,37 @@ def test_an_ensemble_teaches_all_stages_without_a_teacher_of_their_own(
     ensemble["models"][2]["methods"] = ["other"]
     models = Experiment(parse_experiment(ensemble)).models.values()
     assert {x.teacher_seeds for x in models if ".other." in x.model} == {seeds}
+
+
+def test_rows_that_their_teachers_alone_tell_apart_name_them(ensemble: dict):
+    rows = Experiment(parse_experiment(ensemble)).rows
+    named = {row.model: row.named_teachers for row in rows if row.named_teachers}
+    assert named == {
+        f"lstm-1x16.{method}.from-{teacher}": (teacher,)
+        for method in ("seq-kd", "word-kd")
+        for teacher in ("lstm-1x32", "lstm-1x32-ensemble-2")
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("evaluation.against", TAUGHT_TWICE),
+        ("pruning.of", [TAUGHT_TWICE]),
+        ("quantisation.of", [TAUGHT_TWICE]),
+        ("speed.of", [TAUGHT_TWICE]),
+        ("web.of", TAUGHT_TWICE),
+        ("models.2.methods", ["of-student"]),
+    ],
+)
+def test_a_reference_to_two_rows_is_refused(ensemble: dict, path: str, value: object):
+    by_student = {"teacher": "student", "teacher_method": "seq-kd"}
+    ensemble["methods"]["of-student"] = [{"targets": "seq-inter", **by_student}]
+    ensemble["architectures"]["junior"] = {"family": "lstm", "layers": 1, "width": 8}
+    ensemble["models"].insert(2, {"architecture": "junior", "methods": ["baseline"]})
+    put(ensemble, path, value)
+    with pytest.raises(SeqkdError, match="'student' with method 'seq-kd' is in several entries"):
+        table_of(Experiment(parse_experiment(ensemble)), "speed")
 
 
 def test_a_member_that_is_not_trained_is_reported(ensemble: dict):

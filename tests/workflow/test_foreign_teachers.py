@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from workflow_harness import make_workspace
 
 
@@ -24,7 +26,7 @@ def test_foreign_teachers_teach_and_new_files_of_theirs_teach_again(tmp_path: Pa
             {"architecture": "student", "teacher": "file", "methods": methods},
             {"architecture": "student", "teacher": "hub", "methods": methods[1:]},
         ],
-        pruning={}, quantisation={}, speed={},
+        pruning={}, quantisation={}, speed={}, web={},
     )  # fmt: skip
     workspace.run()
     results = workspace.folder / "results" / "smoke"
@@ -34,6 +36,11 @@ def test_foreign_teachers_teach_and_new_files_of_theirs_teach_again(tmp_path: Pa
     assert (results / "distilled/hub/seed-0/beam-4-share-50/nbest.jsonl.zst").is_file()
     assert (results / "models" / "lstm-1x16.seq-kd_seq-inter.from-file").is_dir()
     assert workspace.plan() == []
+    rows = yaml.safe_load((results / "tables" / "results.yaml").read_text("utf-8"))["rows"]
+    assert [(row["method"], *row["named_teachers"]) for row in rows] == [
+        ("baseline",), ("seq-kd", "file"), ("seq-kd+seq-inter", "file"), ("seq-kd", "hub"),
+        ("seq-kd+seq-inter", "hub"),
+    ]  # fmt: skip
 
     right = workspace.experiment()["teachers"]
     workspace.edit_config(teachers=right | {"file": {"kind": "file", "translations": "wrong.en"}})

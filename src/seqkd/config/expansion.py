@@ -20,6 +20,7 @@ from seqkd.config.naming import (
     pruned_name,
     stage_label,
     teacher_label,
+    teachers_in,
 )
 from seqkd.config.table_rows import TableRow
 from seqkd.config.teachers import SEED
@@ -60,6 +61,7 @@ class Experiment:
         self._busy: list[tuple[ModelsConfig, str]] = []
         self.rows = [row for entry in config.models for row in self._rows(entry)]
         self._check_rows()
+        self._name_teachers()
         self._compare_rows()
         self._compare_amounts()
         self.pruned_rows = [row for ref in config.pruning.of for row in self._pruned(self.row(ref))]
@@ -79,15 +81,16 @@ class Experiment:
         """Return the row of an architecture and a method.
 
         Raises:
-            SeqkdError: if no entry of `models` makes it.
+            SeqkdError: if no entry of `models` makes it, or several do.
         """
-        for row in self.rows:
-            if (row.architecture, row.method) == (ref.architecture, ref.method):
-                return row
-        known = ", ".join(f"{row.architecture} {row.method}" for row in self.rows)
-        raise SeqkdError(
-            f"'{ref.architecture}' with method '{ref.method}' is not among `models`; known: {known}"
-        )
+        if self._entry_with(ref.architecture, ref.method) is None:
+            known = ", ".join(f"{row.architecture} {row.method}" for row in self.rows)
+            raise SeqkdError(
+                f"'{ref.architecture}' with method '{ref.method}' is not among `models`; known: "
+                f"{known}"
+            )
+        wanted = (ref.architecture, ref.method)
+        return next(row for row in self.rows if (row.architecture, row.method) == wanted)
 
     @functools.cached_property
     def dependants(self) -> dict[Key, int]:
@@ -119,6 +122,14 @@ class Experiment:
                     f"{other.method}' are the same model, '{row.model}'; list it once"
                 )
 
+    def _name_teachers(self) -> None:
+        """Mark rows that only their teachers tell apart."""
+        names = [(row.architecture, row.method) for row in self.rows]
+        for place, row in enumerate(self.rows):
+            if names.count(names[place]) > 1:
+                update = {"named_teachers": teachers_in(row.model)}
+                self.rows[place] = row.model_copy(update=update)
+
     def _compare_rows(self) -> None:
         """Name the models that each row is compared with."""
         baselines = {row.architecture: row.model for row in self.rows if row.method == BASELINE}
@@ -145,11 +156,11 @@ class Experiment:
             recipe = tuple(self._recipe(row.architecture, stage) for stage in stages)
             texts = [self.config.targets[x.targets] for x in stages if x.targets != GOLD]
             amount = sum(x.monolingual.sentences for x in texts if x.monolingual)
-            group = groups.setdefault((row.architecture, row.teacher, recipe), {})
+            group = groups.setdefault((row.architecture, teachers_in(row.model), recipe), {})
             group[place] = amount
         for amounts in groups.values():
             if len({*amounts.values()}) > 1:
-                least = self.rows[min(amounts, key=lambda place: amounts[place])].method
+                least = self.rows[min(amounts, key=lambda place: amounts[place])].model
                 for place in amounts:
                     self.rows[place] = self.rows[place].model_copy(update={"least": least})
 
@@ -254,10 +265,8 @@ class Experiment:
             self.config.check_given(stage, teaching)
             return _Teacher(teaching.teacher, (SEED,))
         method = teaching.method
-        for other in self.config.models:
-            if other.architecture == teaching.teacher and method in other.methods:
-                break
-        else:
+        other = self._entry_with(teaching.teacher, method)
+        if other is None:
             raise SeqkdError(
                 f"models: the teacher '{teaching.teacher}' of '{entry.architecture}' is not "
                 f"trained by '{method}'; add an entry with that architecture and method"
@@ -277,6 +286,17 @@ class Experiment:
                 )
         return _Teacher(name, teaching.seeds or seeds[:1])
 
+    def _entry_with(self, architecture: str, method: str) -> ModelsConfig | None:
+        """Return the entry of `models` with an architecture and a method, if there is one."""
+        same = [entry for entry in self.config.models if entry.architecture == architecture]
+        entries = [entry for entry in same if method in entry.methods]
+        if len(entries) > 1:
+            raise SeqkdError(
+                f"'{architecture}' with method '{method}' is in several entries of `models`, so it "
+                "names no single row; list it once, or give the method a name for each teacher"
+            )
+        return entries[0] if entries else None
+
     def _pruned(self, row: TableRow) -> Iterator[TableRow]:
         """Add the pruned models of one row: each pruned, then retrained stage by stage."""
         for percentage in self.config.pruning.percentages:
@@ -285,11 +305,8 @@ class Experiment:
             yield row.model_copy(update={"model": model, "pruned": percentage})
 
     def _prune(self, row: TableRow, percentage: int) -> None:
-        entry = next(
-            entry
-            for entry in self.config.models
-            if entry.architecture == row.architecture and row.method in entry.methods
-        )
+        entry = self._entry_with(row.architecture, row.method)
+        assert entry is not None, "it made the row"
         pruning = self.config.pruning
         settings = pruning.model_dump(include=set(PruningMethod.model_fields))
         parent = row.model

@@ -72,9 +72,10 @@ def model_name(arch: str, stages: Sequence[str], teachers: Sequence[str] = ()) -
     return name
 
 
-def is_taught(model: str) -> bool:
-    """Return whether a model's name says that it had a teacher."""
-    return any(field.startswith("from-") for field in model.split("."))
+def teachers_in(model: str) -> tuple[str, ...]:
+    """Return the labels of the teachers in a model's name; empty without one."""
+    fields = model.split(".")
+    return tuple(field.removeprefix("from-") for field in fields if field.startswith("from-"))
 
 
 def pruned_name(parent: str, percentage: int, stage: int | None = None) -> str:

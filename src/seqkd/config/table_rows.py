@@ -29,10 +29,12 @@ class TableRow(Section):
     """The same architecture trained without a teacher; none: no difference is shown."""
     teacher: str | None = None
     """Teacher of this model."""
+    named_teachers: tuple[str, ...] = ()
+    """Labels of its teachers, where another row has the same architecture and method."""
     against: str | None = None
     """A further model to compare with, of any architecture."""
     least: str | None = None
-    """Of rows that differ in their amount of monolingual text alone, the method with the least."""
+    """Of rows that differ in their amount of monolingual text alone, the model with the least."""
     pruned: int = 0
     """Percentage of pruned weights."""
     format: str = "fp32"

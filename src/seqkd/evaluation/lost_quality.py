@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seqkd.config.naming import is_taught
+from seqkd.config.naming import teachers_in
 from seqkd.evaluation.diagnostics import Diagnostics, ModelDiagnostics
 from seqkd.evaluation.text_statistics import Bucket
 
@@ -20,7 +20,7 @@ def lost_quality(diagnostics: Diagnostics, model: str) -> list[str]:
         model: name of the student. Nothing is returned for a model without a teacher, or if one of
             the two was not diagnosed.
     """
-    if not is_taught(model):  # a baseline, whose teacher here is that of its architecture
+    if not teachers_in(model):  # a baseline, whose teacher here is that of its architecture
         return []
     models = {each.model: each for each in diagnostics.models}
     student = models.get(model)

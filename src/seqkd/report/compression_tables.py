@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from seqkd.evaluation.results import Results, RowResult
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
-from seqkd.report.results_table import capitalised, method_name, row_name, score
+from seqkd.report.results_table import capitalised, row_name, score, taught_name
 from seqkd.report.tables import DELTA, PLUS_MINUS, TIMES, Table, count, megabytes, signed
 
 
@@ -164,7 +164,7 @@ def _against(results: Results, row: RowResult, base: RowResult) -> float:
 
 
 def _pruning_cells(results: Results, row: RowResult, base: RowResult) -> list[str]:
-    plain = method_name(row.row.method)
+    plain = taught_name(row.row)
     return [
         plain if row.row.format == "fp32" else f"{plain}, {row.row.format}",
         f"{row.row.pruned}%",

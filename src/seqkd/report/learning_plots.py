@@ -13,7 +13,7 @@ from seqkd.report.chart import Chart, Point, Series
 from seqkd.report.highlights import best_student, sibling, teacher_row
 from seqkd.report.material import Key, Material
 from seqkd.report.plots import amounts, methods, pruning, quality_size, quality_speed
-from seqkd.report.results_table import method_name
+from seqkd.report.results_table import taught_name
 from seqkd.training.manifest import TrainedModel
 
 
@@ -47,7 +47,7 @@ def learning_curves(material: Material) -> Iterator[Chart]:
         for turn, row in enumerate(rows):
             points = _curve(material.trained, (row.row.model, row.row.seeds[0]), drawn)
             if len(points) > 1:
-                series.append(_named_line(method_name(row.row.method), points, turn, marker=False))
+                series.append(_named_line(taught_name(row.row), points, turn, marker=False))
         if series:
             yield Chart(name=f"learning-{architecture}", x="updates", y="dev BLEU", series=series)
 
@@ -105,7 +105,7 @@ def _bucket_lines(
         entries = enumerate(buckets[row.row.model])
         points = [Point(x=n, y=bucket.score) for n, bucket in entries if bucket.size >= fewest]
         if len(points) > 1:
-            name = f"{row.row.architecture} {method_name(row.row.method)}"
+            name = f"{row.row.architecture} {taught_name(row.row)}"
             yield _named_line(name, points, (0, 7, 1, 2, 3, 4)[turn % 6])
 
 

@@ -28,6 +28,7 @@ from seqkd.report.results_table import (
     percent,
     row_name,
     second_note,
+    taught_name,
 )
 from seqkd.report.samples import samples
 from seqkd.report.tables import Table, count, megabytes, signed
@@ -55,6 +56,7 @@ _TEMPLATES.filters |= {
     "percent": percent,
     "row_name": row_name,
     "signed": signed,
+    "taught_name": taught_name,
 }
 
 

@@ -19,7 +19,7 @@ from seqkd.report.highlights import (
     timings_of,
 )
 from seqkd.report.material import Material
-from seqkd.report.results_table import method_name, row_name
+from seqkd.report.results_table import row_name, taught_name
 from seqkd.report.tables import megabytes
 
 _SAME_COST = 0.01  # relative difference below which two costs count as equal
@@ -131,7 +131,7 @@ def quality_size(material: Material) -> Chart | None:
 def _short(row: RowResult) -> str:
     if row.row.format != "fp32":
         return row.row.format
-    return f"{row.row.pruned}%" if row.row.pruned else method_name(row.row.method)
+    return f"{row.row.pruned}%" if row.row.pruned else taught_name(row.row)
 
 
 def _group(row: RowResult) -> str:
@@ -184,7 +184,7 @@ def pruning(material: Material) -> Chart | None:
     families: dict[str, list[RowResult]] = {}
     for row in sorted(results.rows, key=lambda row: row.row.pruned):
         if row.row.format == "fp32":
-            family = f"{row.row.architecture} {method_name(row.row.method)}"
+            family = f"{row.row.architecture} {taught_name(row.row)}"
             families.setdefault(family, []).append(row)
     pruned = {family: rows for family, rows in families.items() if rows[-1].row.pruned}
     series = []
@@ -230,19 +230,21 @@ def amounts(material: Material) -> Iterator[Chart]:
 
 
 def _by_amount(material: Material, results: Results) -> list[Series]:
-    curves: dict[tuple[str, str], list[RowResult]] = {}
+    curves: dict[str, list[RowResult]] = {}
     for row in results.rows:
         if row.row.least is not None and (row.row.model, row.row.seeds[0]) in material.trained:
-            curves.setdefault((row.row.architecture, row.row.least), []).append(row)
+            curves.setdefault(row.row.least, []).append(row)
+    by_model = {row.row.model: row.row for row in results.rows}
     greedy, beam = results.searches
     names = {beam: f"beam search of {results.config.beam}", greedy: "greedy"}
     series = []
-    for (architecture, method), rows in curves.items():
+    for least, rows in curves.items():
+        curve = f"{rows[0].row.architecture} {taught_name(by_model[least])}"
         for search, name in names.items():
             points = [_point_by_pairs(material, row, search) for row in rows]
             series.append(
                 Series(
-                    name=f"{architecture} {method_name(method)}, {name}",
+                    name=f"{curve}, {name}",
                     points=sorted(points, key=lambda point: point.x),
                     colour=colour_of(results.rows, rows[0]),
                     line=True,

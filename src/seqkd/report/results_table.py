@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seqkd.config.table_rows import TableRow
 from seqkd.evaluation.results import (
     Comparison,
     Measured,
@@ -29,9 +30,15 @@ def method_name(method: str) -> str:
     return "+".join(_NAMES.get(part, capitalised(part)) for part in method.split("+"))
 
 
+def taught_name(row: TableRow) -> str:
+    """Return the method, and the teachers where other rows have the same."""
+    name = method_name(row.method)
+    return f"{name} from {' and '.join(row.named_teachers)}" if row.named_teachers else name
+
+
 def row_name(result: RowResult) -> str:
     """Return the method, and what was done to the finished model."""
-    name = method_name(result.row.method)
+    name = taught_name(result.row)
     if result.row.pruned:
         name += f", pruned {result.row.pruned}%"
     return f"{name}, {result.row.format}" if result.row.format != "fp32" else name

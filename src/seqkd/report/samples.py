@@ -11,7 +11,7 @@ from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.languages import standard_code
 from seqkd.report.highlights import best_student, sibling, teacher_row
 from seqkd.report.material import Material
-from seqkd.report.results_table import method_name
+from seqkd.report.results_table import taught_name
 from seqkd.text import pieces_of, tokenise
 
 _SHOWN = 4
@@ -76,7 +76,7 @@ def _models(results: Results) -> dict[str, tuple[RowResult, str]]:
     models = {f"Teacher, beam {results.config.beam}": (teacher, beam)}
     if baseline := sibling(results, best, "baseline"):
         models["Baseline student"] = (baseline, greedy)
-    models[f"{method_name(best.row.method)} student"] = (best, greedy)
+    models[f"{taught_name(best.row)} student"] = (best, greedy)
     return models
 
 
