@@ -277,7 +277,7 @@ def scores_of(name: str, bleu: float, parameters: int) -> Evaluation:
 
     return Evaluation(
         model=name, seed=1, test_set="test", sentences=7, parameters=parameters,
-        nonzero_parameters=parameters, file_bytes=36, compressed_bytes=36, precision="int8",
+        nonzero_parameters=parameters, file_bytes=36, compressed_bytes=36,
         storage="int8", perplexity=None, mode_mean=None, mode_median=None,
         searches={"greedy": scores(bleu), "beam-5": scores(bleu + 1)},
     )  # fmt: skip

@@ -100,20 +100,6 @@ rule decode_hugging_face:
         """
 
 
-def origin_of(wildcards):
-    """Return what else a list depends on: its teacher, if not trained here, and the code.
-
-    Shards of another count have no history, so `merge` watches what they watch.
-    """
-    if wildcards.teacher not in GIVEN_FILES:
-        return [nbest_code("decode", "merge")(wildcards)]
-    return [
-        nbest_code("decode_hugging_face", "merge")(wildcards),
-        *CONFIG.teachers[wildcards.teacher].options,
-        *contents(GIVEN_FILES[wildcards.teacher]),
-    ]
-
-
 rule merge:
     """Merge n-best shards; the result does not depend on how many there are."""
     input:
@@ -135,7 +121,9 @@ rule merge:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
-        origin=origin_of,
+        # Shards of another count have no history: what they depend on is watched here too.
+        teacher=given_teacher,
+        code=nbest_code("decode", "merge"),
     shell:
         """
         seqkd merge \

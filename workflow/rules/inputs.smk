@@ -91,6 +91,17 @@ def monolingual_funnel():
 MONOLINGUAL_SENTENCES = monolingual_sentences()
 
 
+def given_teacher(wildcards):
+    """Return what a list depends on if its teacher was not trained here: the model, the decoder."""
+    if wildcards.teacher not in GIVEN_FILES:
+        return []
+    return [
+        nbest_code("decode_hugging_face")(wildcards),
+        *CONFIG.teachers[wildcards.teacher].options,
+        *contents(GIVEN_FILES[wildcards.teacher]),
+    ]
+
+
 def list_config(wildcards):
     """Return the config of an n-best list: of the first targets chosen from it, as all agree."""
     search, part = naming.split_part(wildcards.nbest)
