@@ -36,12 +36,11 @@ class DigitRun:
 
     task: TrainingTask
     state: TrainingState
-    after_update: object = None
-    select_from: int = 0
+    pruner: object = None
 
     def updates(self):
         """Yield after each update."""
-        return train(self.task, self.state, self.after_update, self.select_from)
+        return train(self.task, self.state, self.pruner)
 
     def run(self, until=None):
         """Train to the end, or until an update; return what all updates reported."""

@@ -167,6 +167,7 @@ def test_a_repeated_source_has_several_references(tmp_path: Path) -> None:
             file.write(json.dumps(record) + "\n")
     data = json.loads(made.diagnose().read_text())
     assert [text["as_gold"] for text in data["texts"]] == [None, 1.0, 0.5]
+    assert [text["differs"] for text in data["texts"]] == [None, 0.0, 0.5]
     (nbest,) = data["nbest"]
     assert nbest["oracle"] == pytest.approx([100.0])
 

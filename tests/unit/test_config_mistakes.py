@@ -90,6 +90,8 @@ ATTENTION = {
             "percentages[1]: should be less than or equal to 99, got 120",
         ),
         ("pruning.percentages", [80, 80], "percentages: 80 is listed twice"),
+        ("pruning.cut_until", 0.7, "pruning: cut_until needs cuts: a single cut is made before"),
+        ("pruning.schedule", "linear", "pruning: schedule needs cuts"),
         ("pruning.stages", [], "pruning: 'of' needs at least one item in 'stages'"),
         ("pruning.of", [{"architecture": "student", "method": "mbr"}], "is not among `models`"),
         ("seeds", [], "seeds: should have at least one item, got []"),

@@ -16,8 +16,7 @@ def pruned_run(config, **options):
 
 
 def prune(run, config):
-    pruner = start_pruning(run.task, run.state, config)
-    run.after_update, run.select_from = pruner.after_update, pruner.last_cut
+    run.pruner = start_pruning(run.task, run.state, config)
     return run
 
 
@@ -56,8 +55,8 @@ def test_only_a_model_that_is_pruned_as_far_as_asked_is_selected(options):
     for update in run.updates():
         if update.validation is not None:
             measured[run.state.update] = weights(run)
-    first = min(update for update in measured if update >= run.select_from)
-    assert min(measured) < run.select_from
+    first = min(update for update in measured if update >= run.pruner.last_cut)
+    assert min(measured) < run.pruner.last_cut
     assert zeros(run) == round(0.8 * size(run))
     if "average_checkpoints" not in options:
         for name, weight in weights(run).items():

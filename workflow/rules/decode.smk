@@ -123,6 +123,7 @@ rule merge:
     params:
         # Shards of another count have no history: what they depend on is watched here too.
         teacher=given_teacher,
+        search=lambda wildcards: list_config(wildcards).decode_options,
         code=nbest_code("decode", "merge"),
     shell:
         """

@@ -75,10 +75,13 @@ class PruningConfig(PruningMethod):
     """Retraining stages, at least one; pruned weights stay zero."""
 
     @model_validator(mode="after")
-    def _check_lists(self) -> Self:
+    def _check_keys(self) -> Self:
         for key in ("percentages", "stages"):
             if self.of and not getattr(self, key):
                 raise SeqkdError(f"'of' needs at least one item in '{key}'")
+        for key in ("schedule", "cut_until"):
+            if key in self.model_fields_set and self.cuts == 1:
+                raise SeqkdError(f"{key} needs cuts: a single cut is made before training")
         return self
 
 

@@ -125,7 +125,7 @@ def nbest_diagnostics(
     count: int,
     train: ParallelText,
     bleu: BleuConfig,
-) -> tuple[NbestDiagnostics, dict[str, str]]:
+) -> tuple[NbestDiagnostics, dict[str, set[str]]]:
     """Measure an n-best list.
 
     Args:
@@ -137,11 +137,12 @@ def nbest_diagnostics(
         bleu: how BLEU is computed.
 
     Returns:
-        The diagnostics, and source line -> most probable hypothesis.
+        The diagnostics, and source line -> most probable hypotheses, several if it is repeated.
     """
-    best, texts, references = {}, [], []
+    best: dict[str, set[str]] = {}
+    texts, references = [], []
     for number, (place, hypotheses) in enumerate(lists):
-        best[train.src[place]] = hypotheses[0] if hypotheses else ""
+        best.setdefault(train.src[place], set()).add(hypotheses[0] if hypotheses else "")
         if number % max(1, count // ORACLE_SENTENCES) == 0:
             texts.append(hypotheses)
             references.append(train.tgt[place])
@@ -163,7 +164,7 @@ def text_diagnostics(
     text: ParallelText,
     gold: Dictionary | None = None,
     references: Mapping[str, Set[str]] | None = None,
-    best: Mapping[str, str] | None = None,
+    best: Mapping[str, Set[str]] | None = None,
 ) -> tuple[TextDiagnostics, Dictionary]:
     """Measure a text that models learn from, and return the dictionary of its alignment.
 
@@ -173,7 +174,7 @@ def text_diagnostics(
         text: its pairs.
         gold: dictionary of the gold text; None if this is it.
         references: source line -> its gold targets, several if it is repeated; None for `gold`.
-        best: source line -> most probable hypothesis, where known; None for `gold`.
+        best: source line -> its most probable hypotheses, where known; None for `gold`.
     """
     sample = range(0, len(text.src), stride(len(text.src), ALIGNED_PAIRS))
     pairs = [(tokenise(text.src[n]), tokenise(text.tgt[n])) for n in sample]
@@ -191,26 +192,15 @@ def text_diagnostics(
         words_per_source_word=sum(map(length, lines)) / max(source_words, 1),
         repeated=share(map(has_loop, lines)),
         as_gold=_agreement(text, references),
-        differs=_disagreement(text, best),
+        differs=None if (same := _agreement(text, best)) is None else 1 - same,
     )
     return diagnostics, dictionary
 
 
-def _agreement(text: ParallelText, references: Mapping[str, Set[str]] | None) -> float | None:
-    """Return the share of lines that are a reference, of those that have one."""
+def _agreement(text: ParallelText, known: Mapping[str, Set[str]] | None) -> float | None:
+    """Return the share of lines that are a known target of their source, of those with one."""
     pairs = zip(text.src, text.tgt, strict=True)
-    flags = [
-        target in references[source]
-        for source, target in pairs
-        if references and source in references
-    ]
-    return share(flags) if flags else None
-
-
-def _disagreement(text: ParallelText, best: Mapping[str, str] | None) -> float | None:
-    """Return the share of lines that are not the most probable hypothesis, of those known."""
-    pairs = zip(text.src, text.tgt, strict=True)
-    flags = [best[source] != target for source, target in pairs if best and source in best]
+    flags = [target in known[source] for source, target in pairs if known and source in known]
     return share(flags) if flags else None
 
 

@@ -26,10 +26,7 @@ def run_training(
     message = checkpoint.restore(state)
     if any_process(broadcast([state.update], task.device) != [state.update], task.device):
         raise SeqkdError("the processes found different checkpoints; run the same command again")
-    after_update, select_from = None, 0
-    if entry.prune is not None:
-        pruner = start_pruning(task, state, entry.prune)
-        after_update, select_from = pruner.after_update, pruner.last_cut
+    pruner = start_pruning(task, state, entry.prune) if entry.prune else None
     per_epoch = len(task.epoch(0))
     total, done = task.config.epochs * per_epoch, state.epoch * per_epoch + state.position
     title = f"train {entry.model}"
@@ -37,7 +34,7 @@ def run_training(
     with bar as progress:
         if progress is not None and message:
             progress.say(message)
-        for update in train(task, state, after_update, select_from):
+        for update in train(task, state, pruner):
             if progress is not None:
                 _report(progress, update)
             checkpoint.save_if_due(state, task.device)

@@ -28,6 +28,7 @@ from seqkd.training.guided_attention import Guidance
 from seqkd.training.losses import projected_loss
 from seqkd.training.manifest import Validation
 from seqkd.training.optimizer import clipped_step
+from seqkd.training.pruning import Pruner
 from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import SoftTargets
 from seqkd.training.state import TrainingState
@@ -97,8 +98,7 @@ class Update(NamedTuple):
 def train(
     task: TrainingTask,
     state: TrainingState,
-    after_update: Callable[[Model, int], None] | None = None,
-    select_from: int = 0,
+    pruner: Pruner | None = None,
 ) -> Iterator[Update]:
     """Train to the end of the schedule or until patience is exhausted; yield after each update.
 
@@ -107,10 +107,8 @@ def train(
     Args:
         task: what to train on, and how.
         state: changed in place.
-        after_update: called with the model and the number of the update, such as to keep pruned
-            weights at zero; once more for the selected weights.
-        select_from: validations before this update are not selected, nor do they count for
-            patience, such as those of a model that is not yet pruned as far as it will be.
+        pruner: prunes more, or keeps pruned weights at zero, after each update. Validations before
+            its last cut are not selected and do not count for patience.
 
     Raises:
         SeqkdError: if the loss is not finite, or there are more processes than batches to share.
@@ -131,23 +129,23 @@ def train(
             _set_learning_rate(state, config, total_updates)
             divisor = tokens if config.normalise_by == "token" else sentences
             clipped_step(state.optimizer, divisor, config.gradient_norm)
-            if after_update is not None:
-                after_update(model, state.update)
+            if pruner is not None:
+                pruner.after_update(model, state.update)
             state.position = group.stop
             state.loss_sum += loss
             state.token_count += int(tokens)
             validation, is_best = None, False
             if state.position in validation_positions:
                 validation = _validate(task, state)
-                if state.update >= select_from:
+                if pruner is None or state.update >= pruner.last_cut:
                     is_best = state.selection.add(model, validation, config)
             yield Update(len(group), int(tokens), loss / max(tokens, 1.0), validation, is_best)
             if state.selection.is_out_of_patience(config):
                 break
         state.epoch, state.position = state.epoch + 1, 0
     state.selection.load_into(model)
-    if after_update is not None:
-        after_update(model, state.update)
+    if pruner is not None:
+        pruner.after_update(model, state.update)
 
 
 def _validation_positions(batches: int, config: TrainingConfig) -> set[int]:
