@@ -99,6 +99,7 @@ def test_a_job_costs_what_it_cost_before(tmp_path: Path, monkeypatch: pytest.Mon
     (folder / "seed-1.jsonl").write_text('{"s": 40.0}\n')
     (folder / "seed-2.jsonl").write_text('{"s": 60.0}\n')
     (folder / "seed-4.jsonl").write_text("")  # as after a full disk
+    (folder / "seed-5.jsonl").write_text('{"s": 8')
     seconds = Estimator([train(1), train(2)], seconds_of)
     assert seconds(train(3)) == 50.0  # the same model with another seed
     assert seconds(Job(rule="train", benchmark="benchmarks/train/other/seed-1.jsonl")) == 50.0

@@ -16,9 +16,18 @@ def seconds_of(job: Job) -> float | None:
     if not job.benchmark:
         return None
     pattern = re.sub(r"seed-[0-9+]+", "seed-*", job.benchmark)
-    measured = [path.read_text(encoding="utf-8") for path in sorted(Path().glob(pattern))]
-    seconds = [json.loads(text.splitlines()[0])["s"] for text in measured if text.strip()]
+    measured = [_seconds_in(path) for path in sorted(Path().glob(pattern))]
+    seconds = [each for each in measured if each is not None]
     return fmean(seconds) if seconds else None
+
+
+def _seconds_in(benchmark: Path) -> float | None:
+    """Return the seconds of the first run in a benchmark file; None if a full disk cut it off."""
+    first = benchmark.read_text(encoding="utf-8").partition("\n")[0]
+    try:
+        return float(json.loads(first)["s"])
+    except ValueError:
+        return None
 
 
 def bytes_of(job: Job) -> float | None:
