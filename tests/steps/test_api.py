@@ -127,6 +127,9 @@ def test_translations_are_in_order_whatever_the_chunks(model, monkeypatch):
     assert [found[0].text for found in loaded.stream(lines, beam=2)] == whole
     assert whole[3] == whole[11] == ""
     assert loaded.translate([]) == []
+    for line in ("Das Licht", b"Das Licht"):
+        with pytest.raises(SeqkdError, match="a list of lines"):
+            loaded.translate(line)
 
 
 @pytest.mark.parametrize("storage", ["dense", "int8"])

@@ -41,9 +41,9 @@ def export(model: Path, folder: Path, *options: object) -> Path:
 
 def translated(folder: Path, lines: list[str]) -> list[str]:
     program = [sys.executable, "-I", "-c", WITHOUT_SEQKD, str(folder / "translate.py")]
-    text = "".join(f"{line}\n" for line in lines)
-    done = subprocess.run(program, input=text, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    text = b"".join(line.encode(errors="surrogateescape") + b"\n" for line in lines)
+    done = subprocess.run(program, input=text, capture_output=True, check=True)
+    return done.stdout.decode().splitlines()
 
 
 @pytest.fixture(scope="module", params=DESIGNS, ids=str)
@@ -62,6 +62,9 @@ def test_it_translates_like_seqkd_without_seqkd(folder: Path) -> None:
     ours = translator.translate(lines, beam=1)
     assert translated(folder / "onnx", lines) == ours
     assert len(set(ours)) > 2
+    assert translated(folder / "onnx", ["das \udcff Licht"]) == translator.translate(
+        [b"das \xff Licht"], beam=1
+    )
 
 
 def test_graphs_take_padding_and_hypotheses_that_share_a_source(folder: Path) -> None:

@@ -121,7 +121,7 @@ def test_n_best_and_scores_are_written_as_help_says(model):
         (["/nowhere.txt"], "file not found: /nowhere.txt"),
         (["--beam", "0"], "must be at least 1"),
         (["--n-best", "0"], "must be at least 1"),
-        (["--length-penalty", "nan"], "must be 0 or more"),
+        (["--length-penalty", "nan"], "must be from 0 to 10"),
         (["--beam", "2", "--n-best", "3"], "needs a beam of at least 3, got 2"),
         (["--threads", "0"], "--threads must be at least 1"),
     ],
@@ -148,6 +148,11 @@ def test_no_model_is_one_line(tmp_path):
         assert done.returncode == 1
         assert message in done.stderr.decode()
         assert done.stderr.count(b"\n") == 1
+    (tmp_path / "numbers").write_text("1\n2\n3\n4\n5\n", encoding="utf-8")
+    done = translate(tmp_path / "numbers")
+    assert done.returncode == 1
+    assert b"not a safetensors file" in done.stderr
+    assert done.stderr.count(b"\n") == 1
 
 
 # ---------------------------------------------------------------------------- lines

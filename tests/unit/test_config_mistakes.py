@@ -14,6 +14,7 @@ from seqkd.config.sources import user_file
 from seqkd.config.teachers import HuggingFaceTeacher
 from seqkd.errors import SeqkdError
 
+BASELINE = {"architecture": "teacher", "methods": ["baseline"]}
 FILE = {"kind": "file", "translations": "theirs.en"}
 ATTENTION = {
     "targets": "gold",
@@ -127,6 +128,18 @@ ATTENTION = {
         (
             "pruning.stages.1.training", {"schedule": "kim-rush"},
             "training of 'student' on 'seq-inter': decay_from: kim-rush needs",
+        ),
+        (
+            "training", {"best": "last", "patience": 2},
+            "training of 'teacher' on 'gold': patience needs best: bleu or perplexity; got last",
+        ),
+        ("quantisation.formats", [], "'of' needs at least one item in 'formats'"),
+        ("models.0", {**BASELINE, "teacher_seeds": [1]}, "models[0]: teacher_seeds needs teacher"),
+        ("models.0", {**BASELINE, "teacher_method": "x"}, "teacher_method needs teacher"),
+        ("targets.seq-kd.length_penalty", 300, "length_penalty: at most 10"),
+        (
+            "corpus.test_sets.speed", {"provider": "files", "src": "a", "tgt": "b"},
+            "corpus: test_sets: 'speed' is the name of the timings' file; rename it",
         ),
         ("training.subword_sampling", 0.1, "with Word-KD it needs soft_targets: alongside"),
         ("training", [1], "training: should be a mapping, got [1]"),

@@ -146,10 +146,10 @@ def test_each_epoch_has_its_own_tokens():
 def test_a_resumed_run_resamples_like_one_that_was_never_stopped(tmp_path: Path, stop_after: int):
     whole, stopped, resumed = (digit_run(best="last").replace(pairs=pairs_of) for _ in range(3))
     whole.run()
-    checkpoint = Checkpoint(tmp_path, "same", 0.0)
+    checkpoint = Checkpoint(tmp_path, "same", 0.0, 0.0)
     stopped.run(until=stop_after)
     checkpoint.save_if_due(stopped.state, stopped.task.device)
-    Checkpoint(tmp_path, "same", 60.0).restore(resumed.state)
+    Checkpoint(tmp_path, "same", 60.0, 0.0).restore(resumed.state)
     resumed.run()
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name])
@@ -170,3 +170,17 @@ def test_a_killed_training_ends_in_the_same_bytes(tmp_path: Path):
     killed.finish()
     assert killed.manifest()["resumed_from_update"] > 0
     assert killed.model_bytes() == whole.model_bytes() != plain.model_bytes()
+
+
+def test_a_training_that_stopped_early_but_could_not_write_ends_on_the_next_try(tmp_path: Path):
+    folder = TrainingFolder.make(
+        tmp_path / "folder",
+        subword_sampling=0.3, patience=1, validations_per_epoch=4, learning_rate=1e-9,
+    )  # fmt: skip
+    in_the_way = folder.path / "model.safetensors"
+    in_the_way.mkdir()
+    assert folder.start().wait() == 1
+    in_the_way.rmdir()
+    manifest = folder.finish().manifest()
+    assert manifest["stopped_early"]
+    assert manifest["resumed_from_update"] == manifest["updates"]

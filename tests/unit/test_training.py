@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -42,14 +43,25 @@ def test_batches_are_smaller_with_little_text_unless_the_config_says(pairs: int,
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_that_stops_saves_first(number, tmp_path):
-    checkpoint, run = Checkpoint(tmp_path, "same", every_s=3600.0), digit_run()
+    checkpoint, run = Checkpoint(tmp_path, "same", 3600.0, 0.0), digit_run()
     checkpoint.save_if_due(run.state, CPU)
     assert not list(tmp_path.iterdir())  # it was not time
     os.kill(os.getpid(), number)
     with pytest.raises(SystemExit) as stopped:
         checkpoint.save_if_due(run.state, CPU)
     assert stopped.value.code == 143
-    assert "resumed after" in Checkpoint(tmp_path, "same", 60.0).restore(digit_run().state)
+    assert "resumed after" in Checkpoint(tmp_path, "same", 60.0, 0.0).restore(digit_run().state)
+
+
+def test_a_resumed_run_costs_what_all_its_processes_took(tmp_path):
+    Checkpoint(tmp_path, "same", 0.0, time.time() - 100).save_if_due(digit_run().state, CPU)
+    second = Checkpoint(tmp_path, "same", 0.0, time.time() - 10)
+    second.restore(digit_run().state)
+    second.save_if_due(digit_run().state, CPU)
+    third = Checkpoint(tmp_path, "same", 0.0, time.time())
+    third.restore(digit_run().state)
+    assert third.earlier.seconds == pytest.approx(110, abs=5)
+    assert third.earlier.cpu_seconds > second.earlier.cpu_seconds > 0
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
@@ -57,7 +69,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
     whole.run()
     for stop_after in (1, 6, 8, 13):  # in an epoch, before, at and after a validation
         first = digit_run(average_checkpoints=2)
-        checkpoint = Checkpoint(tmp_path / str(stop_after), "same", every_s=0.0)
+        checkpoint = Checkpoint(tmp_path / str(stop_after), "same", 0.0, 0.0)
         for _ in first.updates():
             checkpoint.save_if_due(first.state, CPU)
             if first.state.update == stop_after:
@@ -66,7 +78,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
         second = digit_run(
             average_checkpoints=2, validate=lambda m, scores=scores: (2.0, float(next(scores)))
         )
-        message = Checkpoint(tmp_path / str(stop_after), "same", 1.0).restore(second.state)
+        message = Checkpoint(tmp_path / str(stop_after), "same", 1.0, 0.0).restore(second.state)
         assert message == f"resumed after update {stop_after}"
         second.run()
         assert numbers(second) == numbers(whole)
@@ -75,19 +87,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
 
 
 def test_state_of_another_config_is_refused(tmp_path):
-    Checkpoint(tmp_path, "one", 0.0).save_if_due(digit_run().state, CPU)
+    Checkpoint(tmp_path, "one", 0.0, 0.0).save_if_due(digit_run().state, CPU)
     fresh = digit_run()
-    assert "another config" in Checkpoint(tmp_path, "two", 1.0).restore(fresh.state)
+    assert "another config" in Checkpoint(tmp_path, "two", 1.0, 0.0).restore(fresh.state)
     assert numbers(fresh) == numbers(digit_run())
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", [0, 100, -1])
 def test_truncated_state_is_refused(tmp_path, size):
-    Checkpoint(tmp_path, "one", 0.0).save_if_due(digit_run().state, CPU)
+    Checkpoint(tmp_path, "one", 0.0, 0.0).save_if_due(digit_run().state, CPU)
     file = tmp_path / "checkpoint.pt"
     file.write_bytes(file.read_bytes()[:size])
-    assert "cannot be read" in Checkpoint(tmp_path, "one", 1.0).restore(digit_run().state)
+    assert "cannot be read" in Checkpoint(tmp_path, "one", 1.0, 0.0).restore(digit_run().state)
 
 
 def test_accumulated_batches_equal_one_large_batch():

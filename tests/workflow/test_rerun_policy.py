@@ -39,12 +39,16 @@ def edit(path: Path, pattern: str, new: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def test_a_new_test_set_adds_only_its_own_jobs(finished: Workspace):
+def add_test_set(workspace: Workspace) -> None:
     for name in ("other.de", "other.en"):
-        (finished.folder / name).write_text("Lampe 7\n", encoding="utf-8")
-    finished.edit_config(
+        (workspace.folder / name).write_text("Lampe 7\n", encoding="utf-8")
+    workspace.edit_config(
         corpus__test_sets__other={"provider": "files", "src": "other.de", "tgt": "other.en"}
     )
+
+
+def test_a_new_test_set_adds_only_its_own_jobs(finished: Workspace):
+    add_test_set(finished)
     plan = finished.plan()
     assert rules(plan) == {"settings", "test_set", "evaluate", "export_web"} | TABLES
     assert all("test_set=other" in job.wildcards for job in plan if job.rule == "evaluate")
@@ -111,8 +115,16 @@ def test_monolingual_text_adds_only_its_own_jobs_and_more_of_it_only_the_rest(fi
     lists = {job.wildcards.partition("nbest=")[2] for job in plan if job.rule == "merge"}
     assert lists == {"beam-2-monolingual-part-1", "beam-2-monolingual-part-2"}
     assert sum(job.rule == "decode" for job in plan) == 4  # two shards of each part
+    add_test_set(finished)
     finished.run()
     assert finished.plan() == []
+
+    sets = finished.experiment()["corpus"]["test_sets"]
+    finished.edit_config(corpus__test_sets=dict(reversed(sets.items())))
+    assert rules(finished.plan()) & {"speed", "monolingual"} == {"speed"}  # the first is timed
+    finished.edit_config(corpus__test_sets={"test": sets["test"]})
+    assert "monolingual" in rules(finished.plan())
+    finished.edit_config(corpus__test_sets=sets)
 
     add_monolingual(finished, most={"sentences": 9, "alone": True})
     plan = finished.plan()

@@ -71,6 +71,7 @@ rule speed:
         gpu=GPU,
         device=CONFIG.device,
     params:
+        test_set=TIMED_TEST_SET,
         beam=CONFIG.evaluation.beam,
         code=code("speed"),
     shell:

@@ -29,6 +29,8 @@ rule monolingual:
     params:
         resources=lambda wildcards: str(RESOURCES),
         contents=lambda wildcards: contents(MONOLINGUAL_FILES),
+        # A test set that is named again has an old file, which no modification time reports.
+        test_sets=sorted(CONFIG.corpus.test_sets),
         code=code("monolingual"),
     shell:
         """

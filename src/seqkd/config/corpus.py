@@ -131,6 +131,8 @@ class CorpusConfig(Section):
                 raise SeqkdError(
                     f"test_sets: '{name}' must be letters, digits, '_', '.', '+' and '-'"
                 )
+        if "speed" in self.test_sets:
+            raise SeqkdError("test_sets: 'speed' is the name of the timings' file; rename it")
         for name in self.decontaminate:
             if name not in self.test_sets:
                 raise SeqkdError(

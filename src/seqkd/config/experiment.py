@@ -93,6 +93,12 @@ class QuantisationConfig(Section):
     formats: Distinct[Literal["int8", "bf16", "fp16"]] = ()
     """Number formats; each is evaluated and timed as a separate model."""
 
+    @model_validator(mode="after")
+    def _check_formats(self) -> Self:
+        if self.of and not self.formats:
+            raise SeqkdError("'of' needs at least one item in 'formats'")
+        return self
+
 
 class DecodingConfig(Section):
     """Decoding of the training text by teachers."""
@@ -325,7 +331,7 @@ class ExperimentConfig(Languages, Named):
         given: list[object] = [layer.model_dump(exclude_unset=True) for layer in layers]
         training = parse(TrainingConfig, reduce(overlay, given))
         where = f"training of '{architecture}' on '{stage.targets}'"
-        training.check_decay(where)
+        training.check(where)
         if stage.training.guided_by("teacher") and not training.guided_by("teacher"):
             raise SeqkdError(f"{where}: guided_alignment.weight is 0; set it in the stage, too")
         if training.subword_sampling:

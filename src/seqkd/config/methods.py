@@ -62,6 +62,13 @@ class ModelsConfig(Section):
     seeds: DistinctNonEmpty[NonNegative] | None = None
     """Seeds of this entry; none: the general ones."""
 
+    @model_validator(mode="after")
+    def _check_teacher(self) -> Self:
+        for key in ("teacher_method", "teacher_seeds"):
+            if key in self.model_fields_set and self.teacher is None:
+                raise SeqkdError(f"{key} needs teacher")
+        return self
+
     def teacher_of(self, stage: StageConfig) -> Teaching | None:
         """Return who teaches a stage, if it has a teacher."""
         if stage.teacher is not None:

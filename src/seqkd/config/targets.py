@@ -20,6 +20,8 @@ from seqkd.config.schema import (
 )
 from seqkd.errors import SeqkdError
 
+MAX_LENGTH_PENALTY = 10  # usual are 0 to 1; a hundred overflows for long lines
+
 
 def _hundredths(value: float) -> float:
     """Return a number that is written in paths as whole hundredths."""
@@ -101,6 +103,8 @@ class TargetConfig(Section):
 
     @model_validator(mode="after")
     def _check_length_penalty(self) -> Self:
+        if self.length_penalty > MAX_LENGTH_PENALTY:
+            raise SeqkdError(f"length_penalty: at most {MAX_LENGTH_PENALTY}")
         if self.length_penalty and self.sample:
             raise SeqkdError("length_penalty: samples are not searched for; remove one of the two")
         return self

@@ -111,11 +111,13 @@ class TrainingConfig(Section):
         guided = self.guided_alignment
         return guided if guided and guided.weight > 0 and guided.by == by else None
 
-    def check_decay(self, where: str) -> None:
-        """Refuse a `decay_from` that does not fit the schedule.
+    def check(self, where: str) -> None:
+        """Refuse keys that do not fit each other.
 
-        It needs all layers of the config: a single one may have one of the two keys alone.
+        This needs all layers of the config: a single one may have one of two keys alone.
         """
+        if self.patience and self.best == "last":
+            raise SeqkdError(f"{where}: patience needs best: bleu or perplexity; got last")
         start = self.decay_from
         match self.schedule:
             case "linear" if start > 1:

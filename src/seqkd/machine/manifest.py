@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from seqkd.files import digest, write_json
 
@@ -48,18 +49,39 @@ class Provenance:
     """Of the code, as `git describe` prints it; empty outside git."""
 
 
-def provenance(inputs: Mapping[str, str | Path | None], started: float) -> Provenance:
+class Cost(NamedTuple):
+    """Time that processes took."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+_NOTHING = Cost()
+
+
+def cost(started: float, earlier: Cost = _NOTHING) -> Cost:
+    """Return what this process has taken since `started`, and earlier processes before it."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = earlier.seconds + time.time() - started
+    return Cost(seconds, earlier.cpu_seconds + usage.ru_utime + usage.ru_stime)
+
+
+def provenance(
+    inputs: Mapping[str, str | Path | None], started: float, earlier: Cost = _NOTHING
+) -> Provenance:
     """Return the provenance of what this process has made.
 
     Args:
         inputs: the input files by role; None values are left out.
         started: `time.time()` when the step began.
+        earlier: what processes took that were stopped, and whose work this one continued.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    spent = cost(started, earlier)
     return Provenance(
         inputs={role: digest(file) for role, file in inputs.items() if file is not None},
-        seconds=round(time.time() - started, 2),
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
+        seconds=round(spent.seconds, 2),
+        cpu_seconds=round(spent.cpu_seconds, 2),
         peak_memory_mb=round(peak_memory_mb(usage), 1),
         finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         versions=versions(),

@@ -130,6 +130,8 @@ def _header(path: str | Path) -> str | None:
     with open_bytes(path) as file:  # safetensors: 8 bytes of length, JSON, then the tensors
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(min(length, _LONGEST_HEADER)))
+    if not isinstance(entries, dict):
+        raise ValueError("no header")
     header: str | None = entries.get("__metadata__", {}).get("seqkd")
     return header
 

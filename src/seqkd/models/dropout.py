@@ -30,7 +30,7 @@ class DropoutNoise:
         self, shape: Sequence[int], rate: float, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """Return a mask of 0 and 1 / (1 - rate), the rate rounded to 1/256."""
-        dropped = round(256 * rate)
+        dropped = min(round(256 * rate), 255)
         scale = 256 / (256 - dropped)
         drawn = self._bytes(shape, device)
         lib = library(dtype, device)

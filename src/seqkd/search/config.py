@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from seqkd.config.targets import MAX_LENGTH_PENALTY
 from seqkd.errors import SeqkdError
 
 if TYPE_CHECKING:  # at run time a search imports what it uses
@@ -67,8 +67,12 @@ class SearchConfig:
             raise SeqkdError(
                 f"n-best {self.n_best} needs a beam of at least {self.n_best}, got {self.beam}"
             )
-        if not 0 <= self.length_penalty < math.inf:
-            raise SeqkdError(f"length_penalty must be 0 or more, got {self.length_penalty}")
+        if not 0 <= self.length_penalty <= MAX_LENGTH_PENALTY:
+            raise SeqkdError(
+                f"length_penalty must be from 0 to {MAX_LENGTH_PENALTY}, got {self.length_penalty}"
+            )
+        if self.length_penalty and self.sampling is not None:
+            raise SeqkdError("length_penalty does nothing to samples; leave it out")
         if min(self.length_extra, self.length_cap) < 1 or self.length_factor < 0:
             raise SeqkdError("length limits must be positive")
 

@@ -86,9 +86,10 @@ def shard_task(
 def _search_config(args: argparse.Namespace) -> SearchConfig:
     names = ("seed", "top_k", "top_p", "temperature")
     sampling = parse(Sampling, {name: getattr(args, name) for name in names})
+    beam = 1 if args.sample else args.beam
     return SearchConfig(
-        beam=1 if args.sample else args.beam,
-        n_best=args.n_best or (1 if args.sample else args.beam),
+        beam=beam,
+        n_best=beam if args.n_best is None else args.n_best,
         length_penalty=args.length_penalty,
         sampling=sampling if args.sample else None,
     )

@@ -43,16 +43,15 @@ def run(args: argparse.Namespace) -> None:
     teacher = teachers[0]
     for member in teachers:
         member.model.compute_dtype = compute_dtype("auto", device)
-    if not 1 <= args.top_k <= teacher.tgt_vocab.size:
-        raise SeqkdError(
-            f"--top-k must be between 1 and {teacher.tgt_vocab.size}, got {args.top_k}"
-        )
+    if args.top_k < 1:
+        raise SeqkdError(f"--top-k must be at least 1, got {args.top_k}")
+    k = min(args.top_k, teacher.tgt_vocab.size)  # small text makes a smaller vocabulary than asked
     data = read_pairs(args.src, args.tgt, (teacher.src_vocab, teacher.tgt_vocab))
     models = [member.model for member in teachers]
-    mass = store(args.output, models, data, args.top_k, device)
+    mass = store(args.output, models, data, k, device)
     inputs = {**roles("model", args.model), "src": args.src, "tgt": args.tgt}
     manifest = SoftTargetsManifest(
-        k=args.top_k,
+        k=k,
         kept_mass=mass,
         positions=data.tgt_positions,
         **dataclasses.asdict(provenance(inputs, started)),

@@ -98,20 +98,22 @@ def _train(
     model = initial_model(entry, files.init, vocabularies).to(device)
     state = TrainingState.start(model, entry.training)
     kernels = compiled.name(task.compute_dtype, device)
-    checkpoint = Checkpoint(args.state, f"{work} {task.compute_dtype} {kernels}", args.save_seconds)
+    run_id = f"{work} {task.compute_dtype} {kernels}"
+    checkpoint = Checkpoint(args.state, run_id, args.save_seconds, started)
     run_training(task, state, checkpoint, entry)
     if distributed.rank() == 0:
         info = model_info(entry, files, task, model, (args.source, args.target))
         save_model(args.model, model, info, *vocabularies)
         with atomic_text(args.curve) as file:
             file.writelines(f"{json.dumps(dataclasses.asdict(v))}\n" for v in state.curve)
+        inputs = {"config": args.config, **files.by_role()}
         manifest = TrainingManifest(
             **run_facts(entry, task, state),
             resumed_from_update=checkpoint.resumed_from,
             curve=os.path.relpath(args.curve, args.manifest.parent),
             work=work,
             output=digest(args.model),
-            **dataclasses.asdict(provenance({"config": args.config, **files.by_role()}, started)),
+            **dataclasses.asdict(provenance(inputs, started, checkpoint.earlier)),
         )
         write_json(args.manifest, manifest)
         checkpoint.clear()

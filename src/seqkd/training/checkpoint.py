@@ -20,6 +20,7 @@ import torch
 
 from seqkd.errors import EXIT_SAVED
 from seqkd.files import atomic_path, digest
+from seqkd.machine.manifest import Cost, cost
 from seqkd.training.distributed import any_process, rank
 from seqkd.training.state import TrainingState
 
@@ -39,7 +40,7 @@ class Checkpoint:
     The signals are SIGTERM and SIGUSR1 (schedulers), SIGINT (Ctrl-C) and SIGHUP (closed terminal).
     """
 
-    def __init__(self, folder: Path, fingerprint: str, every_s: float) -> None:
+    def __init__(self, folder: Path, fingerprint: str, every_s: float, started: float) -> None:
         self._path = folder / "checkpoint.pt"
         self._fingerprint = fingerprint
         self._every_s = every_s
@@ -47,6 +48,9 @@ class Checkpoint:
         self._stop_requested = False
         self.resumed_from = 0
         """Number of the update that the run was resumed after."""
+        self.earlier = Cost()
+        """What earlier processes spent on the run up to there."""
+        self._started = started
         for number in _STOP_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, self._request_stop)
@@ -67,7 +71,7 @@ class Checkpoint:
             self._path.unlink(missing_ok=True)
             return "the checkpoint has another config, input or code; starting from scratch"
         state.load_state_dict(saved["state"])
-        self.resumed_from = state.update
+        self.resumed_from, self.earlier = state.update, Cost(*saved["cost"])
         return f"resumed after update {state.update:,}"
 
     def save_if_due(self, state: TrainingState, device: torch.device) -> None:
@@ -83,7 +87,11 @@ class Checkpoint:
             return
         if rank() == 0:
             with atomic_path(self._path) as temporary:
-                saved = {"fingerprint": self._fingerprint, "state": state.state_dict()}
+                saved = {
+                    "fingerprint": self._fingerprint,
+                    "state": state.state_dict(),
+                    "cost": tuple(cost(self._started, self.earlier)),
+                }
                 torch.save(saved, temporary)
         self._last = time.monotonic()
         if stop:

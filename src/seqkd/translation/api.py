@@ -104,8 +104,10 @@ class Translator:
             notify: called for each line that was replaced or cut.
 
         Raises:
-            SeqkdError: if the settings of the search are impossible.
+            SeqkdError: if the settings of the search are impossible, or `lines` is one string.
         """
+        if isinstance(lines, str | bytes):
+            raise SeqkdError("lines: give a list of lines, not one string")
         config = SearchConfig(beam=beam, n_best=n_best, length_penalty=length_penalty)
         first = 1
         for chunk in chunked(lines):

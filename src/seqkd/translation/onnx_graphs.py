@@ -137,9 +137,10 @@ def _write(
         ClearMetadataAndDocStringPass()(program.model)  # stack traces with paths of this machine
         program.save(path, external_data=False)
         if int8:
-            from onnxruntime.quantization import QuantType, quantize_dynamic
+            from onnxruntime.quantization import quantize_dynamic
 
-            quantize_dynamic(path, path, per_channel=True, weight_type=QuantType.QInt8)
+            # To 7 bits: sums of products of 8 bits overflow on processors without VNNI.
+            quantize_dynamic(path, path, per_channel=True, reduce_range=True)
 
 
 class _GraphLstm(Lstm):

@@ -1,6 +1,5 @@
 """Translate lines from standard input, by greedy search with ONNX Runtime."""
 
-import sys
 import unicodedata
 from itertools import islice
 from pathlib import Path
@@ -47,5 +46,6 @@ def translate(lines: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    while batch := list(islice(sys.stdin, 32)):
-        print(*translate(batch), sep="\n", flush=True)
+    with open(0, encoding="utf-8", errors="replace") as lines:
+        while batch := list(islice(lines, 32)):
+            print(*translate(batch), sep="\n", flush=True)
