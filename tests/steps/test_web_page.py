@@ -113,7 +113,7 @@ def test_a_frozen_model_translates_as_ever(
 
 ODD = [
     *'äößé日本語한국ไทยעב\u200f\u200b\u00ad\u2581 \u3000\x85\x1c\t{}.,!?"()',
-    *("_-5٣½Ⅷ\u0301\u094d\uffed🎉", "<unk>", "<s>"),
+    *("_-5٣½Ⅷ\u0301\u094d\uffed🎉\u07a8\u3099\ufe0f\u200c\u200d\U0001e944", "<unk>", "<s>"),
 ]
 
 
@@ -133,6 +133,7 @@ def strange_lines() -> list[str]:
         "ครับ\u0e34 ข้า",
         "क्या\u0964 हाँ",
         "\U00020001\u0301 a",
+        "نمی\u200cشود 漢字 ශ්\u200dරී ދިވެހި",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 
 import pytest
@@ -74,12 +75,36 @@ def test_tokens_are_words_marks_and_placeholders() -> None:
 def test_han_and_kana_count_by_character_and_marks_stay_with_their_word() -> None:
     assert tokenise("abc漢字かな") == ["abc", "漢", "字", "か", "な"]
     assert tokenise("हिन्दी में") == ["हिन्दी", "में"]
+    assert running_words("हिन्दी 漢字") == pytest.approx(2.1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ދިވެހިރާއްޖެއަކީ ދެކުނު އޭޝިޔާގައި އޮންނަ ޤައުމެކެވެ",
+        "ܫܠܳܡܳܐ ߒߞߏ߫ ꯃꯤꯇꯩ 𞤀𞤣𞤤𞤢𞤥𞤆𞥅 ꦧꦱꦗꦮ",
+        "رحمٰن نمی\u200cشود ශ්\u200dරී",
+        "н҃ \u2764\ufe0f 1\ufe0f\u20e3",
+    ],
+)
+def test_marks_and_joiners_stay_with_their_word(line: str) -> None:
+    assert tokenise(line) == line.split()
+    assert length(line) == running_words(line) == len(line.split())
+    letters = [word for word in line.lower().split() if word[0].isalnum()]
+    assert key_tokens(line) == [re.sub("1", "0", word) for word in letters]
+
+
+def test_every_mark_belongs_to_its_letter_and_is_no_letter() -> None:
+    marks = [x for x in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(x)[0] == "M"]
+    assert [mark for mark in marks if tokenise(f"a{mark}b") != [f"a{mark}b"]] == []
+    assert [mark for mark in marks if tokenise(f"\u304b{mark}") != [f"\u304b{mark}"]] == []
+    assert [mark for mark in marks if length(f"\u304b{mark}") != 1] == []
 
 
 @given(st.text(st.sampled_from("a\u00e4\u0301\u093f\u6f22\u304b_9 ,."), max_size=12))
 def test_word_pattern_equals_its_plain_form(text: str) -> None:
     unspaced, marks = "\u304b\u6f22", "\u0301\u093f"
-    plain = rf"[{unspaced}][{marks}]*|(?:[^\W{unspaced}]|[{marks}])+"
+    plain = rf"[{unspaced}][{marks}]*|[^\W{unspaced}](?:[^\W{unspaced}]|[{marks}])*"
     assert re.findall(WORD, text) == re.findall(plain, text)
 
 

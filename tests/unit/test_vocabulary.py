@@ -131,6 +131,11 @@ def test_simple_tokenizer_loses_nothing(text: str) -> None:
     assert not any(set(word) & set(" \n") for word in words)
 
 
+def test_simple_tokenizer_keeps_marks_and_joiners_in_their_word() -> None:
+    line = "نمی\u200cشود ශ්\u200dරී ދިވެހި"
+    assert tokenise_words(line, "simple") == line.split()
+
+
 def test_simple_tokenizer_by_hand() -> None:
     words = tokenise_words("Wait, (well-known) <unk>!", "simple")
     assert words == [

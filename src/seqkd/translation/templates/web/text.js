@@ -23,21 +23,17 @@ function normalise(line) {
 // Scripts without spaces between words: Han, and those that spell (kana, Thai, Lao, Myanmar, Khmer).
 const HAN = "\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{3ffff}";
 const SPELLING =
-  "\\u3040-\\u30ff\\u0e01-\\u0e30\\u0e32\\u0e33\\u0e40-\\u0e46\\u0e81-\\u0eb0\\u0eb2\\u0eb3\\u0ebd-" +
-  "\\u0ec6\\u0edc-\\u0edf\\u1000-\\u102a\\u103f\\u1050-\\u1055\\u105a-\\u105d\\u1061\\u1065\\u1066" +
-  "\\u106e-\\u1070\\u1075-\\u1081\\u108e\\u1780-\\u17b3\\u17d7\\u17dc";
-const MARKS =
-  "\\u0300-\\u036f\\u0591-\\u05c7\\u064b-\\u065f\\u0900-\\u0963\\u0966-\\u0dff\\u0e31" +
-  "\\u0e34-\\u0e3a\\u0e47-\\u0e4e\\u0eb1\\u0eb4-\\u0ebc\\u0ec8-\\u0ece\\u0f71-\\u0f84" +
-  "\\u0f8d-\\u0fbc\\u102b-\\u103e\\u1056-\\u1059\\u105e-\\u1060\\u1062-\\u1064\\u1067-" +
-  "\\u106d\\u1071-\\u1074\\u1082-\\u108d\\u108f\\u109a-\\u109d\\u17b4-\\u17d3\\u17dd";
+  "\\u3040-\\u3098\\u309b-\\u30ff\\u0e01-\\u0e30\\u0e32\\u0e33\\u0e40-\\u0e46\\u0e81-\\u0eb0\\u0eb2" +
+  "\\u0eb3\\u0ebd-\\u0ec6\\u0edc-\\u0edf\\u1000-\\u102a\\u103f\\u1050-\\u1055\\u105a-\\u105d\\u1061" +
+  "\\u1065\\u1066\\u106e-\\u1070\\u1075-\\u1081\\u108e\\u1780-\\u17b3\\u17d7\\u17dc";
+const MARKS = "\\p{M}\\u200c\\u200d"; // and the joiners: they shape letters
 const WORDS_OF_HAN = 0.55, WORDS_OF_SPELLING = 0.27; // for each character
 
 // Words of a line of single spaces, those of scripts without spaces estimated from their characters.
 function runningWords(line) {
   const count = (characters) => (line.match(new RegExp(`[${characters}]`, "gu")) || []).length;
   const words = WORDS_OF_HAN * count(HAN) + WORDS_OF_SPELLING * count(SPELLING);
-  const unspaced = new RegExp(`[${HAN}${SPELLING}${MARKS}]+`, "gu");
+  const unspaced = new RegExp(`(?:[${HAN}${SPELLING}][${MARKS}]*)+`, "gu");
   const spaced = words ? line.replace(unspaced, " ") : line;
   return spaced.split(/[ \u0f0b\u0f0c]/).filter(Boolean).length + words; // Tibetan has tshegs
 }

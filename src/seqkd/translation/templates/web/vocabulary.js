@@ -139,8 +139,7 @@ class SubwordVocabulary {
 
 const UNSPACED = HAN + SPELLING;
 const LETTER = `(?:(?![${UNSPACED}])[\\p{L}\\p{N}_])`;
-const WORD =
-  `${LETTER}+(?:[${MARKS}]+${LETTER}*)*|[${MARKS}]+(?:${LETTER}+[${MARKS}]*)*|[${UNSPACED}][${MARKS}]*`;
+const WORD = `${LETTER}+(?:[${MARKS}]+${LETTER}*)*|[${UNSPACED}][${MARKS}]*`;
 const PARTS = new RegExp(`<unk>|${WORD}|[^\\p{L}\\p{N}_\\s]`, "gu");
 const MARK = /^[^\p{L}\p{N}_]$/u;
 const JOINER = "\uffed"; // on the side where a mark touches its neighbour
