@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _READ_BYTES = 1 << 10
 _LONGEST_WINDOW = 1 << 31  # of zstd --ultra --long=31
 _ZSTD_SKIPPED = tuple(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))
-_TAR_MARK, _TAR_MARK_AT = b"ustar", 257
+_TAR_MARKS, _TAR_MARK_AT = (b"ustar\0", b"ustar  \0"), 257
 
 
 Reader: TypeAlias = "io.BufferedReader[Any]"
@@ -72,7 +72,7 @@ _ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!\x1a\x07": "a rar archive",
     b"\x04\x22\x4d\x18": "lz4 data",
-    b"LZIP": "lzip data",
+    b"LZIP\x01": "lzip data",
     b"\x1f\x9d": "compress (.Z) data",
 }
 
@@ -89,11 +89,11 @@ def unpacked(file: Reader, name: str) -> Reader:
     Raises:
         SeqkdError: at once for an archive, and while reading from a damaged or truncated file.
     """
-    head = file.peek(_TAR_MARK_AT + len(_TAR_MARK))
+    head = file.peek(_TAR_MARK_AT + max(map(len, _TAR_MARKS)))
     for start, archive in _ARCHIVES.items():
         if head.startswith(start):
             raise SeqkdError(f"{name}: {archive}; unpack it and name the file in it")
-    if head[_TAR_MARK_AT:].startswith(_TAR_MARK):
+    if head.startswith(_TAR_MARKS, _TAR_MARK_AT):
         raise SeqkdError(f"{name}: a tar archive; unpack it and name the file in it")
     packing = _format_of(head)
     if packing is None:

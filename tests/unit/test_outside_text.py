@@ -106,10 +106,10 @@ def zip_of(data: bytes) -> bytes:
     return file.getvalue()
 
 
-def tar_of(data: bytes) -> bytes:
+def tar_of(data: bytes, form: int = tarfile.PAX_FORMAT) -> bytes:
     file, member = io.BytesIO(), tarfile.TarInfo("x")
     member.size = len(data)
-    with tarfile.open(fileobj=file, mode="w") as archive:
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
         archive.addfile(member, io.BytesIO(data))
     return file.getvalue()
 
@@ -119,7 +119,9 @@ def tar_of(data: bytes) -> bytes:
     [
         (zip_of(TEXT), "a zip archive; unpack it"),
         (tar_of(TEXT), "a tar archive"),
+        (tar_of(TEXT, tarfile.GNU_FORMAT), "a tar archive"),
         (gzip.compress(tar_of(TEXT)), "a tar archive"),
+        (b"LZIP\x01\x0c", "lzip data"),
         (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
         ("a\nb\n".encode("utf-16"), "UTF-16, not UTF-8; convert it: iconv -f UTF-16"),
         ("rot\r\nblau\r\n".encode("utf-16-le"), "UTF-16LE"),
@@ -173,6 +175,11 @@ def test_translate_reads_what_corpus_reads(tmp_path: Path):
 
 def test_accents_and_marks_of_markup_are_text(tmp_path: Path):
     text = "Ã¼ is how ü looks\nin the wrong encoding\nÄpfel\nÂ© is no word\n<b>fett</b>\n"
+    assert lines_of(tmp_path / "x", text.encode()) == text.splitlines()
+
+
+@pytest.mark.parametrize("text", ["LZIP files\nend in .lz\n", f"{'a' * 257}ustar is\nof tar\n"])
+def test_words_that_archives_begin_with_are_text(tmp_path: Path, text: str):
     assert lines_of(tmp_path / "x", text.encode()) == text.splitlines()
 
 
