@@ -55,7 +55,6 @@ _TOKENIZERS: dict[str, BleuTokenizer] = {
     "Hani": "zh", "Hans": "zh", "Hant": "zh", "Jpan": "ja-mecab", "Hira": "ja-mecab",
     "Kana": "ja-mecab", "Hrkt": "ja-mecab", "Kore": "ko-mecab", "Hang": "ko-mecab",
     "Thai": "char", "Khmr": "char", "Laoo": "char", "Mymr": "char", "Tibt": "char",
-    "Lana": "char", "Java": "char", "Bali": "char", "Tale": "char", "Talu": "char",
 }  # fmt: skip
 COUNTRIES = {"jp": "ja", "cn": "zh", "cz": "cs", "gr": "el", "ua": "uk", "dk": "da"}
 """Codes of countries that no language has, and the language that is meant."""
