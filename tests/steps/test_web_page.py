@@ -20,6 +20,7 @@ from seqkd.config.vocab import VocabConfig
 from seqkd.corpus.sentences import split_sentences
 from seqkd.evaluation.score_files import Evaluation, SearchScores
 from seqkd.files import write_json
+from seqkd.languages import standard_code
 from seqkd.models.kernels import lstm_int8
 from seqkd.text import normalise, running_words
 from seqkd.translation.api import load
@@ -309,6 +310,23 @@ def test_languages_are_marked_as_browsers_write_them(tmp_path: Path) -> None:
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert 'lang="he" dir="rtl"' in text
     assert 'lang="zh-Hans" dir="ltr"' in text
+
+
+@pytest.mark.parametrize(
+    ("codes", "direction"),
+    [
+        ("he fas arz_Arab arz ary-MA pa-Arab pnb ff-Adlm nqo ur-Aran dv-Thaa", "rtl"),
+        ("kas_Deva ug-Cyrl ur-Latn pa ff de zh-Hans ja", "ltr"),
+    ],
+)
+def test_the_script_decides_the_direction_of_writing(
+    tmp_path: Path, codes: str, direction: str
+) -> None:
+    for code in codes.split():
+        model = write_model(tmp_path / f"{code}.safetensors", source=code)
+        export(model, tmp_path / "page.html")
+        written = f'lang="{standard_code(code)}" dir="{direction}"'
+        assert written in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_what_a_page_cannot_compute_is_refused(tmp_path: Path) -> None:

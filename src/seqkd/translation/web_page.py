@@ -14,7 +14,7 @@ from seqkd import __version__
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.score_files import Evaluation, signatures_of
 from seqkd.files import atomic_text, digest
-from seqkd.languages import standard_code
+from seqkd.languages import script_of, standard_code
 from seqkd.model_files.model_file import ModelInfo, read_info
 from seqkd.templates import templates_of
 
@@ -23,9 +23,14 @@ _SCRIPTS = (
     "worker.js",
 )
 """What the page's worker runs, in this order."""
-_RIGHT_TO_LEFT = frozenset(
-    {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
+_RIGHT_TO_LEFT_SCRIPTS = frozenset(
+    {"Adlm", "Arab", "Aran", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa"}
 )
+_RIGHT_TO_LEFT = frozenset({
+    "ar", "arc", "ary", "arz", "azb", "ckb", "dv", "fa", "he", "ks", "nqo", "pnb", "ps", "sd",
+    "syr", "ug", "ur", "yi",
+})  # fmt: skip
+"""Languages, for codes that name no script."""
 _MOST_INPUTS = 2080  # of a product that products.js computes exactly
 _TEMPLATES = templates_of("seqkd.translation")
 
@@ -80,8 +85,10 @@ def _check(model: Path, info: ModelInfo) -> None:
 
 def _direction(language: str) -> str:
     """Return the direction of writing, as HTML names it."""
-    primary = standard_code(language).partition("-")[0]
-    return "rtl" if primary in _RIGHT_TO_LEFT else "ltr"
+    script = script_of(language)
+    if script is not None:
+        return "rtl" if script in _RIGHT_TO_LEFT_SCRIPTS else "ltr"
+    return "rtl" if standard_code(language).partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
 
 
 def _facts(
