@@ -108,6 +108,11 @@ def test_targets_of_one_sentence_differ_and_none_is_empty():
     assert targets("n-best", NEAR, again, EMPTY, FAR, keep=3) == [NEAR.text, FAR.text]
 
 
+def test_spaces_alone_make_no_other_target():
+    spaced = NEAR._replace(text="turn  on that lamp ", log_prob=-0.6)
+    assert targets("n-best", spaced, NEAR, FAR, keep=3) == [NEAR.text, FAR.text]
+
+
 def test_the_score_of_a_target_is_per_token_with_eos():
     (found,) = select(
         TargetConfig(rule="one-best"), [(Record(0, (NEAR,)), REFERENCE)], SelectionStatistics()
@@ -121,6 +126,8 @@ def test_worst_is_a_share_of_the_lowest():
     assert worst(scores, 0.2) == {1}
     assert worst(scores, 0.59) == {1, 3}
     assert worst(scores, 0.6) == {1, 2, 3}
+    for percent in range(100):
+        assert worst(range(100), percent / 100) == set(range(percent))
 
 
 @pytest.mark.parametrize(

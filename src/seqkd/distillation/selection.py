@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 from seqkd.config.bleu import BleuConfig
@@ -99,13 +100,15 @@ def select(
 ) -> Iterator[list[Selected]]:
     """Yield the targets of each sentence, the rule's best first; none if all hypotheses are empty.
 
-    Empty hypotheses are never selected. Targets of one sentence differ.
+    Empty hypotheses are never selected. Targets of one sentence differ in more than spaces, and
+    have single ones, as the text of the corpus.
     """
     measure = similarity(config.similarity, config.unit, bleu)
     rule = chooser(config, measure)
     for record, reference in records:
         statistics.sentences += 1
-        hypotheses = [h for h in record.hypotheses if h.text.strip()]
+        spaced = (h._replace(text=" ".join(h.text.split())) for h in record.hypotheses)
+        hypotheses = [h for h in spaced if h.text]
         if not hypotheses or (reference is not None and not reference.text.strip()):
             statistics.dropped_empty += 1
             yield []
@@ -142,7 +145,8 @@ def _first_different(
 def worst(scores: Sequence[float], share: float) -> frozenset[int]:
     """Return the places of the lowest scores, a share of all; of equal ones the first."""
     ranked = sorted(range(len(scores)), key=lambda place: (scores[place], place))
-    return frozenset(ranked[: int(share * len(scores))])
+    # As the decimal that was written: in binary, 0.29 of 100 is less than 29.
+    return frozenset(ranked[: int(Fraction(str(share)) * len(scores))])
 
 
 def chooser(config: TargetConfig, measure: Similarity) -> Rule:
