@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from seqkd.cli import main
+from seqkd.corpus.decontamination import HeldOutIndex, Matches
+from seqkd.corpus.made_copies import made_copies
 from seqkd.corpus.split import choose_held_out, keep_smallest, split_digest
 from seqkd.files import read_lines
 from seqkd.text import key_tokens
@@ -237,3 +239,31 @@ def test_made_lines_to_copy_join_training_alone(tmp_path: Path) -> None:
     assert stage["lines_out"] - stage["lines_in"] == len(made)
     again = build(tmp_path / "c", made_copies=0.05)
     assert pairs(again, "train") == pairs(more, "train")
+
+
+@pytest.mark.parametrize("decontamination", ["near", "exact"])
+def test_made_lines_to_copy_repeat_no_held_out_line(tmp_path: Path, decontamination: str) -> None:
+    names = [f"Kanal{letter}" for letter in "abcdefghijklmnopqrst"]
+    lines = {"train": names, "dev": [f"{name} 9" for name in names]}
+    lines["dev"] += [f"{number}%" for number in range(101)]
+    for split, text in lines.items():
+        (tmp_path / split).write_text("".join(f"{x}\t{x} it\n" for x in text))
+    corpus = build(
+        tmp_path,
+        train=[{"provider": "files", "tsv": str(tmp_path / "train")}],
+        dev={"provider": "files", "tsv": str(tmp_path / "dev")},
+        test_sets={}, cleaning={"min_tokens": 1}, decontamination=decontamination, made_copies=1,
+    )  # fmt: skip
+    assert len(pairs(corpus, "train")) == 2 * len(names) == funnel(corpus)["train"]["lines_out"]
+    keys = [{" ".join(key_tokens(src)) for src, _ in pairs(corpus, x)} for x in ("train", "dev")]
+    assert keys[0].isdisjoint(keys[1])
+
+
+def test_made_lines_that_cannot_differ_are_left_out() -> None:
+    class Everything(HeldOutIndex):
+        def search(self, pair: tuple[str, str]) -> Matches:
+            return Matches({0} if " " in pair[0] else set(), set())
+
+    made = list(made_copies([("Licht", "light")] * 5, Everything([], None)))
+    assert made
+    assert not any(" " in src for src, _ in made)

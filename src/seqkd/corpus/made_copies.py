@@ -9,9 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+from seqkd.corpus.decontamination import HeldOutIndex
 from seqkd.text import Pair
 
 _SEED = 1
+_TRIALS = 20
 _EMOJI = (
     "😂❤️🤣👍😭🙏😘🥰😍😊🎉😁💕🥺😅🔥☺️🤦🤷🙄😆🤗😉🎂🤔👏🙂😳🥳😎👌💜😔💪"
     "✨💖👀😋😏😢👉💗😩💯🌹💞🎈💙😃😡💐😜🙈🤞😄🤤🙌🤪❣️😀💋💀👇💔😌💓🤩🙃😬"
@@ -74,13 +76,19 @@ _KINDS: tuple[Callable[[random.Random], str], ...] = (
 )
 
 
-def made_copies(pairs: Sequence[Pair]) -> Iterator[Pair]:
+def made_copies(pairs: Sequence[Pair], held_out: HeldOutIndex) -> Iterator[Pair]:
     """Yield two pairs for each of `pairs`: something to copy alone, and after the pair itself.
 
-    The same pairs give the same lines on every machine.
+    What repeats held-out text is drawn again; where each trial does, there is one pair less. The
+    same pairs give the same lines on every machine.
     """
     draw = random.Random(_SEED)
     for src, tgt in pairs:
-        alone, after = (draw.choice(_KINDS)(draw) for _ in range(2))
-        yield alone, alone
-        yield f"{src} {after}", f"{tgt} {after}"
+        for before_src, before_tgt in (("", ""), (f"{src} ", f"{tgt} ")):
+            for _ in range(_TRIALS):
+                made = draw.choice(_KINDS)(draw)
+                pair = f"{before_src}{made}", f"{before_tgt}{made}"
+                matches = held_out.search(pair)
+                if not matches.exact and not matches.near:
+                    yield pair
+                    break

@@ -45,8 +45,10 @@ def prepare(config: ParallelCorpus, resources: Path, folder: Path) -> list[Stage
             for test in map(config.test_sets.__getitem__, config.decontaminate)
             if not isinstance(test, HeldOut)
         )
-        in_training = decontaminate(config, spool, chain(*splits.values(), *tests), stages)
-        copies = _copies(config, spool, in_training, stages)
+        near = config.near_duplicate if config.decontamination == "near" else None
+        held_out = HeldOutIndex(chain(*splits.values(), *tests), near)
+        in_training = decontaminate(config, spool, held_out, stages)
+        copies = _copies(config, spool, in_training, held_out, stages)
         size = int(in_training.sum()) + len(copies)
         stages.append(Stage.plain("train", size, size))
         splits = {"train": chain(spool.pairs(in_training), copies), **splits}
@@ -56,7 +58,11 @@ def prepare(config: ParallelCorpus, resources: Path, folder: Path) -> list[Stage
 
 
 def _copies(
-    config: ParallelCorpus, spool: Spool, in_training: Mask, stages: list[Stage]
+    config: ParallelCorpus,
+    spool: Spool,
+    in_training: Mask,
+    held_out: HeldOutIndex,
+    stages: list[Stage],
 ) -> list[Pair]:
     """Return the made lines to copy, and add their count to the funnel."""
     rows = np.flatnonzero(in_training)
@@ -66,7 +72,7 @@ def _copies(
         return []
     drawn = np.zeros_like(in_training)
     drawn[rows[:: len(rows) // count][:count]] = True
-    copies = list(made_copies(list(spool.pairs(drawn))))
+    copies = list(made_copies(list(spool.pairs(drawn)), held_out))
     stages.append(Stage.plain("made lines to copy", len(rows), len(rows) + len(copies)))
     return copies
 
@@ -97,22 +103,20 @@ def hold_out(config: ParallelCorpus, spool: Spool) -> dict[str, list[Pair]]:
 
 
 def decontaminate(
-    config: ParallelCorpus, spool: Spool, blocked: Iterable[Pair], stages: list[Stage]
+    config: ParallelCorpus, spool: Spool, held_out: HeldOutIndex, stages: list[Stage]
 ) -> Mask:
     """Return which pairs of the spool are trained on, after decontamination and limit.
 
     Raises:
         SeqkdError: if no pair is left.
     """
-    near = config.near_duplicate if config.decontamination == "near" else None
-    index = HeldOutIndex(blocked, near)
     in_training = spool.in_training.copy()
     digests = np.zeros(len(in_training), dtype=np.uint64)
     tally = Tally(read=len(in_training))
     tally.dropped[HELD_OUT] = int((~in_training).sum())
     rows = np.flatnonzero(in_training)
     for row, pair in zip(rows, spool.pairs(spool.in_training), strict=True):
-        matches = index.search(pair)
+        matches = held_out.search(pair)
         if matches.exact or matches.near:
             tally.drop(EXACT if matches.exact else NEAR, pair)
             in_training[row] = False
