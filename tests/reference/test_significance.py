@@ -107,7 +107,8 @@ def test_p_values_equal_sacrebleu(
             ours = paired_bootstrap(resampled[0], resampled[1], difference)
         else:
             ours = approximate_randomisation(metric, [[(a, b)]], samples)[0]
-        # sacrebleu sums in single precision; a resample at the very edge may fall either way.
+        # sacrebleu sums in single precision; a resample at the very edge may fall either way. One
+        # as extreme as the difference counts here, not there; so many different sentences have none.
         assert ours == pytest.approx(expected, abs=3 / samples)
 
 
@@ -140,6 +141,18 @@ def test_randomisation_over_seeds_of_equal_systems_equals_one_seed(
     a, b = metric.extract(first, references), metric.extract(second, references)
     one, two = approximate_randomisation(metric, [[(a, b)], [(a, b), (a, b)]], 800)
     assert one == two
+
+
+@pytest.mark.parametrize("different", [1, 2, 4])
+def test_randomisation_counts_trials_as_extreme_as_the_difference(different: int) -> None:
+    """All n different sentences go one way, so 2 of 2^n trials show the difference itself."""
+    references = [f"the cat number {n} sat on a mat today" for n in range(30)]
+    worse = ["the cat number x sat under one mat now"] * different + references[different:]
+    metric = bleu_metric()
+    a, b = metric.extract(references, references), metric.extract(worse, references)
+    p_values = approximate_randomisation(metric, [[(a, b)], [(a, b)] * 9], 2000)
+    # sacrebleu gives 1 / 2001 for each.
+    assert p_values == pytest.approx([2.0 ** (1 - different)] * 2, abs=0.03)
 
 
 def test_null_p_values_are_spread_evenly() -> None:
@@ -187,12 +200,21 @@ def test_noise_floor_pools_variances_by_degrees_of_freedom() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [([1], [1, 2, 3]), ([1, 2], [3, 4, 5]), ([2, 3], [1, 2]), ([4], [4])]
+    ("ours", "theirs", "count"),
+    [
+        ([1], [1, 2, 3], 3),
+        ([1, 2, 3], [4, 5], 6),
+        ([2, 3], [1, 2], 2),
+        ([4], [4], 1),
+        ([1, 2, 3, 4], [2, 1], 4),
+    ],
 )
-def test_every_seed_of_both_sides_is_in_a_pair(ours: list[int], theirs: list[int]) -> None:
+def test_every_seed_of_a_side_is_in_as_many_pairs(
+    ours: list[int], theirs: list[int], count: int
+) -> None:
     pairs = pair_seeds(ours, theirs)
-    assert len(pairs) == max(len(ours), len(theirs))
-    assert {a for a, _ in pairs} == set(ours)
-    assert {b for _, b in pairs} == set(theirs)
+    assert len(pairs) == count
+    for place, seeds in enumerate((ours, theirs)):
+        assert sorted(pair[place] for pair in pairs) == sorted(seeds * (count // len(seeds)))
     assert all((seed, seed) in pairs for seed in set(ours) & set(theirs))
     assert sorted((a, b) for b, a in pair_seeds(theirs, ours)) == sorted(pairs)

@@ -1,9 +1,10 @@
 """Significance of scores: intervals, paired tests, correction for many tests, spread over seeds.
 
-The tests are those of `sacrebleu.significance`, with the same sentences, random numbers and
-definition of p; but corpus scores are computed for all resamples at once, which makes ten thousand
-resamples cheap. That many are needed: after Holm's correction over m tests, the smallest p that R
-resamples can show is m / (R + 1).
+The tests are those of `sacrebleu.significance`, with the same sentences and random numbers; but
+corpus scores are computed for all resamples at once, which makes ten thousand resamples cheap. That
+many are needed: after Holm's correction over m tests, the smallest p that R resamples can show is
+m / (R + 1). And p counts resamples that are as extreme as the difference, where sacrebleu counts
+only those beyond it: by that, a single different sentence would be significant.
 
 The score of a model is the mean over its seeds, and a resample draws the same sentences for all of
 them. So p answers "would other test sentences show the same?"; the noise floor answers whether
@@ -15,7 +16,6 @@ Holm (1979).
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -35,6 +35,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 RESAMPLES = 10_000
 SEED = 12345  # sacrebleu's own default
 _CHUNK = 1_000  # resamples at a time: bounds memory to chunk x sentences
+_ROUNDING = 1e-9  # BLEU
 _CHRF_BETA = 2.0
 CHRF_WORDS = 2  # of chrF++: the longest n-gram of words
 
@@ -188,12 +189,12 @@ def paired_bootstrap(scores_a: FloatArray, scores_b: FloatArray, difference: flo
 
 
 def _p_value(null: FloatArray, difference: float) -> float:
-    # Strictly greater, as in sacrebleu; but there two systems that agree on every sentence are
-    # significantly different, because no resample exceeds 0.
+    # Two systems that agree on every sentence do not differ.
     if difference == 0:
         return 1.0
-    # Adding one keeps p above 0 (Riezler & Maxwell 2005).
-    return float((np.sum(null > difference) + 1) / (null.size + 1))
+    # A trial that shows the difference itself counts (Riezler & Maxwell 2005): of few different
+    # sentences many trials do. Equal ones may differ in the last bit of a mean over seeds.
+    return float((np.sum(null >= difference - _ROUNDING) + 1) / (null.size + 1))
 
 
 SeedPairs: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
@@ -201,11 +202,14 @@ SeedPairs: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
 
 
 def pair_seeds(ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]]:
-    """Pair every seed of both sides: with the same seed if the other has it, else in turns."""
-    if len(theirs) > len(ours):
-        return [(a, b) for b, a in pair_seeds(theirs, ours)]
-    turns = itertools.cycle([seed for seed in theirs if seed not in ours] or theirs)
-    return [(seed, seed if seed in theirs else next(turns)) for seed in ours]
+    """Pair the seeds of both sides: with the same seed if the other has it, else in turns.
+
+    Each seed of a side is in as many pairs, so the mean difference is that of the means.
+    """
+    first = sorted(ours, key=lambda seed: (seed not in theirs, seed))
+    second = sorted(theirs, key=lambda seed: (seed not in ours, seed))
+    count = math.lcm(len(first), len(second))
+    return list(zip(first * (count // len(first)), second * (count // len(second)), strict=True))
 
 
 def approximate_randomisation(
@@ -218,27 +222,24 @@ def approximate_randomisation(
     """
     if not comparisons:
         return []
-    flat = [pair for pairs in comparisons for pair in pairs]
-    sentences, width = flat[0][0].shape
-    swaps = np.concatenate([a - b for a, b in flat], axis=1).astype(np.float32)
-    sum_a = np.stack([a.sum(axis=0) for a, _ in flat])
-    sum_b = np.stack([b.sum(axis=0) for _, b in flat])
-    rng = np.random.default_rng(seed)
-    swapped = rng.integers(2, size=(trials, sentences), dtype=bool)
-    differences = np.empty((len(flat), trials))
-    for start in range(0, trials, _CHUNK):
+    sentences = len(comparisons[0][0][0])
+    swapped = np.random.default_rng(seed).integers(2, size=(trials, sentences), dtype=bool)
+    return [_randomised(metric, pairs, swapped) for pairs in comparisons]
+
+
+def _randomised(metric: Metric, pairs: SeedPairs, swapped: npt.NDArray[np.bool_]) -> float:
+    """Return p of one comparison, given the sentences that each trial swaps."""
+    swaps = np.concatenate([a - b for a, b in pairs], axis=1).astype(np.float32)
+    sum_a = np.stack([a.sum(axis=0) for a, _ in pairs])
+    sum_b = np.stack([b.sum(axis=0) for _, b in pairs])
+    differences = np.empty(len(swapped))
+    for start in range(0, len(swapped), _CHUNK):
         rows = swapped[start : start + _CHUNK].astype(np.float32)
-        moved = (rows @ swaps).reshape(len(rows), len(flat), width).astype(np.float64)
+        moved = (rows @ swaps).reshape(len(rows), *sum_a.shape).astype(np.float64)
         first, second = metric.score(sum_b + moved), metric.score(sum_a - moved)
-        differences[:, start : start + _CHUNK] = (first - second).T
-    real = metric.score(sum_a) - metric.score(sum_b)
-    results, place = [], 0
-    for pairs in comparisons:
-        part = slice(place, place + len(pairs))
-        null = np.abs(differences[part].mean(axis=0))
-        results.append(_p_value(null, abs(float(real[part].mean()))))
-        place += len(pairs)
-    return results
+        differences[start : start + _CHUNK] = (first - second).mean(axis=-1)
+    real = (metric.score(sum_a) - metric.score(sum_b)).mean()
+    return _p_value(np.abs(differences), abs(float(real)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
