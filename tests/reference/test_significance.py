@@ -108,7 +108,7 @@ def test_p_values_equal_sacrebleu(
         else:
             ours = approximate_randomisation(metric, [[(a, b)]], samples)[0]
         # sacrebleu sums in single precision; a resample at the very edge may fall either way. One
-        # as extreme as the difference counts here, not there; so many different sentences have none.
+        # as extreme as the difference counts here and not there; this many sentences have none.
         assert ours == pytest.approx(expected, abs=3 / samples)
 
 

@@ -36,6 +36,19 @@ def test_each_stage_may_have_a_teacher_of_its_own(smoke: dict):
     order = [name for name, _ in experiment.models]
     assert order.index("lstm-1x24.nll") < order.index(first)
     assert re.fullmatch(parts(experiment), "distilled/lstm-1x24.nll/seed-1/seq-kd/config")
+    (row,) = (row for row in experiment.rows if row.model == last)
+    assert row.teacher == "lstm-1x32.nll"  # gold has none; the stage before it has
+
+
+def test_rows_whose_stages_name_the_teacher_are_compared_too(smoke: dict):
+    smoke["methods"]["taught"] = [{"targets": "seq-kd", "teacher": "teacher"}]
+    smoke["models"][1] = {"architecture": "student", "methods": ["baseline", "taught"]}
+    for key in ("pruning", "quantisation", "speed"):
+        put(smoke, f"{key}.of", [])
+    put(smoke, "web.of", None)
+    put(smoke, "evaluation.against", {"architecture": "student", "method": "baseline"})
+    rows = {row.method: row for row in Experiment(parse_experiment(smoke)).rows}
+    assert rows["taught"].against == rows["baseline"].model == "lstm-1x16.nll"
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ class Experiment:
         target = self.config.evaluation.against
         against = None if target is None else self.row(target).model
         taught = {entry.architecture for entry in self.config.models if entry.teacher}
+        taught |= {row.architecture for row in self.rows if row.teacher}
         for place, row in enumerate(self.rows):
             update: dict[str, str | None] = {}
             if row.method != BASELINE:
@@ -186,9 +187,16 @@ class Experiment:
                 label=label,
                 method=method,
                 model=model,
-                teacher=self.models[model, seeds[0]].teacher,
+                teacher=self._last_teacher((model, seeds[0])),
                 seeds=seeds,
             )
+
+    def _last_teacher(self, key: Key) -> str | None:
+        """Return the teacher of the last stage that has one: a method may end on gold."""
+        entry = self.models[key]
+        if entry.teacher is None and entry.parent is not None:
+            return self._last_teacher((entry.parent, entry.seed))
+        return entry.teacher
 
     def _train(self, entry: ModelsConfig, method: str) -> str:
         """Add the models of one method and return the name of the last."""

@@ -28,7 +28,7 @@ class TableRow(Section):
     baseline: str | None = None
     """The same architecture trained without a teacher; none: no difference is shown."""
     teacher: str | None = None
-    """Teacher of this model."""
+    """Teacher of this model, in the last stage that has one."""
     named_teachers: tuple[str, ...] = ()
     """Labels of its teachers, where another row has the same architecture and method."""
     against: str | None = None
