@@ -107,6 +107,22 @@ def test_headline_numbers_are_those_of_the_scores(made: Synthetic, page: str) ->
     assert float(values[2]) == pytest.approx(sum(scores) / 2, abs=1e-3)
 
 
+def test_the_best_student_is_compared_with_its_own_teacher(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40)
+    teacher, junior, baseline, word_kd, seq_kd = rows((1,))[:5]
+    # The teacher teaches a junior one and Word-KD. Seq-KD is better and learns from the junior.
+    junior = junior.model_copy(update={"architecture": "junior", "method": "baseline"})
+    seq_kd = seq_kd.model_copy(update={"teacher": junior.model})
+    made.config("results", [teacher, junior, baseline, word_kd, seq_kd])
+    page = made.report(whole=False).read_text(encoding="utf-8")
+    scores = made.root / "evaluations" / junior.model / "seed-1" / "test.json"
+    goal = json.loads(scores.read_text())["searches"]["beam-5"]["bleu"]
+    assert "BLEU, Seq-KD student, greedy" in page
+    assert f"its teacher with beam 5: {goal:.1f} (" in page
+    made.config("results", [teacher, baseline])
+    assert '<div class="tile">' not in made.report(whole=False).read_text(encoding="utf-8")
+
+
 def test_figures_are_written_for_a_paper(made: Synthetic) -> None:
     names = {path.name for path in (made.root / "figures").iterdir()}
     assert {"methods.svg", "methods.pdf", "quality-size.svg", "pruning.pdf"} <= names

@@ -68,8 +68,13 @@ def p_value(p: float) -> str:
 
 
 def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -> Iterator[Finding]:
-    rows = [row for row in (student, *all_rows(material)) if row is not teacher]
-    timed = [row for row in rows if row.row.model in material.speeds]
+    timed = [
+        row
+        for row in (student, *all_rows(material))
+        if row.row.model in material.speeds
+        and row.row.architecture == student.row.architecture
+        and row is not teacher
+    ]
     if not timed:
         return
     speeds = words_per_second(material, timed[0]), words_per_second(material, teacher)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from seqkd.evaluation.results import Results, RowResult, by_architecture, teacher_of
+from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
 from seqkd.report.material import Material
 
@@ -29,23 +29,26 @@ def colour_of(rows: Sequence[RowResult], row: RowResult) -> int:
     return _ARCHITECTURE_COLOURS[place % len(_ARCHITECTURE_COLOURS)]
 
 
-def teacher_row(results: Results) -> RowResult | None:
-    """Return the model that taught most of the others."""
-    teachers = [name for row in results.rows if (name := teacher_of(results.config, row.row))]
-    if not teachers:
-        return None
-    most = max(dict.fromkeys(teachers), key=teachers.count)
-    return next((row for row in results.rows if row.row.model == most), None)
-
-
 def best_student(results: Results) -> RowResult | None:
-    """Return the student with the highest greedy BLEU; None where nobody is taught."""
-    teacher = teacher_row(results)
-    if teacher is None:
-        return None
-    students = [row for row in results.rows if row.row.architecture != teacher.row.architecture]
-    students = students or [row for row in results.rows if row is not teacher]
-    return max(students, key=lambda row: bleu(row, "greedy"), default=None)
+    """Return the student with the highest greedy BLEU; None where nobody is taught.
+
+    A student has its teacher in the table and teaches nobody. A model taught by one of its own
+    architecture counts only where there is no other.
+    """
+    rows = results.rows
+    architectures: dict[str | None, str] = {row.row.model: row.row.architecture for row in rows}
+    teachers = {row.row.teacher for row in rows}
+    taught = [row for row in rows if row.row.teacher in architectures]
+    students = [row for row in taught if row.row.model not in teachers]
+    others = [row for row in students if row.row.architecture != architectures[row.row.teacher]]
+    return max(others or students, key=lambda row: bleu(row, "greedy"), default=None)
+
+
+def teacher_row(results: Results) -> RowResult | None:
+    """Return the teacher of the best student."""
+    student = best_student(results)
+    rows = (row for row in results.rows if student and row.row.model == student.row.teacher)
+    return next(rows, None)
 
 
 def sibling(results: Results, row: RowResult, method: str) -> RowResult | None:
