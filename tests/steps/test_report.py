@@ -138,9 +138,12 @@ def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
     assert "so not shown: speed, learning curves and provenance, diag" in page
 
 
-def test_the_speed_of_rows_of_the_results_table_alone_is_shown(tmp_path: Path) -> None:
-    made = Synthetic(tmp_path / "synthetic", sentences=40)
-    made.config("speed", rows((1,))[:2])
+def test_speed_is_shown_as_in_its_table(tmp_path: Path) -> None:
+    """Also of rows of the results table alone, which has more seeds."""
+    made = Synthetic(tmp_path / "synthetic", sentences=40, seeds=(1, 2))
+    first, *others = rows((1, 2))
+    made.config("results", [first.model_copy(update={"seeds": (1,)}), *others])
+    made.config("speed", rows((1,))[:3])
     (made.root / "tables/pruning.yaml").unlink()
     speeds = sorted(made.root.glob("evaluations/*/seed-1/speed.json"))
     page = made.report(
@@ -148,6 +151,12 @@ def test_the_speed_of_rows_of_the_results_table_alone_is_shown(tmp_path: Path) -
         whole=False,
     ).read_text(encoding="utf-8")
     assert "Decoding speed" in page
+    lines = made.table("speed", tmp_path)["md"].splitlines()
+    timed = [line.strip("|").split("|") for line in lines if line.startswith("| lstm")]
+    assert len(timed) == 4 * 3
+    for _, *cells in timed:
+        assert "".join(f'<td class="right">{cell.strip()}</td>' for cell in cells) in page
+    assert "10 models, 1 to 2 seeds each, trained on" in page
 
 
 def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_results_table_says_what_was_measured(one_seed: Synthetic, tmp_path: Pat
     assert float(seq_kd["greedy_vs_baseline_delta"]) == pytest.approx(delta, abs=1e-3)
     assert seq_kd["greedy_bleu_sd"] == ""
     assert "One seed each" in texts["md"]
+    assert "\n- Stars: * p < 0.05, ** p" in texts["md"]  # Markdown reads "- * p" as two lists
     assert "trained on 20,000 pairs of invented words; code " in texts["md"]
     assert "signature: BLEU nrefs:1" in texts["md"]
     assert max(map(len, texts["md"].splitlines())) <= 120
@@ -188,6 +189,21 @@ def test_speed_is_compared_with_the_teacher_wherever_it_stands(
     table = speed_table(analyse(outputs, resamples=100), speeds, "")
     teacher = [record for record in table.records if record["model"] == TEACHER]
     assert all(record["ratio_like_for_like"] == 1.0 for record in teacher)
+    assert "Ratios to lstm-2x256 Baseline: " in " ".join(table.notes)
+
+
+def test_without_a_teacher_the_notes_name_the_first_row(
+    one_seed: Synthetic, tmp_path: Path
+) -> None:
+    chosen = [row.model_copy(update={"teacher": None}) for row in rows((1,))[3:5]]
+    for kind, note in ("speed", "Ratios to"), ("pruning", "all weights of"):
+        path = one_seed.root / "tables" / f"{kind}.yaml"
+        plain = path.read_text(encoding="utf-8")
+        one_seed.config(kind, chosen)
+        text = " ".join(one_seed.table(kind, tmp_path)["md"].split())
+        path.write_text(plain, encoding="utf-8")
+        assert f"{note} lstm-2x64 Word-KD" in text
+        assert "the teacher" not in text
 
 
 def test_pruning_table_counts_what_is_left(one_seed: Synthetic, tmp_path: Path) -> None:

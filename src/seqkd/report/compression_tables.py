@@ -21,10 +21,15 @@ def _base(rows: Sequence[RowResult]) -> RowResult:
     return next((row for row in rows if row.row.model in teachers), rows[0])
 
 
+def _full_name(row: RowResult) -> str:
+    return f"{row.row.label} {row_name(row)}"
+
+
 def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Table:
     """Return Table 2: source words a second, with both ratios."""
     by_model = {speed.model: speed for speed in reversed(speeds)}
     rows = [row for row in results.rows if row.row.model in by_model]
+    base_row = _base(rows or results.rows)
     beam = results.config.beam
     blocks, records = {}, []
     for device, threads, batch in _settings(speeds):
@@ -32,7 +37,7 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
             model: [speed.find(width, batch, threads, device) for width in (1, beam)]
             for model, speed in by_model.items()
         }
-        base = measured[_base(rows).row.model]
+        base = measured[base_row.row.model]
         blocks[_setting_name(device, threads, batch)] = [
             _speed_cells(results, row, measured[row.row.model], base) for row in rows
         ]
@@ -50,8 +55,8 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
         notes=[
             "Source words per second, median of the repeats after warm-up; "
             f"{PLUS_MINUS}: half their range, in percent.",
-            f"Ratios to the teacher: like for like (K1/K1, K{beam}/K{beam}), and the paper's, "
-            f"this model's greedy search to the teacher's beam search (K1/K{beam}).",
+            f"Ratios to {_full_name(base_row)}: like for like (K1/K1, K{beam}/K{beam}), and the "
+            f"paper's, greedy search of a model to beam search of that one (K1/K{beam}).",
         ],
         records=records,
         label="speed",
@@ -75,7 +80,7 @@ def _speed_cells(results: Results, row: RowResult, measured: _Pair, base: _Pair)
     greedy, beam = measured
     ratios = [(greedy, base[0]), (beam, base[1]), (greedy, base[1])]
     return [
-        f"{row.row.label} {row_name(row)}",
+        _full_name(row),
         *map(_words, measured),
         *("-" if (value := _ratio(*pair)) is None else ratio(value) for pair in ratios),
         *(f"{row.searches[search].bleu.mean:.1f}" for search in results.searches),
@@ -132,6 +137,7 @@ def _speed_records(
 def pruning_table(results: Results, setting: str) -> Table:
     """Return Table 3: parameters, share pruned, bytes, BLEU, and the ratios to the teacher."""
     base = _base(results.rows)
+    name = _full_name(base)
     blocks = {}
     for label in dict.fromkeys(row.row.label for row in results.rows):
         rows = [row for row in results.rows if row.row.label == label]
@@ -146,11 +152,11 @@ def pruning_table(results: Results, setting: str) -> Table:
         ],
         blocks=blocks,
         notes=[
-            "params: weights that are not zero; their ratio is to all weights of the teacher.",
+            f"params: weights that are not zero; their ratio is to all weights of {name}.",
             "file, .zst: MB (10^6 bytes) of the model file, vocabularies included, as it is and "
-            "compressed by zstd; `seqkd translate` loads both. The ratio is the teacher's file to "
+            f"compressed by zstd; `seqkd translate` loads both. The ratio is the file of {name} to "
             "this one, or to its .zst if pruned.",
-            f"{DELTA}: BLEU K={results.config.beam} against the teacher.",
+            f"{DELTA}: BLEU K={results.config.beam} against {name}.",
         ],
         records=[_pruning_record(results, row, base) for row in results.rows],
         label="pruning",

@@ -51,8 +51,8 @@ class Material:
     """All that a report shows."""
 
     config: TableConfig
-    further: Mapping[str, TableConfig]
-    """Rows of the tables of speed and of pruning."""
+    further: Mapping[str, Results]
+    """The tables of speed and of pruning, on the first test set."""
     analyses: Sequence[Results]
     """The results table: each test set, whole and without near duplicates."""
     everything: Results
@@ -109,7 +109,10 @@ def gather(
         everything = analyse(outputs, resamples=resamples)
     return Material(
         config=config,
-        further=further,
+        further={
+            table: analyse(OutputStatistics(rows, evaluations, test_sets[0]), resamples=resamples)
+            for table, rows in further.items()
+        },
         analyses=analyses,
         everything=everything,
         evaluations=evaluations,

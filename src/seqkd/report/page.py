@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -114,12 +113,10 @@ def _draw(chart: Chart) -> tuple[str, str]:
 
 def _cost_tables(material: Material) -> Iterator[tuple[str, Table]]:
     """Yield the tables of speed and of size by their titles."""
-    by_model = {row.row.model: row for row in material.everything.rows}
-    for kind, config in material.further.items():
-        rows = [by_model[row.model] for row in config.rows if row.model in by_model]
-        chosen = replace(material.everything, rows=rows)
-        if kind == "speed" and rows:
-            speeds = [speed for speed in material.speeds.values() if speed.model in by_model]
-            yield "Decoding speed", speed_table(chosen, speeds, "")
-        elif rows:
-            yield "Sizes", pruning_table(chosen, "")
+    for kind, results in material.further.items():
+        models = [row.row.model for row in results.rows]
+        speeds = [material.speeds[model] for model in models if model in material.speeds]
+        if kind == "pruning":
+            yield "Sizes", pruning_table(results, "")
+        elif speeds:
+            yield "Decoding speed", speed_table(results, speeds, "")

@@ -171,8 +171,9 @@ def _notes(analyses: Sequence[Results]) -> list[str]:
         f"interval over test sentences ({results.resamples:,} bootstrap resamples).",
         f"{DELTA}: against {aim_name(results)}. {DELTA} T: K={beam} against its "
         f"teacher's K={beam}. After each architecture: its parameters.",
-        "* p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, each "
-        f"Holm-corrected for the {tests}.",
+        # Markdown takes a star at the start of an item for a list in it.
+        "Stars: * p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, "
+        f"each Holm-corrected for the {tests}.",
         noise_note(results),
         "PPL: perplexity per token on the references. p(t=y^): probability of the greedy output, "
         "mean over sentences.",
