@@ -360,7 +360,6 @@ class Synthetic:
             storage="dense",
             test_set="test",
             hardware=HARDWARE,
-            load_before=0.0,
             versions={},
             finished="2026-11-24T07:40:00Z",
             measurements=measurements,

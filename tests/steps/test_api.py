@@ -77,7 +77,7 @@ def scores_of(bleu: float, chrf: float) -> SearchScores:
     return SearchScores(
         bleu=bleu, bleu_signature="nrefs:1|tok:13a", chrf=chrf, chrf_signature="nrefs:1|nc:6",
         chrf_pp=chrf, chrf_pp_signature="nrefs:1|nc:6|nw:2",
-        length_ratio=1.0, translations="test.en",
+        translations="test.en",
     )  # fmt: skip
 
 

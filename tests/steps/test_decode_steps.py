@@ -372,7 +372,7 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
     for search, name in (("greedy", "g.en"), ("beam-3", "b.en")):
         assert scores["searches"][search].keys() == {
             "bleu", "bleu_signature", "chrf", "chrf_signature", "chrf_pp", "chrf_pp_signature",
-            "length_ratio", "second_bleu", "second_bleu_signature", "translations",
+            "second_bleu", "second_bleu_signature", "translations",
         }  # fmt: skip
         assert scores["searches"][search]["translations"] == name
     greedy = list(read_lines(work / "g.en"))

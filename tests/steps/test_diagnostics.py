@@ -105,6 +105,16 @@ def test_copied_words_are_those_of_source_and_reference() -> None:
     bucket = copied_words(sources, outputs, references)
     assert (bucket.size, bucket.score) == (4, 50.0)  # v2.1, bulb, 3, a/b; 24.12 is translated
     assert copied_words([], [], []).score == 0.0
+    assert copied_words(["Set 1 now"], ["stelle 10 ein"], ["auf 12 stellen"]).size == 0
+
+
+def test_words_are_copied_from_and_to_scripts_without_spaces() -> None:
+    sources = ["Set 12 % and v2.1, then 3"]
+    references = ["\u8bbe\u7f6e12\uff05\u548cv2.1\uff0c\u7136\u540e3\u3002"]
+    outputs = ["\u8bbe\u7f6e12\uff05\u548cv2.10\uff0c\u7136\u540e30\u3002"]
+    for lines in (sources, references), (references, sources):
+        assert copied_words(lines[0], outputs, lines[1]).size == 3
+        assert copied_words(lines[0], outputs, lines[1]).score == pytest.approx(100 / 3)
 
 
 def test_memorised_counts_long_sentences_only() -> None:

@@ -274,7 +274,7 @@ def scores_of(name: str, bleu: float, parameters: int) -> Evaluation:
         return SearchScores(
             bleu=value, bleu_signature="nrefs:1|tok:13a", chrf=50.0, chrf_signature="nc:6",
             chrf_pp=48.0, chrf_pp_signature="nc:6|nw:2",
-            length_ratio=1.0, translations="test.en",
+            translations="test.en",
         )  # fmt: skip
 
     return Evaluation(

@@ -53,7 +53,6 @@ def translation_scores(
         chrf_signature=signatures[-2],
         chrf_pp=scores[-1],
         chrf_pp_signature=signatures[-1],
-        length_ratio=round(results[0].sys_len / max(results[0].ref_len, 1), 4),
         second_bleu=scores[1] if second_bleu else None,
         second_bleu_signature=signatures[1] if second_bleu else None,
         translations=translations,

@@ -23,8 +23,6 @@ class SearchScores:
     chrf_pp: float
     """chrF++: chrF with words and pairs of words."""
     chrf_pp_signature: str
-    length_ratio: float
-    """BLEU tokens of the hypotheses to those of the references."""
     second_bleu: float | None = None
     """BLEU computed in a second way, if the config asks for it."""
     second_bleu_signature: str | None = None

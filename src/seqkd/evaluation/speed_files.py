@@ -58,8 +58,6 @@ class Speed:
     storage: str
     test_set: str
     hardware: Hardware
-    load_before: float
-    """Load average of the machine, over a minute, before the first measurement."""
     versions: Mapping[str, str]
     finished: str
     """UTC, ISO 8601."""

@@ -15,7 +15,7 @@ from seqkd.config.bleu import BleuConfig
 from seqkd.corpus.cleaning import is_code
 from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.evaluation.significance import Metric, bleu_metric, corpus_scores
-from seqkd.text import has_letter, length, tokenise
+from seqkd.text import has_letter, length, pieces_of, tokenise
 
 LENGTHS = (1, 5, 10, 15, 20, 30)
 """Smallest number of source words of each length bucket."""
@@ -24,7 +24,11 @@ FREQUENCIES = (0, 1, 5, 20, 100, 500)
 MEMORISED_WORDS = 5  # shorter sentences recur in any corpus
 _MTLD_THRESHOLD = 0.72  # McCarthy & Jarvis (2010)
 _LOOP_ORDER, _LOOP_TIMES = 4, 3
-_AROUND = ".,;:!?()[]\"'\u201e\u201c\u201d\u00ab\u00bb"
+_AROUND = (
+    ".,;:!?()[]\"'%\u201e\u201c\u201d\u00ab\u00bb"
+    "\u3001\u3002\u300c\u300d\uff01\uff05\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
+)
+"""Marks beside a word, also those of Chinese and Japanese."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +117,15 @@ def copied_words(
     """Return how many words that the reference copies are in the output: 12, v2.1, URLs, emoji."""
     wanted = found = 0
     for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
-        words = {word.strip(_AROUND) for word in source.split()}
-        for word in filter(_is_copied, words):
-            wanted += word in reference
-            found += word in reference and word in hypothesis
+        words = set(filter(_is_copied, _bare_words(source) & _bare_words(reference)))
+        wanted += len(words)
+        found += len(words & _bare_words(hypothesis))
     return Bucket("words to copy", wanted, 100.0 * found / max(wanted, 1))
+
+
+def _bare_words(line: str) -> set[str]:
+    """Return the words without the marks around them; scripts without spaces are cut off."""
+    return {piece.strip(_AROUND) for piece in pieces_of(line)}
 
 
 def _is_copied(word: str) -> bool:

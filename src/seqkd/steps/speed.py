@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +48,6 @@ def run(args: argparse.Namespace) -> None:
     if not lines:
         raise SeqkdError(f"{args.src}: all lines are empty")
     single = sample(lines, args.single)
-    load_before = os.getloadavg()[0]
     settings = list(_settings(args, device))
     stopwatches = {name: Stopwatch(args.model, torch.device(name)) for name in _devices(device)}
     info = next(iter(stopwatches.values())).info
@@ -67,7 +65,6 @@ def run(args: argparse.Namespace) -> None:
         storage=info.storage,
         test_set=args.src.stem,
         hardware=hardware(device),
-        load_before=round(load_before, 2),
         versions=versions(),
         finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         measurements=measurements,
