@@ -29,7 +29,7 @@ rule monolingual:
     params:
         resources=lambda wildcards: str(RESOURCES),
         contents=lambda wildcards: contents(MONOLINGUAL_FILES),
-        # A test set that is named again has an old file, which no modification time reports.
+        # The file of a test set that is named again is old, so its time triggers nothing.
         test_sets=sorted(CONFIG.corpus.test_sets),
         code=code("monolingual"),
     shell:

@@ -100,8 +100,8 @@ def select(
 ) -> Iterator[list[Selected]]:
     """Yield the targets of each sentence, the rule's best first; none if all hypotheses are empty.
 
-    Empty hypotheses are never selected. Targets of one sentence differ in more than spaces, and
-    have single ones, as the text of the corpus.
+    Empty hypotheses are never selected. Targets of one sentence differ in more than spaces.
+    Several spaces become one, as in the corpus.
     """
     measure = similarity(config.similarity, config.unit, bleu)
     rule = chooser(config, measure)

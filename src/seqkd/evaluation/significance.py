@@ -3,8 +3,8 @@
 The tests are those of `sacrebleu.significance`, with the same sentences and random numbers; but
 corpus scores are computed for all resamples at once, which makes ten thousand resamples cheap. That
 many are needed: after Holm's correction over m tests, the smallest p that R resamples can show is
-m / (R + 1). And p counts resamples that are as extreme as the difference, where sacrebleu counts
-only those beyond it: by that, a single different sentence would be significant.
+m / (R + 1). One thing differs: p also counts resamples that equal the observed difference. Without
+them, as in sacrebleu, a single different sentence would be significant.
 
 The score of a model is the mean over its seeds, and a resample draws the same sentences for all of
 them. So p answers "would other test sentences show the same?"; the noise floor answers whether
@@ -192,8 +192,8 @@ def _p_value(null: FloatArray, difference: float) -> float:
     # Two systems that agree on every sentence do not differ.
     if difference == 0:
         return 1.0
-    # A trial that shows the difference itself counts (Riezler & Maxwell 2005): of few different
-    # sentences many trials do. Equal ones may differ in the last bit of a mean over seeds.
+    # Trials that equal the difference count, and adding one keeps p above 0 (Riezler & Maxwell
+    # 2005). Equal ones may differ in the last bit of a mean over seeds.
     return float((np.sum(null >= difference - _ROUNDING) + 1) / (null.size + 1))
 
 
