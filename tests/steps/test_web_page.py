@@ -82,7 +82,10 @@ def translated(browser: Browser, lines: list[str], **options: object) -> list[st
 def test_a_page_translates_like_the_int8_file(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, design: dict[str, Any]
 ) -> None:
-    # A page has the steps of CPUs with VNNI; these products are small enough for any CPU.
+    # A page has the steps of CPUs with VNNI. On others, oneDNN would cut off sums of so many steps;
+    # products in fp32 are exact.
+    if lstm_int8.activation_steps() < 127:
+        monkeypatch.setattr(lstm_int8, "_pack", lambda values: None)
     monkeypatch.setattr(lstm_int8, "activation_steps", lambda: 127)
     model = write_model(tmp_path / "dense.safetensors", design=design)
     export(model, tmp_path / "page.html")
