@@ -87,7 +87,10 @@ def test_posteriors_equal_those_of_the_twin(seed: int):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_best_link_of_a_word_has_the_highest_posterior(seed: int):
     src, tgt = random_text(seed)
-    links = best_links(learned(src, tgt), tokens(src), tokens(tgt)).tolist()
+    lexicon = learned(src, tgt)
+    links = best_links(lexicon, tokens(src), tokens(tgt)).tolist()
+    for few in (1, 50):  # cells at a time
+        assert best_links(lexicon, tokens(src), tokens(tgt), max_cells=few).tolist() == links
     expected = [
         s[row.argmax()] << 32 | target
         for rows, s, t in zip(aligned(learned(src, tgt), src, tgt), src, tgt, strict=True)

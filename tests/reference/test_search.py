@@ -282,6 +282,7 @@ def test_half_precision_logits_give_float32_scores():
         {"beam": 0},
         {"beam": 2, "n_best": 3},
         {"length_penalty": -1.0},
+        {"length_penalty": 1.0, "beam": 1},
         {"beam": 100_000},
         {"length_cap": 0},
     ],
@@ -299,6 +300,14 @@ def test_logits_that_are_not_numbers_are_reported():
     for way in ways:
         with pytest.raises(SeqkdError, match="not finite"):
             translate_ids(decoder, [[4]], SearchConfig(**way))
+
+
+def test_logits_that_stop_being_numbers_after_the_first_word_are_reported():
+    decoder = ChainDecoder({BOS: {4: 0.9}}, 8)
+    decoder.logits[4] = math.nan
+    for way in ({"log_probs": False}, {}):
+        with pytest.raises(SeqkdError, match="not finite"):
+            translate_ids(decoder, [[4]], SearchConfig(beam=1, **way))
 
 
 def test_a_gpu_has_a_larger_budget():

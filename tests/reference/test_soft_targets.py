@@ -36,7 +36,7 @@ def test_each_place_has_the_best_words_of_its_sentence_alone(tmp_path: Path, mon
     monkeypatch.setattr(soft_targets, "_BLOCK", block)
     data, model = parallel(tmp_path / "model.safetensors")
     mass = store(tmp_path / "top-k.npy", [model], data, K, CPU)
-    stored, kept = StoredTopK.open(*files(tmp_path, "digest"), "digest", data.tgt_positions), []
+    stored, kept = open_stored(files(tmp_path, TEXT), data.tgt_positions), []
     for sentence in range(len(data.tgt)):
         batch = collate(data, np.array([sentence]))
         top = stored.of(batch)
@@ -55,33 +55,50 @@ def test_each_place_has_the_best_words_of_its_sentence_alone(tmp_path: Path, mon
     assert mass == pytest.approx(np.mean(kept), abs=1e-5)
 
 
-def files(folder: Path, tgt: str) -> tuple[Path, Path]:
+TEXT, VOCABULARIES = {"src": "one", "tgt": "two"}, ("three", "four")
+
+
+def files(folder: Path, text: dict[str, str]) -> tuple[Path, Path]:
     manifest = folder / "top-k.json"
-    write_manifest(manifest, inputs={}, facts={"k": K, "kept_mass": 1.0, "positions": 9}, started=0)
+    facts = {"k": K, "kept_mass": 1.0, "positions": 9, "vocabularies": VOCABULARIES}
+    write_manifest(manifest, inputs={}, facts=facts, started=0)
     content = json.loads(manifest.read_text(encoding="utf-8"))
-    manifest.write_text(json.dumps(content | {"inputs": {"tgt": tgt}}), encoding="utf-8")
+    manifest.write_text(json.dumps(content | {"inputs": text}), encoding="utf-8")
     return folder / "top-k.npy", manifest
 
 
-def test_distributions_over_another_text_are_refused(tmp_path: Path):
+def open_stored(
+    stored: tuple[Path, Path],
+    positions: int,
+    text: dict[str, str] = TEXT,
+    vocabularies: tuple[str, str] = VOCABULARIES,
+) -> StoredTopK:
+    return StoredTopK.open(*stored, text, vocabularies, positions)
+
+
+def test_distributions_over_another_text_or_vocabulary_are_refused(tmp_path: Path):
     data, model = parallel(tmp_path / "model.safetensors")
     store(tmp_path / "top-k.npy", [model], data, K, CPU)
-    stored = files(tmp_path, "one")
-    for digest, count in (("two", data.tgt_positions), ("one", data.tgt_positions + 1)):
-        with pytest.raises(SeqkdError, match="a different target text"):
-            StoredTopK.open(*stored, digest, count)
+    stored = files(tmp_path, TEXT)
+    with pytest.raises(SeqkdError, match="belong to a different text"):
+        open_stored(stored, data.tgt_positions + 1)
+    for role in TEXT:
+        with pytest.raises(SeqkdError, match="belong to a different text"):
+            open_stored(stored, data.tgt_positions, TEXT | {role: "five"})
+    with pytest.raises(SeqkdError, match="belong to different vocabularies"):
+        open_stored(stored, data.tgt_positions, vocabularies=("three", "five"))
 
 
 @pytest.mark.parametrize("size", [0, 5, 100, -1])
 def test_a_truncated_file_is_refused(tmp_path: Path, size: int):
-    path, manifest = files(tmp_path, "one")
+    path, manifest = files(tmp_path, TEXT)
     with pytest.raises(SeqkdError, match="file not found"):
-        StoredTopK.open(path, manifest, "one", 9)
+        open_stored((path, manifest), 9)
     np.save(path, np.zeros(9, record_type(K)))
-    StoredTopK.open(path, manifest, "one", 9)
+    open_stored((path, manifest), 9)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(SeqkdError, match="damaged, truncated"):
-        StoredTopK.open(path, manifest, "one", 9)
+        open_stored((path, manifest), 9)
 
 
 def test_the_step_writes_what_training_opens(tmp_path: Path):

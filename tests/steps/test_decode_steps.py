@@ -17,13 +17,15 @@ from seqkd import cli
 from seqkd.config.architecture import LstmConfig
 from seqkd.config.vocab import VocabConfig
 from seqkd.files import read_lines
-from seqkd.model_files.model_file import ModelInfo, save_model
+from seqkd.model_files.conversion import convert
+from seqkd.model_files.model_file import ModelInfo, load_model, save_model
 from seqkd.models.lstm import Lstm
 from seqkd.steps import decode
 from seqkd.translation import shards
 from seqkd.translation.nbest import read_nbest
 from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.vocabulary import Vocabulary
+from tiny_model import write_model as tiny_model
 
 WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]
 BLOCK = 10
@@ -381,6 +383,16 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
     before = (work / "scores.json").read_bytes()
     evaluate(work)
     assert (work / "scores.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("pruned", [0, 80])
+def test_zeros_that_int8_rounds_to_are_not_pruned_weights(work, pruned):
+    convert(tiny_model(work / "dense", pruned=pruned), "int8", work / "int8")
+    zeros = sum(int((p == 0).sum()) for p in load_model(work / "int8").model.parameters())
+    scores = evaluate(work, model=work / "int8")
+    assert zeros > 0
+    cut = scores["parameters"] - scores["nonzero_parameters"]
+    assert cut == round(pruned / 100 * scores["parameters"])
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,9 @@ def test_it_translates_like_seqkd_without_seqkd(folder: Path) -> None:
     ours = translator.translate(lines, beam=1)
     assert translated(folder / "onnx", lines) == ours
     assert len(set(ours)) > 2
+    assert translated(folder / "onnx", ["das\rLicht\r", "Flur"]) == translator.translate(
+        ["das\rLicht", "Flur"], beam=1
+    )
     assert translated(folder / "onnx", ["das \udcff Licht"]) == translator.translate(
         [b"das \xff Licht"], beam=1
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seqkd.config.naming import NBEST, part_name, split_part
-from seqkd.config.targets import SampleConfig, TargetConfig
+from seqkd.config.targets import MonolingualTargets, SampleConfig, TargetConfig
 from seqkd.distillation.selection import (
     SelectionStatistics,
     expected_utilities,
@@ -141,6 +141,15 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "one-best", "length_penalty": 0.125}, "at most two decimals"),
         ({"rule": "one-best", "beam": MAX_BEAM + 1}, f"less than or equal to {MAX_BEAM}"),
         ({"rule": "n-best", "length_penalty": 1.0, "sample": SampleConfig()}, "not searched for"),
+        ({"rule": "one-best", "length_penalty": 1.0, "beam": 1}, "greedy search"),
+        (
+            {
+                "rule": "one-best",
+                "length_penalty": 1.0,
+                "monolingual": MonolingualTargets(sentences=9, beam=1),
+            },
+            "greedy search",
+        ),
     ],
 )
 def test_impossible_targets_are_refused(settings, message):

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from digit_trainer import digit_run, digits, weights
+from processes import Process
 from seqkd.config.vocab import VocabConfig
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
@@ -184,3 +186,16 @@ def test_a_training_that_stopped_early_but_could_not_write_ends_on_the_next_try(
     manifest = folder.finish().manifest()
     assert manifest["stopped_early"]
     assert manifest["resumed_from_update"] == manifest["updates"]
+
+
+def test_stored_distributions_and_sampled_subwords_are_refused(tmp_path: Path):
+    folder = TrainingFolder.make(tmp_path / "folder", subword_sampling=0.3)
+    entry = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
+    entry["objective"] = {"kd_weight": 0.5}
+    (folder.path / "config.yaml").write_text(yaml.safe_dump(entry), encoding="utf-8")
+    stored = ["--soft-targets", "top-k.npy", "top-k.json"]
+    for name in stored[1:]:
+        (folder.path / name).touch()
+    job = Process("seqkd", *folder.command(), *stored, folder=folder.path)
+    assert job.wait() == 1
+    assert "belong to one segmentation; give --teacher" in job.stderr

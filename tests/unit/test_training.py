@@ -9,15 +9,20 @@ import time
 import pytest
 import torch
 
-from digit_trainer import digit_run, digits, numbers, weights
+from digit_trainer import digit_run, digits, numbers, tokens, weights
 from seqkd.config.architecture import LstmConfig
+from seqkd.config.bleu import bleu_for
 from seqkd.config.training import TrainingConfig
 from seqkd.errors import SeqkdError
 from seqkd.models.lstm import Lstm
+from seqkd.models.protocol import State
+from seqkd.training.batching import ParallelTokens
 from seqkd.training.checkpoint import Checkpoint
 from seqkd.training.divergences import Objective
 from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import TeacherAlongside
+from seqkd.training.validation import greedy_bleu
+from seqkd.vocabulary.specials import EOS
 
 CPU = torch.device("cpu")
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -180,6 +185,35 @@ def test_a_run_that_diverges_says_so(compiled, monkeypatch):
         run.run()
 
 
+class CopyingModel:
+    """Translates each sentence as itself; the model, its decoder and its vocabulary in one."""
+
+    vocab_size = 12
+
+    def decoder(self):
+        return self
+
+    def start(self, src_BS, length_B):
+        return State((src_BS,), (torch.zeros(len(src_BS), dtype=torch.long),))
+
+    def step(self, token_N, state):
+        (src_BS,), (place_N,) = state
+        word_N = src_BS.gather(1, place_N[:, None].clamp(max=src_BS.shape[1] - 1))[:, 0]
+        logits_NV = torch.nn.functional.one_hot(word_N.clamp(min=EOS), self.vocab_size) * 9.0
+        return logits_NV, State((src_BS,), (place_N + 1,))
+
+    def decode(self, sentences):
+        return [" ".join(map(str, ids)) for ids in sentences]
+
+
+def test_dev_bleu_has_the_length_limit_of_evaluation():
+    lines = [[4 + k * k % 7 for k in range(length)] for length in (5, 120, 200)]
+    data, model = ParallelTokens(tokens(lines), tokens(lines)), CopyingModel()
+    references = model.decode(lines)
+    bleu = greedy_bleu(model, data, references, model, torch.device("cpu"), bleu_for("de"))
+    assert bleu == pytest.approx(100.0)
+
+
 def test_word_kd_alone_from_oneself_leaves_the_weights_near():
     model = Lstm(LstmConfig(layers=1, width=8, dropout=0.0), 10, 10)
     teacher = Lstm(model.config, 10, 10)
@@ -195,7 +229,7 @@ def test_after_update_holds_for_the_final_weights():
         last_cut = 0
 
         @torch.no_grad()
-        def after_update(self, model, update):
+        def after_update(self, model, update, *, is_last=False):
             model.attention_HH.zero_()
 
     run = digit_run(weight_decay=0.1)

@@ -153,13 +153,20 @@ def align(
     return posterior
 
 
-def best_links(lexicon: Lexicon, src: Tokens, tgt: Tokens) -> Ints:
+def best_links(lexicon: Lexicon, src: Tokens, tgt: Tokens, *, max_cells: int = MAX_CELLS) -> Ints:
     """Return the most probable link of each target word of pairs without an empty side.
 
     Returns:
         source word << 32 | target word (P,); of equals, the first in the source.
     """
-    pairs = np.flatnonzero(src.lengths * tgt.lengths)
+    sizes = src.lengths * tgt.lengths
+    pairs = np.flatnonzero(sizes)
+    blocks = np.flatnonzero(np.diff(np.cumsum(sizes[pairs]) // max_cells)) + 1
+    links = [_best_links(lexicon, src, tgt, block) for block in np.split(pairs, blocks)]
+    return np.concatenate(links)
+
+
+def _best_links(lexicon: Lexicon, src: Tokens, tgt: Tokens, pairs: Ints) -> Ints:
     if not len(pairs):
         return pairs
     cells = _cells(src, tgt, pairs)

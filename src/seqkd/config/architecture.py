@@ -85,7 +85,7 @@ class TransformerConfig(Section):
     tie_embeddings: TieEmbeddings = None
     """As for the LSTM."""
     dropout: FractionBelowOne = 0.1
-    """Dropout on word vectors and on the output of each sublayer."""
+    """Dropout on word vectors, on the output of each sublayer, and on the decoder's output."""
     tag: str = ""
     """Suffix of the model's name, to distinguish two architectures of the same size."""
 

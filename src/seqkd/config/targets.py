@@ -107,6 +107,9 @@ class TargetConfig(Section):
             raise SeqkdError(f"length_penalty: at most {MAX_LENGTH_PENALTY}")
         if self.length_penalty and self.sample:
             raise SeqkdError("length_penalty: samples are not searched for; remove one of the two")
+        beams = self.beam, self.monolingual and self.monolingual.beam
+        if self.length_penalty and 1 in beams:
+            raise SeqkdError("length_penalty: greedy search (beam: 1) has none; remove it")
         return self
 
     @model_validator(mode="after")

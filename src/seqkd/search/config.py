@@ -73,6 +73,8 @@ class SearchConfig:
             )
         if self.length_penalty and self.sampling is not None:
             raise SeqkdError("length_penalty does nothing to samples; leave it out")
+        if self.length_penalty and self.beam == 1:
+            raise SeqkdError("length_penalty does nothing to greedy search (a beam of 1); omit it")
         if min(self.length_extra, self.length_cap) < 1 or self.length_factor < 0:
             raise SeqkdError("length limits must be positive")
 

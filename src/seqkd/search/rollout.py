@@ -66,12 +66,13 @@ def roll_out(
     token_N = torch.full((rows,), BOS, device=device)
     words_LR = torch.full((longest, rows), EOS, device=device)
     log_prob_R = torch.full((rows,), 0.0 if config.log_probs else torch.nan, device=device)
+    finite = torch.tensor(True, device=device)
     for step in range(longest):
         logits_NV, state = decoder.step(token_N, state)
         logits_NMW = in_blocks(logits_NV)
         max_NM, lse_N = normalise(logits_NMW, sums=config.log_probs)
-        if step == 0 and not config.log_probs and not max_NM.amax(1).isfinite().all():
-            raise not_finite()  # else the log-probability shows it
+        if not config.log_probs:  # else the log-probability shows it
+            finite &= max_NM.amax(1).isfinite().all()
         ended_N = token_N == EOS
         ban(logits_NMW, max_NM)
         token_N = choose(logits_NMW, max_NM, row_N, step)
@@ -89,6 +90,8 @@ def roll_out(
             keep_N = (keep_B[:, None] * draws + torch.arange(draws, device=device)).view(-1)
             state = select_rows(state, keep_B, keep_N)
             row_N, token_N, limit_N = row_N[keep_N], token_N[keep_N], limit_N[keep_N]
+    if not finite:
+        raise not_finite()
     return _hypotheses(words_LR, log_prob_R, draws)
 
 

@@ -106,7 +106,7 @@ def _evaluation(
     texts: dict[str, list[str]],
 ) -> Evaluation:
     (loaded,) = translator.models
-    parameters = list(loaded.model.parameters())
+    parameters = sum(p.numel() for p in loaded.model.parameters())
     bleu = BleuConfig.from_signature(args.bleu) if args.bleu else bleu_for(loaded.info.target)
     second = BleuConfig.from_signature(args.second_bleu) if args.second_bleu else None
     searches = {}
@@ -119,8 +119,9 @@ def _evaluation(
         seed=loaded.info.seed,
         test_set=args.src.stem,
         sentences=len(test.lines),
-        parameters=sum(p.numel() for p in parameters),
-        nonzero_parameters=sum(int(p.count_nonzero()) for p in parameters),
+        parameters=parameters,
+        # Counted by training: int8 has more zeros, by rounding.
+        nonzero_parameters=round(parameters * (1.0 - loaded.info.pruned)),
         file_bytes=args.model.stat().st_size,
         compressed_bytes=compressed_size(args.model),
         storage=loaded.info.storage,

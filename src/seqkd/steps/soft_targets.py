@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
     mass = store(args.output, models, data, k, device)
     inputs = {**roles("model", args.model), "src": args.src, "tgt": args.tgt}
     manifest = SoftTargetsManifest(
+        vocabularies=(teacher.src_vocab.digest, teacher.tgt_vocab.digest),
         k=k,
         kept_mass=mass,
         positions=data.tgt_positions,

@@ -62,6 +62,8 @@ class TrainingManifest(Provenance):
 class SoftTargetsManifest(Provenance):
     """`top-k.json`; `inputs` has the text (`src`, `tgt`) that the distributions belong to."""
 
+    vocabularies: tuple[str, str]
+    """Digests of those of source and target."""
     k: int
     kept_mass: float
     """Mean share of the probability mass that the k words hold."""

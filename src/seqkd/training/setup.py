@@ -95,7 +95,7 @@ def make_task(
             dev_perplexity(model, dev, device),
             greedy_bleu(model, dev, references, vocabularies[1], device, bleu),
         ),
-        soft_targets=_soft_targets(entry, files, pairs, teachers),
+        soft_targets=_soft_targets(entry, files, pairs, vocabularies, teachers),
         guidance=_guidance(entry, files, vocabularies, teachers),
         compute_dtype=dtype,
     )
@@ -138,13 +138,24 @@ def _teachers(
 
 
 def _soft_targets(
-    entry: ModelEntry, files: TrainingFiles, pairs: ParallelTokens, teachers: Sequence[Model]
+    entry: ModelEntry,
+    files: TrainingFiles,
+    pairs: ParallelTokens,
+    vocabularies: tuple[Vocabulary, Vocabulary],
+    teachers: Sequence[Model],
 ) -> SoftTargets | None:
     if entry.objective.kd_weight == 0.0:
         return None
     if files.soft_targets:
+        if entry.training.subword_sampling:
+            raise SeqkdError(
+                "training.subword_sampling: stored distributions belong to one segmentation; give "
+                "--teacher instead of --soft-targets"
+            )
         array, manifest = files.soft_targets
-        return StoredTopK.open(array, manifest, digest(files.train_tgt), pairs.tgt_positions)
+        text = {"src": digest(files.train_src), "tgt": digest(files.train_tgt)}
+        digests = [vocabulary.digest for vocabulary in vocabularies]
+        return StoredTopK.open(array, manifest, text, digests, pairs.tgt_positions)
     if not teachers:
         raise SeqkdError("Word-KD needs --soft-targets or --teacher")
     return TeacherAlongside(*teachers)

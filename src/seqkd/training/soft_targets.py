@@ -9,7 +9,7 @@ block by block and read batch by batch, so it may be larger than memory.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -77,11 +77,21 @@ class StoredTopK:
         self._load = load
 
     @classmethod
-    def open(cls, path: Path, manifest: Path, tgt_digest: str, positions: int) -> StoredTopK:
-        """Open a file and check that it belongs to this text.
+    def open(
+        cls, path: Path, manifest: Path, text: Mapping[str, str], vocabularies: Sequence[str],
+        positions: int,
+    ) -> StoredTopK:  # fmt: skip
+        """Open a file and check that it belongs to this text and these vocabularies.
+
+        Args:
+            path: the array.
+            manifest: of the array.
+            text: digests of the two sides, `src` and `tgt`.
+            vocabularies: digests of those of source and target.
+            positions: target words of the text, one `eos` a sentence included.
 
         Raises:
-            SeqkdError: if the file is missing or damaged, or is of another text.
+            SeqkdError: if a file is missing or damaged, or is of another text or vocabulary.
         """
         if not path.is_file():
             raise SeqkdError(f"file not found: {path}")
@@ -90,9 +100,11 @@ class StoredTopK:
             stored = len(load())
         except (ValueError, EOFError) as error:
             raise SeqkdError(f"{path}: damaged, truncated or not a NumPy array: {error}") from None
-        text = read_json(SoftTargetsManifest, manifest).inputs.get("tgt")
-        if (text, stored) != (tgt_digest, positions):
-            raise SeqkdError(f"{path}: these distributions belong to a different target text")
+        made = read_json(SoftTargetsManifest, manifest)
+        if made.vocabularies != tuple(vocabularies):
+            raise SeqkdError(f"{path}: these distributions belong to different vocabularies")
+        if stored != positions or any(made.inputs.get(role) != text[role] for role in text):
+            raise SeqkdError(f"{path}: these distributions belong to a different text")
         return cls(load)
 
     def of(self, batch: Batch) -> TopK:

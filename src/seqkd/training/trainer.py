@@ -129,9 +129,10 @@ def train(
             _set_learning_rate(state, config, total_updates)
             divisor = tokens if config.normalise_by == "token" else sentences
             clipped_step(state.optimizer, divisor, config.gradient_norm)
-            if pruner is not None:
-                pruner.after_update(model, state.update)
             state.position = group.stop
+            if pruner is not None:
+                is_last = state.epoch + 1 == config.epochs and state.position == len(epoch)
+                pruner.after_update(model, state.update, is_last=is_last)
             state.loss_sum += loss
             state.token_count += int(tokens)
             validation, is_best = None, False

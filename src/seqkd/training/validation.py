@@ -33,7 +33,7 @@ def greedy_bleu(
 ) -> float:
     """Return sacreBLEU of greedy translations of the data's source side, 0 to 100."""
     sources = source_rows(data.src[k] for k in range(len(data.src)))
-    config = SearchConfig(beam=1, log_probs=False, length_cap=100)
+    config = SearchConfig(beam=1, log_probs=False)
     n_best = translate_ids(model.decoder(), sources, config, device)
     translations = vocabulary.decode([hypotheses[0].tokens for hypotheses in n_best])
     return float(sacrebleu_of(bleu).corpus_score(translations, [references]).score)

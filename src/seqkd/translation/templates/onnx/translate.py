@@ -46,6 +46,6 @@ def translate(lines: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    with open(0, encoding="utf-8", errors="replace") as lines:
+    with open(0, encoding="utf-8", errors="replace", newline="\n") as lines:
         while batch := list(islice(lines, 32)):
             print(*translate(batch), sep="\n", flush=True)

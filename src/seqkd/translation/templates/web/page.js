@@ -250,6 +250,7 @@ byId("measure").addEventListener("click", async () => {
   while (milliseconds < SPEED_MS) {
     const options = { ...chosen(), split: true, fresh: true };
     const found = await translateLines(source.value.split("\n"), options);
+    if (!found.words) return say("Type some text first."); // invisible characters
     words += found.words;
     milliseconds += found.milliseconds;
   }

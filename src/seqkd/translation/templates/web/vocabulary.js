@@ -70,10 +70,6 @@ class SubwordVocabulary {
     this.unknownScore = fround(least - UNKNOWN_PENALTY);
   }
 
-  get size() {
-    return this.pieces.length;
-  }
-
   encode(line) {
     if (!line) return { ids: [], surfaces: [] };
     const characters = [...(WORD_MARK + line.replaceAll(" ", WORD_MARK))];
@@ -151,10 +147,6 @@ class WordVocabulary {
     this.words = words;
     this.ids = new Map(words.map((word, id) => [word, id]));
     for (const id of [PAD, BOS, EOS]) this.ids.delete(words[id]);
-  }
-
-  get size() {
-    return this.words.length;
   }
 
   encode(line) {
