@@ -27,9 +27,8 @@ class LogHandler(LogHandlerBase):
         asked = self.common_settings
         plain = asked.dryrun or asked.quiet or asked.verbose or asked.printshellcmds
         self._terminal = None if plain or not sys.stderr.isatty() else Terminal()
-        if self._terminal:
-            # On a full disk Snakemake cannot write its log; tracebacks would bury the cause.
-            logging.raiseExceptions = False
+        # On a full disk Snakemake cannot write its log; tracebacks would bury the cause.
+        logging.raiseExceptions = False
 
     @property
     def writes_to_stream(self) -> bool:

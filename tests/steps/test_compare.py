@@ -6,9 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from processes import seqkd
-from seqkd.evaluation.comparison import compare, find_model, load_side
+from seqkd.errors import SeqkdError
+from seqkd.evaluation import comparison
+from seqkd.evaluation.comparison import compare, experiment_models, find_model, load_side
 from synthetic_results import STUDENT, TEACHER, Synthetic
 
 SEQ_KD = f"{STUDENT}.seq-kd.from-lstm-2x256"
@@ -21,6 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Synthetic(folder / "results" / "first", seeds=(1, 2))
     shutil.copytree(folder / "results" / "first", folder / "results" / "second")
     shutil.rmtree(folder / "results" / "second" / "evaluations" / f"{STUDENT}.nll")
+    (folder / "results" / "third").mkdir()
     return folder
 
 
@@ -95,6 +99,8 @@ def test_two_experiments_row_by_row(place: Path):
         ((f"first/{TEACHER}/seed-7", f"first/{TEACHER}"), "no scores for that seed"),
         ((f"first/{TEACHER}", f"first/{TEACHER}", "--test-set", "tset"), "no test set in common"),
         (("first", "second", "--resamples", "5"), "--resamples must be at least 100"),
+        (("first", "third"), "third has no evaluated models yet"),
+        (("third", "results/first"), "third has no evaluated models yet"),
     ],
 )
 def test_mistakes_are_one_line(words: tuple[str, ...], message: str, place: Path):
@@ -118,3 +124,32 @@ def test_p_between_experiments_is_corrected_in_both_tests(
     printed = capsys.readouterr().out
     assert "0.008" in printed  # the larger of 2 * 0.001 and 2 * 0.004
     assert "0.200" in printed
+
+
+def test_what_an_earlier_config_made_is_not_compared(place: Path, tmp_path: Path):
+    results = tmp_path / "results" / "mine"
+    shutil.copytree(place / "results" / "first", results)
+    for table in results.glob("tables/*.yaml"):
+        config = yaml.safe_load(table.read_text(encoding="utf-8"))
+        rows = [row for row in config["rows"] if row["model"] != f"{STUDENT}.nll"]
+        config["rows"] = [{**row, "seeds": [1]} for row in rows]
+        table.write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert load_side(results, SEQ_KD, "test").seeds == [1]  # type: ignore[union-attr]
+    assert load_side(results, SEQ_KD, "test", seed=2).seeds == [2]  # type: ignore[union-attr]
+    assert f"{STUDENT}.nll" not in experiment_models(results)
+    assert SEQ_KD in experiment_models(results)
+    assert load_side(results, f"{STUDENT}.nll", "test").seeds == [1, 2]  # type: ignore[union-attr]
+    for path in results.glob(f"evaluations/{SEQ_KD}/seed-1/test.*"):
+        shutil.copy2(path, path.with_name(path.name.replace("test", "removed")))
+    assert comparison.test_sets_of(results, SEQ_KD) == ["test"]
+
+
+def test_scores_older_than_the_test_set_have_no_p(place: Path, tmp_path: Path):
+    mine = tmp_path / "mine"
+    shutil.copytree(place / "results" / "first", mine)
+    references = mine / "corpus" / "tests" / "test.en"
+    lines = references.read_text(encoding="utf-8").splitlines()
+    references.write_text("".join(f"{line}\n" for line in reversed(lines)), encoding="utf-8")
+    sides = [load_side(mine, model, "test") for model in (f"{STUDENT}.nll", SEQ_KD)]
+    with pytest.raises(SeqkdError, match="scores are older than the test set"):
+        compare(*sides, RESAMPLES)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from seqkd.config.experiment import (
 )
 from seqkd.config.naming import FORMATS, MODEL
 from seqkd.config.training import TrainingConfig
-from seqkd.runs.experiments import find_config
+from seqkd.runs.experiments import find_configs
 from workflow_harness import REPOSITORY
 
 PAGES = [
@@ -239,7 +239,7 @@ def test_messages_in_troubleshooting_are_printed_by_the_code():
 
 
 def test_the_default_experiment_is_the_one_that_the_pages_describe():
-    config = load_experiment(DEFAULTS, find_config(None))
+    config = load_experiment(DEFAULTS, *find_configs([]))
     names = {row.model for row in Experiment(config).rows}
     assert "lstm-2x64.seq-kd_seq-inter.from-lstm-2x192" in names
 

@@ -12,7 +12,7 @@ import yaml
 from config_values import put
 from seqkd.config.corpus import ParallelCorpus
 from seqkd.config.expansion import Experiment
-from seqkd.config.experiment import parse_experiment
+from seqkd.config.experiment import overlay, parse_experiment
 from seqkd.config.model_entry import ModelEntry
 from seqkd.config.schema import load, parse
 from seqkd.config.slices import parts, slice_of, source_slice, table_of
@@ -283,3 +283,23 @@ def test_amounts_of_text_are_compared_under_one_teacher(smoke: dict):
         for targets in ("seq-kd", "much")
         for teacher in (one, both)
     }
+
+
+def test_null_removes_a_section_and_an_entry(smoke: dict):
+    removed = {
+        "pruning": None,
+        "quantisation": None,
+        "speed": None,
+        "web": None,
+        "architectures": {"student": None},
+        "methods": {"word-kd": None},
+        "targets": {"seq-inter": None},
+        "models": [{"architecture": "teacher", "methods": ["baseline"]}],
+    }
+    for name in list(smoke["methods"]):
+        if any(stage["targets"] == "seq-inter" for stage in smoke["methods"][name]):
+            removed["methods"][name] = None
+    config = parse_experiment(overlay(smoke, removed))
+    assert config.architectures.keys() == {"teacher"}
+    assert "seq-inter" not in config.targets
+    assert config.methods.keys() == {"baseline", "seq-kd", "seq-kd+word-kd"}

@@ -148,6 +148,7 @@ ATTENTION = {
             "targets.seq-kd.monolingual: corpus.monolingual names no text",
         ),
         ("targets.seq-kd.monolingual", {}, "targets.seq-kd.monolingual.sentences: missing"),
+        ("corpus.train.0.columns", [2, 3], "columns: 'src' and 'tgt' have one each"),
         (
             "corpus.monolingual", [{"provider": "sacrebleu", "name": "wmt14"}],
             "corpus.monolingual",

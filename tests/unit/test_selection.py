@@ -43,8 +43,13 @@ def test_one_best_takes_the_most_probable():
     assert targets("one-best", FAR, NEAR, EQUAL) == [FAR.text]
 
 
-@pytest.mark.parametrize("measure", ["kim-rush", "kim-rush-marks", "bleu", "chrf"])
-@pytest.mark.parametrize("on", ["tokens", "words"])
+@pytest.mark.parametrize(
+    ("measure", "on"),
+    [
+        ("kim-rush", "tokens"), ("kim-rush", "words"), ("kim-rush-marks", "tokens"),
+        ("kim-rush-marks", "words"), ("bleu", "tokens"), ("chrf", "tokens"),
+    ],
+)  # fmt: skip
 def test_most_similar_takes_the_nearest(measure, on):
     settings = {"similarity": measure, "unit": on}
     assert targets("most-similar", FAR, NEAR, EQUAL, **settings) == [EQUAL.text]
@@ -142,6 +147,10 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "one-best", "beam": MAX_BEAM + 1}, f"less than or equal to {MAX_BEAM}"),
         ({"rule": "n-best", "length_penalty": 1.0, "sample": SampleConfig()}, "not searched for"),
         ({"rule": "one-best", "length_penalty": 1.0, "beam": 1}, "greedy search"),
+        ({"rule": "n-best", "similarity": "chrf"}, "rule n-best compares nothing"),
+        ({"rule": "one-best", "unit": "words"}, "for the similarity kim-rush"),
+        ({"rule": "mbr", "similarity": "bleu", "unit": "words"}, "for the similarity kim-rush"),
+        ({"rule": "mbr", "drop_by": "similarity"}, "nothing is dropped"),
         (
             {
                 "rule": "one-best",
@@ -239,7 +248,8 @@ words = st.lists(st.sampled_from(["an", "aus", "auf", "in", "im"]), max_size=4).
 @given(texts=st.lists(words, min_size=1, max_size=7), reference=words, keep=st.integers(1, 7))
 def test_every_rule_equals_its_slow_twin(rule, texts, reference, keep):
     hypotheses = [Candidate(-float(place), text, ()) for place, text in enumerate(texts)]
-    config = TargetConfig(rule=rule, similarity="chrf", beam=7, keep=keep)
+    measure = {} if rule == "n-best" else {"similarity": "chrf"}
+    config = TargetConfig(rule=rule, beam=7, keep=keep, **measure)
     segment = Segment(reference or "x", ())
     (found,) = select(config, [(Record(0, tuple(hypotheses)), segment)], SelectionStatistics())
     assert [x.target for x in found] == slow_choice(rule, hypotheses, segment.text, keep)

@@ -35,10 +35,28 @@ def test_a_finished_experiment_has_nothing_to_do(finished: Workspace):
     assert "Nothing to do" in shown.stdout
 
 
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_overlays_count(verb: str, finished: Workspace):
+    (finished.folder / "more.yaml").write_text("seeds: [1, 2]\n", encoding="utf-8")
+    shown = seqkd(verb, finished.config, "more.yaml", folder=finished.folder)
+    assert shown.returncode == 0, shown.stderr
+    rows = {row[0]: row[1:] for line in shown.stdout.splitlines() if len(row := cells(line)) > 3}
+    assert sorted(rows["train"])[-2:] == ["12", "12"]
+
+
+def test_a_run_without_a_file_of_its_name_asks_for_its_files(finished: Workspace):
+    (finished.folder / "results" / "quick-ko-en").mkdir()
+    shown = seqkd("status", "quick-ko-en", folder=finished.folder)
+    assert shown.stderr == (
+        "seqkd status: no quick-ko-en.yaml here; name the files that results/quick-ko-en was run "
+        "with\n"
+    )
+
+
 def test_a_dry_run_gives_jobs_as_data(finished: Workspace, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(finished.folder)
     (finished.folder / "results/smoke/tables/results.md").unlink()
-    jobs = plan(finished.config)
+    jobs = plan([finished.config])
     assert {job.rule for job in jobs.needed} == {"table"}
     table = next(job for job in jobs.needed if job.rule == "table")
     assert "results/smoke/tables/results.md" in table.output

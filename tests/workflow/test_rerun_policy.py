@@ -359,3 +359,25 @@ def test_translations_of_a_retrained_model_are_never_scored(finished: Workspace)
     assert TEACHER in models(plan, "evaluate")
     assert TEACHER not in models(plan, "train")
     assert {"decode", "merge", "select", "soft_targets"} <= rules(plan)
+
+
+def test_another_licence_or_model_makes_the_page_again(finished: Workspace):
+    finished.edit_config(web__licence="MIT")
+    assert rules(finished.plan()) == {"export_web"}
+    finished.edit_config(web={"of": {"architecture": "teacher", "method": "baseline"}})
+    plan = finished.plan()
+    assert {"quantize", "evaluate", "export_web"} <= rules(plan) <= {
+        "settings", "quantize", "evaluate", "export_web"
+    } | TABLES  # fmt: skip
+    assert models(plan, "quantize") == {TEACHER}
+
+
+@pytest.mark.parametrize("section", ["pruning", "speed", "quantisation"])
+def test_a_removed_section_leaves_the_report(section: str, finished: Workspace):
+    experiment = finished.experiment()
+    finished.config.write_text(
+        yaml.safe_dump({key: value for key, value in experiment.items() if key != section}),
+        encoding="utf-8",
+    )
+    plan = finished.plan()
+    assert "report" in rules(plan) <= TABLES | {"settings"}

@@ -10,7 +10,7 @@ import pytest
 from processes import seqkd
 from seqkd.machine import progress
 from seqkd.machine.progress import STOPPED
-from seqkd.runs.events import Event, Job, Run, is_running, last_run, read_run
+from seqkd.runs.events import Event, Job, Run, in_one_line, is_running, last_run, read_run
 from seqkd.runs.job_log import last_lines, progress_in, was_stopped
 from workflow_harness import Workspace
 
@@ -145,3 +145,11 @@ def test_a_finished_experiment_is_finished(finished_once: Workspace):
     assert run.ended
     assert run.done == run.total == len(run.jobs)
     assert set(run.states.values()) == {"finished"}
+
+
+def test_a_traceback_is_told_by_its_last_line():
+    message = (
+        'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    run()\n'
+        "    ^^^^^\nOSError: [Errno 28] No space left on device\n"
+    )
+    assert in_one_line(message) == "OSError: [Errno 28] No space left on device"

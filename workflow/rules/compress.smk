@@ -50,15 +50,16 @@ rule export_web:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        card=lambda wildcards, input: [
-            *options(input, "scores", "teacher_scores", "diagnostics"),
-            *options({"licence": CONFIG.web.licence}, "licence"),
-        ],
+        card=lambda wildcards, input: options(input, "scores", "teacher_scores", "diagnostics"),
+        licence=options({"licence": CONFIG.web.licence}, "licence"),
+        # A param that takes `input` reruns nothing, and neither does another set of inputs.
+        row=str(EXPERIMENT.web_row),
         code=code("export"),
     shell:
         """
         seqkd export {input.model:q} \
             --web {output:q} \
             {params.card:q} \
+            {params.licence:q} \
             2>{log:q}
         """

@@ -114,6 +114,7 @@ rule report:
         optional=lambda wildcards, input: options(
             input, *(f"{table}_config" for table in tables(CONFIG)), "monolingual_funnel"
         ),
+        tables=tables(CONFIG),  # `optional` takes `input`, so it reruns nothing
         # Shown if there; not an input, because a deleted benchmark would train its model again.
         benchmarks=str(RESULTS / "benchmarks"),
         # A link, for which the report need not wait.

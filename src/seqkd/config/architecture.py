@@ -34,7 +34,7 @@ class LstmConfig(Section):
     tie_embeddings: TieEmbeddings = None
     """true: target word vectors are the rows of the output projection; all: source word vectors
     too, one table for all three (Press & Wolf 2017), which needs a joint vocabulary; false: three
-    tables (the paper). None: `all` with a joint vocabulary, otherwise false."""
+    tables (the paper). null: `all` with a joint vocabulary, otherwise false."""
     dropout: FractionBelowOne = 0.2
     """Dropout between layers, on word vectors and on the attentional state before the
     projection."""

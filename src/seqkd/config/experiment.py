@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -144,7 +144,7 @@ class WebConfig(Section):
     """A page that translates in any browser: the results' `translate.html`."""
 
     of: RowConfig | None = None
-    """Row of an LSTM whose first seed goes into the page, in int8; none: no page."""
+    """Row of an LSTM whose first seed goes into the page, in int8; null: no page."""
     licence: str = ""
     """Licence of the training data, for the page's card."""
 
@@ -194,10 +194,14 @@ class ExperimentConfig(Languages, Named):
     @model_validator(mode="before")
     @classmethod
     def _drop_nulls(cls, data: object) -> object:
-        """Remove the sections that an overlay has set to null."""
-        if isinstance(data, Mapping):
-            return {key: value for key, value in data.items() if value is not None}
-        return data
+        """Remove the sections, and the named entries of sections, that an overlay set to null."""
+        if not isinstance(data, Mapping):
+            return data
+        named = ("architectures", "targets", "methods", "teachers")
+        return {
+            key: _without_nulls(value) if key in named else value
+            for key, value in _without_nulls(data).items()
+        }
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
@@ -364,6 +368,12 @@ class ExperimentConfig(Languages, Named):
 def _check_key(name: str, keys: Collection[str], path: str) -> None:
     if name not in keys:
         raise SeqkdError(f"{path}: unknown '{name}'{nearest(name, keys)}; known: {', '.join(keys)}")
+
+
+def _without_nulls(data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        return data
+    return {key: value for key, value in data.items() if value is not None}
 
 
 def overlay(base: object, top: object) -> object:

@@ -22,9 +22,9 @@ class StageConfig(ObjectiveConfig):
     """Replaces the computed name of the stage, to distinguish stages with the same targets."""
     teacher: str | None = None
     """Teacher of this stage, a key of `architectures` (its first seed teaches) or of `teachers`;
-    none: that of the entry of `models`."""
+    null: that of the entry of `models`."""
     teacher_method: str | None = None
-    """Method of that teacher; none: `baseline`, or for the teacher of the entry of `models` the
+    """Method of that teacher; null: `baseline`, or for the teacher of the entry of `models` the
     method there."""
     training: TrainingConfig = TrainingConfig()
     """Overrides of the general and of the architecture's `training`."""
@@ -58,9 +58,9 @@ class ModelsConfig(Section):
     teacher_method: str = BASELINE
     """Method of the teacher; it must be among the methods of the teacher's own entry."""
     teacher_seeds: DistinctNonEmpty[NonNegative] | None = None
-    """Seeds of the teacher that form an ensemble; none: the first seed alone."""
+    """Seeds of the teacher that form an ensemble; null: the first seed alone."""
     seeds: DistinctNonEmpty[NonNegative] | None = None
-    """Seeds of this entry; none: the general ones."""
+    """Seeds of this entry; null: the general ones."""
 
     @model_validator(mode="after")
     def _check_teacher(self) -> Self:
@@ -86,4 +86,4 @@ class Teaching(NamedTuple):
     """Key of `architectures` or of `teachers`."""
     method: str
     seeds: tuple[int, ...] | None = None
-    """An ensemble; none: the first seed alone."""
+    """An ensemble; null: the first seed alone."""

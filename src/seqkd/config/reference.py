@@ -27,7 +27,8 @@ _INTRODUCTION = """\
 Look up here which experiments come with seqkd, and what each key of a config means.
 
 One file in `experiments/` is one experiment: one folder in `results/`, one table. It overrides
-`default.yaml`: mappings merge key by key, all other values are replaced. Keys on the command line
+`default.yaml`: mappings merge key by key, all other values are replaced. `null` removes a section,
+or an entry of `architectures`, `targets`, `methods` or `teachers`. Keys on the command line
 (`--config 'seeds=[1,2,3]'`) override both. Relative paths start at the working directory.
 
 A wrong key, type or combination is reported in one line, with the path of the key, before any job

@@ -63,6 +63,8 @@ class FilesSource(Section):
             raise SeqkdError("give either both 'src' and 'tgt', or 'tsv'")
         if self.tsv is None and self.src == self.tgt:
             raise SeqkdError(f"src and tgt are the same file, {self.src}")
+        if self.tsv is None and self.columns != (1, 2):
+            raise SeqkdError("columns: 'src' and 'tgt' have one each; use 'tsv' for a file of both")
         if self.columns[0] == self.columns[1]:
             raise SeqkdError(f"columns: source and target are both column {self.columns[0]}")
         return self
@@ -127,7 +129,7 @@ class MonolingualFile(Section):
     src: str
     """File with one sentence per line in UTF-8; plain or compressed. `${VARIABLE}` is expanded."""
     column: Positive | None = None
-    """Column of a tab-separated file, counted from 1; none: the whole line."""
+    """Column of a tab-separated file, counted from 1; null: the whole line."""
 
 
 class MonolingualUrl(Section):

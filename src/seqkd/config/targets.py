@@ -54,7 +54,7 @@ class MonolingualTargets(Section):
     sentences: Positive
     """Number of source sentences, the first of the text."""
     beam: Beam | None = None
-    """Beam of the teacher's search on this text; none: that of the other targets."""
+    """Beam of the teacher's search on this text; null: that of the other targets."""
     drop: FractionBelowOne = 0.0
     """Fraction of these pairs to drop, the worst by the teacher's log-probability per token."""
     alone: Boolean = False
@@ -120,6 +120,18 @@ class TargetConfig(Section):
             )
         if self.rule == "one-best" and self.keep > 1:
             raise SeqkdError(f"keep: one-best has one; for {self.keep} of them use rule: n-best")
+        return self
+
+    @model_validator(mode="after")
+    def _check_used(self) -> Self:
+        """Refuse settings without effect."""
+        if self.drop_by == "similarity" and not self.drop:
+            raise SeqkdError("drop_by: nothing is dropped; set drop, too")
+        by_similarity = self.rule in ("most-similar", "mbr") or self.drop_by == "similarity"
+        if self.similarity != "kim-rush" and not by_similarity:
+            raise SeqkdError(f"similarity: rule {self.rule} compares nothing; remove it")
+        if self.unit != "tokens" and not (by_similarity and self.similarity.startswith("kim-rush")):
+            raise SeqkdError("unit: this is for the similarity kim-rush; remove it")
         return self
 
     @model_validator(mode="after")

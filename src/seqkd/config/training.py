@@ -54,9 +54,9 @@ class TrainingConfig(Section):
     """Number of epochs: passes over the training text, unless `epoch_updates` is set."""
     epoch_updates: Positive | None = None
     """Number of updates in an epoch, to compare texts of different sizes at equal updates; an epoch
-    may then end within a pass. None: one pass over the text."""
+    may then end within a pass. null: one pass over the text."""
     batch_sentences: NonNegative | None = None
-    """Maximum number of sentences in a batch; 0: limited by `batch_tokens` only. None: 64, or with
+    """Maximum number of sentences in a batch; 0: limited by `batch_tokens` only. null: 64, or with
     little text 32 or 16, so that an epoch has at least 500 updates. (Models need some thousand
     updates to learn to look at the source.)"""
     batch_tokens: NonNegative = 4096

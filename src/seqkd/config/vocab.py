@@ -15,7 +15,7 @@ class VocabConfig(Section):
     kind: Literal["unigram", "bpe", "word"] = "unigram"
     """Subwords of sentencepiece, or the paper's most frequent words with `<unk>` for all others."""
     size: Annotated[int, Field(ge=5, strict=True), NUMERIC] | None = None
-    """Tokens of each vocabulary; kind `word` does not count the four special tokens. None: as suits
+    """Tokens of each vocabulary; kind `word` does not count the four special tokens. null: as suits
     the amount of text; subwords: a tenth of the number of pairs, from 500 to 8,000, plus one for
     each character; words: 50,000 (the paper). Less where the text does not support so many."""
     joint: Boolean = True

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+
+from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError, nearest
 from seqkd.evaluation.score_files import Evaluation, load_evaluation
@@ -25,6 +28,8 @@ from seqkd.evaluation.significance import (
     pair_seeds,
     paired_bootstrap,
 )
+
+_ROUNDING = 0.001  # scores are stored with four decimals
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +107,48 @@ def find_model(results: Path, word: str) -> tuple[Path, str, int | None]:
 
 
 def experiment_models(folder: Path) -> list[str]:
-    """Return the names of the evaluated models of an experiment."""
-    return sorted(path.name for path in (folder / "evaluations").glob("*") if path.is_dir())
+    """Return the names of the evaluated models in an experiment's tables."""
+    evaluated = (path.name for path in (folder / "evaluations").glob("*") if path.is_dir())
+    shown = _shown(folder)
+    return sorted(name for name in evaluated if name in shown or not shown)
 
 
 def load_side(folder: Path, model: str, test_set: str, seed: int | None = None) -> Side | None:
-    """Return a model with all its seeds, or one of them; None if it was not evaluated."""
-    pattern = f"seed-{'*' if seed is None else seed}/{test_set}.json"
-    paths = sorted((folder / "evaluations" / model).glob(pattern))
-    return Side(folder, model, tuple(map(load_evaluation, paths))) if paths else None
+    """Return a model with the seeds of its table, or with one seed; None if it was not evaluated.
+
+    A model that is in no table, such as one of an earlier config, has all seeds that it ever had.
+    """
+    seeds = [seed] if seed is not None else _shown(folder).get(model, ["*"])
+    evaluations = folder / "evaluations" / model
+    paths = [path for seed in seeds for path in evaluations.glob(f"seed-{seed}/{test_set}.json")]
+    return Side(folder, model, tuple(map(load_evaluation, sorted(paths)))) if paths else None
 
 
 def test_sets_of(folder: Path, model: str) -> list[str]:
-    """Return the names of the test sets that a model was evaluated on."""
+    """Return the names of the test sets that a model was evaluated on, without removed ones."""
     paths = (folder / "evaluations" / model).glob("seed-*/*.greedy.*")
-    return sorted({path.name.partition(".greedy.")[0] for path in paths})
+    names = {path.name.partition(".greedy.")[0] for path in paths}
+    known = {name for table in _tables(folder) for name in table.test_sets}
+    return sorted(names & known if known else names)
+
+
+def _shown(folder: Path) -> dict[str, Sequence[int | str]]:
+    """Return the seeds of each model in an experiment's tables.
+
+    Folders of other models and seeds may be there: nothing deletes what an earlier config made.
+    """
+    return {row.model: row.seeds for table in _tables(folder) for row in table.rows}
+
+
+def _tables(folder: Path) -> list[TableConfig]:
+    return [load_table_config(path) for path in sorted((folder / "tables").glob("*.yaml"))]
 
 
 def compare(first: Side, second: Side, resamples: int = RESAMPLES) -> list[Difference]:
     """Compare two models on their test set, by each search that both have.
 
     Raises:
-        SeqkdError: if BLEU was computed in different ways.
+        SeqkdError: if BLEU was computed in different ways, or the test set has changed since.
     """
     if first.first.bleu != second.first.bleu:
         raise SeqkdError(
@@ -154,6 +179,12 @@ def _test(
     counts = [side.statistics(search, references) for side in (first, second)]
     systems, cut = [*counts[0].values(), *counts[1].values()], len(counts[0])
     scores, drawn = corpus_scores(metric, systems), bootstrap_scores(metric, systems, resamples)
+    stored = [e.scores(search).bleu for side in (first, second) for e in side.evaluations]
+    if not np.allclose(scores, stored, rtol=0.0, atol=_ROUNDING):
+        raise SeqkdError(
+            f"{first.first.test_set}: the scores are older than the test set; run the experiment "
+            "to its end first"
+        )
     delta = float(scores[cut:].mean() - scores[:cut].mean())
     bootstrap = paired_bootstrap(drawn[cut:].mean(axis=0), drawn[:cut].mean(axis=0), delta)
     ours, theirs = counts

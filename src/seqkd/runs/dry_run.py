@@ -31,8 +31,8 @@ class Plan:
         return {rule: (needed[rule], total[rule] - needed[rule]) for rule in total}
 
 
-def plan(config: Path) -> Plan:
-    """Ask Snakemake for the jobs of an experiment.
+def plan(configs: Sequence[Path]) -> Plan:
+    """Ask Snakemake for the jobs of an experiment, given its file and those of its overlays.
 
     Raises:
         SeqkdError: what Snakemake reports as wrong.
@@ -40,8 +40,8 @@ def plan(config: Path) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         # Two dry runs at the same time: which jobs there are, and which of them would run.
         questions = [
-            _DryRun(config, Path(folder, "everything"), "--forceall"),
-            _DryRun(config, Path(folder, "needed")),
+            _DryRun(configs, Path(folder, "everything"), "--forceall"),
+            _DryRun(configs, Path(folder, "needed")),
         ]
         everything, needed = (question.jobs() for question in questions)
     return Plan(everything, needed)
@@ -50,11 +50,11 @@ def plan(config: Path) -> Plan:
 class _DryRun:
     """A dry run in a process of its own: Snakemake keeps global state."""
 
-    def __init__(self, config: Path, events: Path, *options: str) -> None:
+    def __init__(self, configs: Sequence[Path], events: Path, *options: str) -> None:
         self._events = events
         command = [
             *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())),
-            *("--configfile", str(config), "--cores", str(os.cpu_count() or 1)),
+            *("--configfile", *map(str, configs), "--cores", str(os.cpu_count() or 1)),
             *("--dry-run", "--quiet", "all", *options),
         ]
         self._process = subprocess.Popen(

@@ -107,7 +107,9 @@ def event_of(record: logging.LogRecord) -> Event | None:
 
 
 def in_one_line(message: str) -> str:
-    """Return an error of Snakemake in one line, without where in the workflow it was raised."""
+    """Return an error of Snakemake in one line, without where it was raised."""
+    if "Traceback (most recent call last)" in message:
+        message = message.rstrip().splitlines()[-1]
     noise = ("  File ", "Using workflow specific profile ")
     lines = [line.strip() for line in message.splitlines() if not line.startswith(noise)]
     if len(lines) > 1 and lines[0].endswith(":"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from seqkd.config.expansion import Experiment
@@ -13,13 +14,19 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 _EXPERIMENTS = Path("config", "experiments")
 
 
-def find_config(name: str | None) -> Path:
-    """Return the file of an experiment, given the file itself or its name without `.yaml`.
+def find_configs(names: Sequence[str]) -> list[Path]:
+    """Return the files of an experiment and its overlays, given each file or its name.
+
+    A name is that of a file without `.yaml`; without any, it is the default experiment.
 
     Raises:
-        SeqkdError: if there is none.
+        SeqkdError: if there is no such file.
     """
-    name = (name or DEFAULT_EXPERIMENT).removeprefix("results/").rstrip("/")
+    return [_find_config(name) for name in names or [DEFAULT_EXPERIMENT]]
+
+
+def _find_config(name: str) -> Path:
+    name = name.removeprefix("results/").rstrip("/")
     if name.endswith((".yaml", ".yml")):
         if Path(name).is_file():
             return Path(name)
@@ -28,12 +35,14 @@ def find_config(name: str | None) -> Path:
     files = {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
     if name in files:
         return files[name]
+    if Path("results", name).is_dir():
+        raise SeqkdError(f"no {name}.yaml here; name the files that results/{name} was run with")
     raise SeqkdError(f"no experiment '{name}' here or in {_EXPERIMENTS}{nearest(name, files)}")
 
 
-def load(config: Path) -> Experiment:
-    """Read an experiment, with the defaults for what it leaves out."""
-    return Experiment(load_experiment(snakefile().parent / "config" / "default.yaml", config))
+def load(configs: Sequence[Path]) -> Experiment:
+    """Read an experiment and its overlays, with the defaults for what they leave out."""
+    return Experiment(load_experiment(snakefile().parent / "config" / "default.yaml", *configs))
 
 
 def snakefile() -> Path:

@@ -5,10 +5,11 @@
     seqkd compare lstm-2x64.nll/seed-1 lstm-2x64.nll/seed-2      two seeds of one model
     seqkd compare home-assistant mine                            two experiments, row by row
 
-Scores are means over seeds. p is two-sided: paired bootstrap (10,000 resamples) and approximate
-randomisation over the same test sentences. For two experiments, p is the larger of the two, each
-corrected for the number of rows (Holm), as in the results table. Without common test sentences
-there is no p. p does not tell you whether other seeds would show the same: see the noise floor.
+Scores are means over the seeds of the experiment's tables. p comes from paired bootstrap (10,000
+resamples; sacreBLEU's p, which is too small) and from approximate randomisation over test
+sentences; trust the larger. For two experiments, p is the larger of the two, each corrected for the
+number of rows (Holm), as in the results table. Unless both have the same test sentences, there is
+no p. p does not tell you whether other seeds would show the same: see the noise floor.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ def run(args: argparse.Namespace) -> None:
     if folders[0] and folders[1]:
         _compare_experiments(console, folders[0], folders[1], args)
         return
+    for word, folder in zip((args.one, args.two), reversed(folders), strict=True):
+        if folder and (args.results / word).is_dir():
+            raise SeqkdError(f"{word} has no evaluated models yet")
     models = [find_model(args.results, word) for word in (args.one, args.two)]
     test_sets = [test_sets_of(folder, model) for folder, model, _ in models]
     for test_set in _shared(test_sets, args.test_set):

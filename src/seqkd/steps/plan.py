@@ -3,6 +3,7 @@
     seqkd plan                        the default experiment, quick
     seqkd plan multi30k --cores 8     another one, on eight cores
     seqkd plan mine.yaml              your own file
+    seqkd plan mine.yaml more.yaml    with an overlay
 
 Hours and disk are estimated from earlier runs of the experiment, with any seed. A job that never
 ran counts as the mean of its rule. Rules without any finished job are not estimated.
@@ -22,7 +23,7 @@ from rich.table import Table
 from seqkd.errors import SeqkdError
 from seqkd.runs.dry_run import Plan, plan
 from seqkd.runs.events import Job
-from seqkd.runs.experiments import find_config, load
+from seqkd.runs.experiments import find_configs, load
 from seqkd.runs.measurements import Estimator, bytes_of, seconds_of
 
 _HOUR = 3_600.0
@@ -31,7 +32,7 @@ _HOUR = 3_600.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("experiment", nargs="?", help="name or YAML file (default: quick)")
+    add("config", nargs="*", help="name or YAML file, then overlays (default: quick)")
     add("--cores", type=int, default=os.cpu_count() or 1, help="jobs at a time (default: all)")
 
 
@@ -40,11 +41,11 @@ def run(args: argparse.Namespace) -> None:
     if args.cores < 1:
         raise SeqkdError(f"--cores must be at least 1, got {args.cores}")
     console = Console(highlight=False)
-    config = find_config(args.experiment)
-    name = load(config).config.experiment
-    jobs = plan(config)
+    configs = find_configs(args.config)
+    name = load(configs).config.experiment
+    jobs = plan(configs)
     seconds = Estimator(jobs.everything, seconds_of)
-    console.print(f"Config: {config}", soft_wrap=True)
+    console.print(f"Config: {' '.join(map(str, configs))}", soft_wrap=True)
     console.print(_table(jobs, name, seconds))
     if not jobs.needed:
         console.print("Nothing to do: all results are up to date.")

@@ -2,6 +2,7 @@
 
     seqkd status                     the default experiment, quick
     seqkd status multi30k            another one, by name or YAML file
+    seqkd status a.yaml b.yaml       a file with an overlay
     watch -n 30 seqkd status         every 30 seconds
 
 It only reads, so you can call it at any time and from any shell, even while a cluster runs jobs.
@@ -21,7 +22,7 @@ from rich.table import Table
 
 from seqkd.runs.dry_run import Plan, plan
 from seqkd.runs.events import Job, Run, is_running, last_run
-from seqkd.runs.experiments import find_config, load
+from seqkd.runs.experiments import find_configs, load
 from seqkd.runs.job_log import last_lines, progress_in, was_stopped
 from seqkd.runs.terminal import show_failure
 
@@ -31,7 +32,9 @@ _SILENT_SECONDS = 300
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("experiment", nargs="?", help="name or YAML file (default: quick)")
+    parser.add_argument(
+        "config", nargs="*", help="name or YAML file, then overlays (default: quick)"
+    )
     parser.add_argument(
         "--lines", type=int, default=5, help="lines to show of a failed job's log (default: 5)"
     )
@@ -40,11 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the state of the experiment."""
     console = Console(highlight=False)
-    config = find_config(args.experiment)
-    name = load(config).config.experiment
+    configs = find_configs(args.config)
+    name = load(configs).config.experiment
     last = last_run(Path("results", name))
     alive = is_running(last)
-    jobs = plan(config)
+    jobs = plan(configs)
     states = {id(job): _state(job, last, alive) for job in jobs.needed}
     console.print(_counts(name, jobs, states))
     console.print(_headline(jobs, last, alive, "failed" in states.values()))
