@@ -128,7 +128,7 @@ def main() -> None:
             print(f"{system}: {point.cpu:,.0f} CPU s, dev BLEU {point.bleu:.1f}", flush=True)
             points.append(vars(point))
         (folder / f"{system}.json").write_text(json.dumps(points))
-        rows.append(_row(system, pd.DataFrame(points), args.bleu, args.limit))
+        rows.append(_row(system, pd.DataFrame(points), args.bleu))
     table = pd.DataFrame(rows).to_markdown(index=False)
     text = f"{table}\n\n{hardware()}, commit {code_commit()}, {time.strftime('%Y-%m-%d')}\n"
     (folder / "quality.md").write_text(text)
@@ -243,9 +243,7 @@ TRUSTING = (
 )
 
 
-def _row(
-    system: str, points: pd.DataFrame, targets: list[float], limit: float
-) -> dict[str, object]:
+def _row(system: str, points: pd.DataFrame, targets: list[float]) -> dict[str, object]:
     """Return a row of the table: CPU seconds to each BLEU, the best BLEU, and memory."""
     row: dict[str, object] = {"system": system}
     for target in targets:

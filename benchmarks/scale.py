@@ -180,8 +180,10 @@ def _pretend_to_store() -> None:
     tokens = encode_lines(read_lines(text), load_vocabulary("tgt.vocab"))
     shape = (len(tokens.ids) + len(tokens),)
     np.lib.format.open_memmap("top-k.npy", "w+", record_type(_TOP_K), shape)
-    facts = {"k": _TOP_K, "kept_mass": 1.0, "positions": shape[0]}
-    write_manifest("top-k.json", inputs={"tgt": text}, facts=facts, started=time.time())
+    vocabularies = [load_vocabulary(f"{side}.vocab").digest for side in ("src", "tgt")]
+    facts = {"k": _TOP_K, "kept_mass": 1.0, "positions": shape[0], "vocabularies": vocabularies}
+    inputs = {"src": Path("corpus/train.de"), "tgt": text}
+    write_manifest("top-k.json", inputs=inputs, facts=facts, started=time.time())
 
 
 def _distil() -> Iterator[Cost]:

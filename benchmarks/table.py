@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +65,8 @@ def compare(runs: Sequence[Measurement], ours: str, *, by_clock: bool = False) -
     """Return a row a system, in the order of first appearance.
 
     Args:
-        runs: any number of rounds of each system; rounds that lack `ours` give no ratio.
+        runs: any number of rounds of each system, each system in some round with `ours`; other
+            rounds give no ratio.
         ours: the system that the others are compared with.
         by_clock: compare tokens a second, not a CPU second.
     """
@@ -135,11 +135,6 @@ def write(
     with atomic_text(folder / f"{name}.md") as file:
         file.write(markdown)
     return markdown
-
-
-def read_runs(path: Path) -> list[Measurement]:
-    """Return the measurements that an earlier comparison wrote."""
-    return [Measurement(**run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
 
 
 def _span(spread: Spread, digits: int) -> str:

@@ -19,7 +19,7 @@ import lzma
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -152,19 +152,33 @@ def read_lines(path: str | Path) -> Iterator[str]:
     The mark of UTF-8 at its start is no text.
 
     Raises:
-        SeqkdError: if the file is missing, damaged, or anything but UTF-8 text.
+        SeqkdError: if the file is missing or damaged, or not in UTF-8.
     """
-    with open_text(path) as file:
+    with open_bytes(path) as file:
+        check_encoding(file.peek(_BUFFER_BYTES), str(path))
+        yield from decoded_lines(file, str(path))
+
+
+def read_given_lines(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a file that the user gave, as `read_lines` does.
+
+    Raises:
+        SeqkdError: also if it looks like a web page, or encoded twice. What is made of it later
+            may start so: it has other lines in another order.
+    """
+    with open_bytes(path) as file:
+        check_text(file.peek(_BUFFER_BYTES), str(path))
         yield from decoded_lines(file, str(path))
 
 
 def read_sentences(path: str | Path) -> Iterator[str]:
-    """Yield the lines of a file with one sentence each.
+    """Yield the lines of a file that the user gave, with one sentence each.
 
     Raises:
-        SeqkdError: as `read_lines`, and if its first lines all have a tab: then it is a table.
+        SeqkdError: as `read_given_lines`, and if its first lines all have a tab: then it is a
+            table.
     """
-    lines = read_lines(path)
+    lines = read_given_lines(path)
     first = list(itertools.islice(lines, _FIRST))
     if first and all("\t" in line for line in first):
         columns = first[0].count("\t") + 1
@@ -176,13 +190,15 @@ def read_sentences(path: str | Path) -> Iterator[str]:
     yield from lines
 
 
-def read_parallel(src: Path, tgt: Path) -> Iterator[tuple[str, str]]:
+def read_parallel(
+    src: Path, tgt: Path, read: Callable[[Path], Iterator[str]] = read_lines
+) -> Iterator[tuple[str, str]]:
     """Yield the lines of two files side by side.
 
     Raises:
         SeqkdError: with both counts if one has more lines than the other; if one cannot be read.
     """
-    src_lines, tgt_lines = read_sentences(src), read_sentences(tgt)
+    src_lines, tgt_lines = read(src), read(tgt)
     for number, (src_line, tgt_line) in enumerate(itertools.zip_longest(src_lines, tgt_lines)):
         if src_line is None or tgt_line is None:
             longer = number + 1 + sum(1 for _ in (src_lines if tgt_line is None else tgt_lines))
@@ -192,17 +208,6 @@ def read_parallel(src: Path, tgt: Path) -> Iterator[tuple[str, str]]:
                 f"line n of one must be the translation of line n of the other"
             )
         yield src_line, tgt_line
-
-
-def open_text(path: str | Path) -> Reader:
-    """Open a text file as `open_bytes` does.
-
-    Raises:
-        SeqkdError: also if it starts like something else, such as UTF-16.
-    """
-    file = open_bytes(path)
-    check_text(file.peek(_BUFFER_BYTES), str(path))
-    return file
 
 
 def decoded_lines(file: IO[bytes], name: str) -> Iterator[str]:
@@ -231,7 +236,23 @@ def decoded_lines(file: IO[bytes], name: str) -> Iterator[str]:
 
 
 def check_text(head: bytes, name: str) -> None:
-    """Refuse what is no text in UTF-8, from its first bytes.
+    """Refuse what is no text of sentences in UTF-8, from its first bytes.
+
+    Raises:
+        SeqkdError: with the name of what it is instead.
+    """
+    check_encoding(head, name)
+    if _MARKUP_RE.match(head.removeprefix(codecs.BOM_UTF8)):
+        raise SeqkdError(f"{name}: a page or document in HTML or XML; expected one sentence a line")
+    if _is_encoded_twice(head):
+        raise SeqkdError(
+            f"{name}: encoded in UTF-8 twice, as in 'fÃ¼r' for 'für'; convert it: "
+            f"iconv -f UTF-8 -t CP1252"
+        )
+
+
+def check_encoding(head: bytes, name: str) -> None:
+    """Refuse what is not in UTF-8, from its first bytes.
 
     Raises:
         SeqkdError: with the name of what it is instead.
@@ -244,15 +265,8 @@ def check_text(head: bytes, name: str) -> None:
         raise SeqkdError(
             f"{name}: ISO-2022, not UTF-8; convert it: iconv -f ISO-2022-JP (or -KR, -CN) -t UTF-8"
         )
-    if _MARKUP_RE.match(head.removeprefix(codecs.BOM_UTF8)):
-        raise SeqkdError(f"{name}: a page or document in HTML or XML; expected one sentence a line")
     if head.count(b"\r") > 1 and b"\n" not in head:
         raise SeqkdError(f"{name}: lines end in CR alone; convert it: tr '\\r' '\\n'")
-    if _is_encoded_twice(head):
-        raise SeqkdError(
-            f"{name}: encoded in UTF-8 twice, as in 'fÃ¼r' for 'für'; convert it: "
-            f"iconv -f UTF-8 -t CP1252"
-        )
 
 
 def refuse_lfs_pointer(path: Path) -> None:

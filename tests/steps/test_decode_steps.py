@@ -16,13 +16,13 @@ from processes import Process, environment
 from seqkd import cli
 from seqkd.config.architecture import LstmConfig
 from seqkd.config.vocab import VocabConfig
-from seqkd.files import read_lines
+from seqkd.files import atomic_text, read_lines
 from seqkd.model_files.conversion import convert
 from seqkd.model_files.model_file import ModelInfo, load_model, save_model
 from seqkd.models.lstm import Lstm
 from seqkd.steps import decode
 from seqkd.translation import shards
-from seqkd.translation.nbest import read_nbest
+from seqkd.translation.nbest import read_nbest, to_line
 from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.vocabulary import Vocabulary
 from tiny_model import write_model as tiny_model
@@ -350,6 +350,17 @@ def test_select_refuses_what_does_not_fit(work, change, match):
     with pytest.raises(SystemExit, match=match):
         select(work, nbest, rule="most-similar", beam=4)
     assert not (work / "out.en").exists()
+
+
+def test_select_does_not_drop_by_scores_that_are_missing(work):
+    nbest = merged(work, 1)
+    records = [record for _, record in read_nbest(nbest, read_lines(work / "train.de"))]
+    with atomic_text(nbest) as file:
+        for record in records:
+            unscored = tuple(h._replace(log_prob=0.0) for h in record.hypotheses)
+            file.write(to_line(record._replace(hypotheses=unscored)) + "\n")
+    with pytest.raises(SystemExit, match="have no scores; use drop_by: similarity"):
+        select(work, nbest, rule="one-best", beam=4, drop=0.25)
 
 
 def evaluate(work: Path, **files: object) -> dict:

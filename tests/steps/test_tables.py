@@ -88,7 +88,9 @@ def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Pat
     assert record["seeds"] == "1 2 3"
     assert float(record["greedy_bleu_sd"]) > 0
     words = " ".join(texts["md"].split())
-    assert "noise floor, from the sd of one training pooled by architecture: teacher" in words
+    assert (
+        "noise floor, from the sd of one training on test, pooled by architecture: teacher" in words
+    )
     assert "4 degrees of freedom; student" in words
     assert "16 degrees of freedom)" in words
     assert max(map(len, texts["md"].splitlines())) <= 120
@@ -204,6 +206,24 @@ def test_without_a_teacher_the_notes_name_the_first_row(
         path.write_text(plain, encoding="utf-8")
         assert f"{note} lstm-2x64 Word-KD" in text
         assert "the teacher" not in text
+
+
+def test_quantised_models_add_nothing_to_the_noise_floor(three_seeds: Synthetic) -> None:
+    config = load_table_config(three_seeds.root / "tables" / "pruning.yaml")
+    trained = [row for row in config.rows if row.format == "fp32"]
+    assert len(trained) < len(config.rows)
+    results = analyse(
+        OutputStatistics(
+            config,
+            Evaluations(three_seeds.scores(config.rows)),
+            load_test_set(three_seeds.root / "corpus/tests/test.json"),
+        ),
+        resamples=100,
+    )
+    for floor in results.noise["greedy"].values():
+        assert floor.degrees > 0
+    degrees = sum(floor.degrees for floor in results.noise["greedy"].values())
+    assert degrees == sum(len(row.seeds) - 1 for row in trained)
 
 
 def test_pruning_table_counts_what_is_left(one_seed: Synthetic, tmp_path: Path) -> None:

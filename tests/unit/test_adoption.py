@@ -101,6 +101,8 @@ def test_json_lines(tmp_path: Path):
         (read_moses, ["a lamp"], "line 1: expected N |||"),
         (read_json, ['{"nbest": ["a"]}', "a lamp"], 'line 2: expected {"nbest"'),
         (read_json, ['{"nbest": [3]}'], 'line 1: expected {"nbest"'),
+        (read_json, ['{"nbest": "a lamp"}'], 'line 1: expected {"nbest"'),
+        (read_json, ['{"nbest": {"a": 1}}'], 'line 1: expected {"nbest"'),
         (read_json, ['{"nbest": [[NaN, "a"]]}'], 'line 1: expected {"nbest"'),
         (read_json, ['{"id": 1, "nbest": ["a"]}'], "line 1: expected id 0, got 1"),
     ],

@@ -246,6 +246,9 @@ def test_tables_hold_the_rows_that_they_show(smoke: dict):
         ("lstm-1x16.seq-kd_seq-inter.from-lstm-1x32", 0),
         ("lstm-1x16.seq-kd_seq-inter.from-lstm-1x32.pruned-80", 80),
     ]
+    smoke["seeds"] = [1, 2]
+    experiment = Experiment(parse_experiment(smoke))
+    assert all(row.seeds == (1, 2) for row in table_of(experiment, "speed").rows)
     formats = [row.format for row in table_of(experiment, "speed").rows]
     assert formats == ["fp32", "fp32", "int8"]
 
@@ -303,3 +306,22 @@ def test_null_removes_a_section_and_an_entry(smoke: dict):
     assert config.architectures.keys() == {"teacher"}
     assert "seq-inter" not in config.targets
     assert config.methods.keys() == {"baseline", "seq-kd", "seq-kd+word-kd"}
+
+
+def test_only_students_of_word_kd_know_where_soft_targets_come_from(smoke: dict):
+    before = Experiment(parse_experiment(smoke)).models
+    smoke["soft_targets"] = {"kind": "alongside"}
+    after = Experiment(parse_experiment(smoke)).models
+    changed = {name for (name, _), entry in after.items() if entry != before[name, entry.seed]}
+    assert changed
+    assert all("word-kd" in name for name in changed)
+
+
+def test_an_overlap_that_only_flags_leaves_the_training_text(smoke: dict):
+    for kind, same in (("exact", True), ("near", False)):
+        smoke["corpus"] |= {"decontamination": kind, "near_duplicate": 0.7}
+        before = parse_experiment(smoke).parallel_corpus.for_training()
+        smoke["corpus"]["near_duplicate"] = 0.5
+        after = parse_experiment(smoke).parallel_corpus
+        assert (after.for_training() == before) is same
+        assert after.for_test_set("test").near_duplicate == 0.5

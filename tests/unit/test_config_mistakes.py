@@ -149,6 +149,8 @@ ATTENTION = {
         ),
         ("targets.seq-kd.monolingual", {}, "targets.seq-kd.monolingual.sentences: missing"),
         ("corpus.train.0.columns", [2, 3], "columns: 'src' and 'tgt' have one each"),
+        ("vocab.tokenizer", "whitespace", "tokenizer: this is for kind word"),
+        ("vocab", {"kind": "word", "character_coverage": 0.99}, "this is for subwords"),
         (
             "corpus.monolingual", [{"provider": "sacrebleu", "name": "wmt14"}],
             "corpus.monolingual",

@@ -202,6 +202,9 @@ def test_lists_from_elsewhere_need_no_source_digest(tmp_path):
     ((_, found),) = read_nbest(path, ["eine Lampe"])
     assert found.hypotheses == (Candidate(-1.0, "a lamp", (4,)),)
     path.write_text('{"id": 0, "nbest": "a lamp"}\n', encoding="utf-8")
+    for wrong in ("5, [4]", "null, [4]", '"\\ud800", [4]', '"a lamp", "xyz"'):
+        with pytest.raises(SeqkdError, match="not an n-best record"):
+            from_line(f'{{"id": 0, "nbest": [[-1, {wrong}]]}}', "x")
     with pytest.raises(SeqkdError, match="not an n-best record"):
         list(read_nbest(path, ["eine Lampe"]))
 

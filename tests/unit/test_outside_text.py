@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from seqkd.errors import SeqkdError
-from seqkd.files import check_text, read_lines
+from seqkd.files import check_text, read_given_lines, read_lines, read_parallel, read_sentences
 from seqkd.translation.lines import read_chunks
 
 TEXT = "".join(f"Das Licht {n} ist an.\n" for n in range(3000)).encode()
@@ -48,7 +48,7 @@ PACKS: dict[str, Pack] = {
 
 def lines_of(path: Path, content: bytes) -> list[str]:
     path.write_bytes(content)
-    return list(read_lines(path))
+    return list(read_given_lines(path))
 
 
 @pytest.mark.parametrize("name", ["x", "x.gz", "x.GZ", "x.bz2", "x.xz", "x.zst", "x.de", "x.txt.Z"])
@@ -147,6 +147,18 @@ def test_what_is_no_text_gets_its_name(tmp_path: Path, content: bytes, message: 
     with pytest.raises(SeqkdError, match=message) as caught:
         lines_of(tmp_path / "x", content)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["<?xml is how a page begins", "für Tür Öl Größe"])
+def test_what_is_made_of_a_text_may_look_odd(tmp_path: Path, line: str):
+    path = tmp_path / "train.de"
+    lines = [line.encode().decode("cp1252") if "ü" in line else line] * 5
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    assert list(read_lines(path)) == lines
+    assert [*read_parallel(path, path)] == [(line, line) for line in lines]
+    assert sum(len(chunk.lines) for chunk in read_chunks([path])) == 5
+    with pytest.raises(SeqkdError):
+        list(read_parallel(path, path, read_sentences))
 
 
 def test_the_mark_of_utf_8_is_no_text(tmp_path: Path):

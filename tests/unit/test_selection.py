@@ -153,6 +153,14 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "mbr", "drop_by": "similarity"}, "nothing is dropped"),
         (
             {
+                "rule": "mbr",
+                "sample": SampleConfig(),
+                "monolingual": MonolingualTargets(sentences=9, beam=3),
+            },
+            "monolingual.beam: samples are not searched for",
+        ),
+        (
+            {
                 "rule": "one-best",
                 "length_penalty": 1.0,
                 "monolingual": MonolingualTargets(sentences=9, beam=1),

@@ -23,6 +23,7 @@ from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.checkpoint import Checkpoint
+from seqkd.vocabulary import subword_sampling
 from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.subword_sampling import N_BEST, SubwordSampler, segmentation_distribution
 from seqkd.vocabulary.vocabulary import SubwordVocabulary
@@ -48,6 +49,16 @@ def test_draws_follow_from_seed_and_text_alone(vocabulary: SubwordVocabulary):
     assert [*in_parts.encode(LINES[:100]), *in_parts.encode(LINES[100:])] == drawn
     for other in ((2, 0, 0), (1, 1, 0), (1, 0, 1)):
         assert draw(vocabulary, LINES, 0.3, *other) != drawn
+
+
+def test_words_of_any_length_are_drawn_alike_kept_or_not(monkeypatch: pytest.MonkeyPatch):
+    vocabulary = train_vocabulary(LINES, VocabConfig(size=120))
+    kept = draw(vocabulary, LINES, 0.3, 1)
+    monkeypatch.setattr(subword_sampling, "_CACHED_LENGTH", 4)
+    assert draw(vocabulary, LINES, 0.3, 1) == kept
+    sampler = segmentation_distribution(vocabulary, 0.3)
+    SubwordSampler(sampler, (1,)).encode(["x" * 9, "abcd"])
+    assert max(map(len, sampler._cache)) <= 5  # with the mark of its start
 
 
 def test_draws_do_not_depend_on_the_process(vocabulary: SubwordVocabulary, tmp_path: Path):

@@ -144,6 +144,9 @@ def test_lengths_of_text_with_spaces_are_counts() -> None:
     assert length("はい") == 1
     assert running_words("དེ་རིང་གནམ་གཤིས་ཡག་པོ་འདུག") == length("དེ་རིང་གནམ་གཤིས་ཡག་པོ་འདུག") == 7
     assert length("") == 0
+    assert length("\u4e00" * 100) == 55
+    assert length("{ภาษา}") == length("{名前名前}") == length("{name}") == 1
+    assert length("开启 {设备名称} 的灯") == length("开启 {name} 的灯")
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,11 @@ class CorpusConfig(Section):
     """Remove near duplicates too, or only sentences with the same words (ignoring case, punctuation
     and digits)."""
     near_duplicate: PositiveFraction = 0.7
-    """Word overlap (Jaccard) from which two sentences are near duplicates."""
+    """Word overlap (Jaccard) from which two sentences are near duplicates. With `exact`, these are
+    only flagged in the test sets, and only those of the parallel text."""
     limit: Positive | None = None
-    """Maximum number of training pairs; a fixed pseudo-random subset is used."""
+    """Maximum number of training pairs, without `made_copies`; a fixed pseudo-random subset is
+    used."""
     monolingual: tuple[Annotated[MonolingualSource, _TAG], ...] = ()
     """More text of the source language, which teachers translate for students (see
     `targets.*.monolingual`). Lines are dropped if they repeat another line, a training source, or a
@@ -178,7 +180,7 @@ class ParallelCorpus(CorpusConfig, Languages):
         tests = {name: self.test_sets[name] for name in sorted(self.test_sets) if name in names}
         listed = tuple(sorted(self.decontaminate))
         update = {"test_sets": tests, "decontaminate": listed, "monolingual": ()}
-        return self.model_copy(update=update)
+        return self.model_copy(update={**update, "near_duplicate": self._removed_from})
 
     def for_monolingual(self) -> MonolingualCorpus:
         """Return the slice that decides the monolingual text."""
@@ -188,8 +190,14 @@ class ParallelCorpus(CorpusConfig, Languages):
             sources=self.monolingual,
             cleaning=self.cleaning,
             decontamination=self.decontamination,
-            near_duplicate=self.near_duplicate,
+            near_duplicate=self._removed_from,
         )
+
+    @property
+    def _removed_from(self) -> float:
+        """The overlap from which sentences are removed; the default if it only flags them."""
+        default: float = type(self).model_fields["near_duplicate"].default
+        return self.near_duplicate if self.decontamination == "near" else default
 
     def for_test_set(self, name: str) -> ParallelCorpus:
         """Return the slice that decides one test set.

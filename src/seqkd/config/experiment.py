@@ -354,6 +354,8 @@ class ExperimentConfig(Languages, Named):
 
     def objective_of(self, stage: StageConfig) -> ObjectiveConfig:
         """Return the loss of a stage; its soft targets default to the general ones."""
+        if not stage.kd_weight:
+            return ObjectiveConfig()
         given = stage.model_fields_set & ObjectiveConfig.model_fields.keys()
         return ObjectiveConfig(
             **{"soft_targets": self.soft_targets.kind} | {key: getattr(stage, key) for key in given}

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from seqkd.errors import SeqkdError, nearest, one_line
-from seqkd.files import read_lines
+from seqkd.files import read_given_lines
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ def load_yaml(path: str | Path) -> object:
     Raises:
         SeqkdError: if the file is missing, is neither, or is ambiguous.
     """
-    text = "\n".join(read_lines(path))
+    text = "\n".join(read_given_lines(path))
     try:
         if text.lstrip().startswith("{"):
             with contextlib.suppress(json.JSONDecodeError):

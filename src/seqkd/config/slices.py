@@ -126,10 +126,8 @@ def _rows_of(experiment: Experiment, table: Table) -> list[TableRow]:
         case "speed":
             timed = [experiment.row(ref) for ref in config.speed.of]
             names = {row.model for row in timed}
-            timed += [
-                row for row in experiment.quantised_rows if row.model.rpartition(".")[0] in names
-            ]
-            return [row.model_copy(update={"seeds": row.seeds[:1]}) for row in timed]
+            formats = experiment.quantised_rows
+            return timed + [row for row in formats if row.model.rpartition(".")[0] in names]
         case "pruning":
             whole = [experiment.row(ref) for ref in config.pruning.of]
             teachers = [row for row in experiment.rows if row.model in {x.teacher for x in whole}]

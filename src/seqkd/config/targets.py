@@ -107,7 +107,8 @@ class TargetConfig(Section):
             raise SeqkdError(f"length_penalty: at most {MAX_LENGTH_PENALTY}")
         if self.length_penalty and self.sample:
             raise SeqkdError("length_penalty: samples are not searched for; remove one of the two")
-        beams = self.beam, self.monolingual and self.monolingual.beam
+        beams = [self.beam] if self.is_parallel else []
+        beams += [self.of_monolingual.beam] if self.monolingual else []
         if self.length_penalty and 1 in beams:
             raise SeqkdError("length_penalty: greedy search (beam: 1) has none; remove it")
         return self
@@ -147,6 +148,8 @@ class TargetConfig(Section):
             raise SeqkdError(
                 f"monolingual.beam: keep is {self.keep}, got lists of {self.of_monolingual.length}"
             )
+        if self.monolingual.beam and self.sample:
+            raise SeqkdError("monolingual.beam: samples are not searched for; remove it")
         if self.monolingual.alone and (self.share, self.drop, self.gold) != (1.0, 0.0, 0.0):
             raise SeqkdError("monolingual.alone: share, drop and gold are of the parallel text")
         return self

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqkd.config.schema import NUMERIC, Boolean, Section
+from seqkd.errors import SeqkdError
 
 
 class VocabConfig(Section):
@@ -26,6 +27,15 @@ class VocabConfig(Section):
     tokenizer: Literal["simple", "whitespace"] = "simple"
     """How kind `word` splits text. simple: separates punctuation from words, reversibly;
     whitespace: for text that is already tokenised."""
+
+    @model_validator(mode="after")
+    def _check_used(self) -> Self:
+        """Refuse settings without effect."""
+        if self.tokenizer != "simple" and self.kind != "word":
+            raise SeqkdError(f"tokenizer: this is for kind word; {self.kind} splits any text")
+        if self.character_coverage != 1.0 and self.kind == "word":
+            raise SeqkdError("character_coverage: this is for subwords; kind word has none")
+        return self
 
     @property
     def is_tokenised(self) -> bool:

@@ -76,8 +76,10 @@ def rejection(pair: Pair, config: CleaningConfig) -> str | None:
         return SHORT
     if config.max_tokens is not None and longer > config.max_tokens:
         return LONG
-    if config.max_ratio is not None and longer > config.max_ratio * shorter + config.ratio_slack:
-        return RATIO
+    if config.max_ratio is not None:
+        most = config.max_ratio * shorter + config.ratio_slack
+        if longer > most + 1e-9:  # 1.4 times 45 is 62.999...
+            return RATIO
     if config.copies != "keep" and _is_copy(src, tgt):
         return None if config.copies == "codes" and is_code(src) else COPY
     return None

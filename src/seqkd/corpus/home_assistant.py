@@ -80,8 +80,11 @@ def read_translations(wheel: Path, language: str) -> dict[str, str]:
                 if match := _MEMBER_RE.fullmatch(name):
                     members.setdefault(match[2], []).append((match[1], name))
             for component, name in members.get(_file_code(language, members), ()):
-                texts.update(_flatten(json.loads(archive.read(name)), component))
-    except (zipfile.BadZipFile, zlib.error, ValueError) as error:
+                tree = json.loads(archive.read(name))
+                if not isinstance(tree, Mapping):
+                    raise ValueError(f"{name} is no mapping")
+                texts.update(_flatten(tree, component))
+    except (zipfile.BadZipFile, zlib.error, ValueError, RecursionError) as error:
         raise SeqkdError(f"{wheel}: not a readable homeassistant wheel: {error}") from None
     if not texts:
         raise SeqkdError(

@@ -97,7 +97,7 @@ def _pairs(
         case UrlSource(src=src_file, tgt=tgt_file):
             check_sha256(paths[0], src_file.sha256)
             check_sha256(paths[1], tgt_file.sha256)
-    return files.read_parallel(paths[0], paths[1])
+    return files.read_parallel(paths[0], paths[1], files.read_sentences)
 
 
 def read_columns(tsv: Path, columns: tuple[int, int]) -> Iterator[Pair]:
@@ -116,7 +116,7 @@ def read_column(tsv: Path, column: int) -> Iterator[str]:
 
 
 def _read_cells(tsv: Path, needed: int) -> Iterator[list[str]]:
-    for number, line in enumerate(files.read_lines(tsv), start=1):
+    for number, line in enumerate(files.read_given_lines(tsv), start=1):
         cells = line.split(_TAB)
         if len(cells) < needed:
             raise SeqkdError(

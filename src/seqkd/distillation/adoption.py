@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqkd.errors import SeqkdError
-from seqkd.files import read_lines, read_sentences
+from seqkd.files import read_given_lines, read_sentences
 from seqkd.text import normalise
 from seqkd.translation.nbest import source_digest
 
@@ -62,7 +62,7 @@ def read_moses(path: Path) -> Iterator[ForeignRecord]:
         SeqkdError: if a line has another form or could be read in two ways, or a sentence is
             missing or out of order.
     """
-    lines = enumerate(read_lines(path), start=1)
+    lines = enumerate(read_given_lines(path), start=1)
     parsed = (_moses_row(line, f"{path}, line {number}") for number, line in lines)
     grouped = itertools.groupby(_of_one_form(parsed), key=lambda row: row.sentence)
     for expected, (sentence, group) in enumerate(grouped):
@@ -131,10 +131,12 @@ def read_json(path: Path) -> Iterator[ForeignRecord]:
     Raises:
         SeqkdError: if a line has another form or another id.
     """
-    for number, line in enumerate(read_lines(path)):
+    for number, line in enumerate(read_given_lines(path)):
         where = f"{path}, line {number + 1}"
         try:
             fields = json.loads(line)
+            if not isinstance(fields["nbest"], list):
+                raise TypeError(fields["nbest"])
             translations = tuple(_json_item(item, where) for item in fields["nbest"])
             identity, source = int(fields.get("id", number)), str(fields.get("src") or "")
             if isinstance(fields.get("id"), bool | float):

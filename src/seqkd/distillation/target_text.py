@@ -125,7 +125,11 @@ def training_pairs(
 
 
 def _worst_pairs(text: NBestText, config: TargetConfig) -> frozenset[int]:
-    """Return the numbers of the pairs to drop; they are known only after a pass over the text."""
+    """Return the numbers of the pairs to drop; they are known only after a pass over the text.
+
+    Raises:
+        SeqkdError: if the lists have no scores to drop by.
+    """
     if not config.drop:
         return frozenset()
     scores = array("d")
@@ -134,4 +138,6 @@ def _worst_pairs(text: NBestText, config: TargetConfig) -> frozenset[int]:
             selected.similarity if config.drop_by == "similarity" else selected.token_log_prob
             for selected in line.targets
         )
+    if config.drop_by == "log-prob" and len(scores) > 1 and not any(scores):
+        raise SeqkdError("drop: these n-best lists have no scores; use drop_by: similarity")
     return worst(scores, config.drop)

@@ -205,10 +205,14 @@ def _words(lines: Sequence[str]) -> FloatArray:
 
 
 def _noise(rows: Sequence[TableRow], bleu: _Scored) -> dict[str, NoiseFloor]:
-    """Pool the spread over seeds within each architecture: a teacher's says nothing of students."""
+    """Pool the spread over seeds within each architecture: a teacher's says nothing of students.
+
+    Quantised models are no trainings of their own.
+    """
     floors = {}
-    for architecture in dict.fromkeys(row.architecture for row in rows):
-        same = [bleu.spread(row) for row in rows if row.architecture == architecture]
+    trained = [row for row in rows if row.format == "fp32"]
+    for architecture in dict.fromkeys(row.architecture for row in trained):
+        same = [bleu.spread(row) for row in trained if row.architecture == architecture]
         if (floor := noise_floor(same)) is not None:
             floors[architecture] = floor
     return floors

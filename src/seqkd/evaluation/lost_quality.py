@@ -41,7 +41,7 @@ def _sentences(student: ModelDiagnostics, teacher: ModelDiagnostics) -> Iterator
             f"{student.copied.size:,} (teacher {teacher.copied.score:.1f}%)"
         )
     yield (
-        f"words three times in a row: in {student.repeated:.1%} of outputs "
+        f"one to four words three times in a row: in {student.repeated:.1%} of outputs "
         f"(teacher {teacher.repeated:.1%})"
     )
     yield (

@@ -6,13 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from seqkd.evaluation.results import Results, RowResult
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
-from seqkd.report.results_table import capitalised, row_name, score, taught_name
-from seqkd.report.tables import DELTA, PLUS_MINUS, TIMES, Table, count, megabytes, signed
-
-
-def ratio(value: float) -> str:
-    """Return a factor with two or three digits."""
-    return f"{value:.0f}{TIMES}" if value >= 20 else f"{value:.1f}{TIMES}"
+from seqkd.report.results_table import capitalised, is_seeded, row_name, score, taught_name
+from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, megabytes, ratio, signed
 
 
 def _base(rows: Sequence[RowResult]) -> RowResult:
@@ -57,6 +52,7 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
             f"{PLUS_MINUS}: half their range, in percent.",
             f"Ratios to {_full_name(base_row)}: like for like (K1/K1, K{beam}/K{beam}), and the "
             f"paper's, greedy search of a model to beam search of that one (K1/K{beam}).",
+            *(["Speed: of the first seed; BLEU: mean over seeds."] if is_seeded(results) else []),
         ],
         records=records,
         label="speed",
@@ -152,7 +148,7 @@ def pruning_table(results: Results, setting: str) -> Table:
         ],
         blocks=blocks,
         notes=[
-            f"params: weights that are not zero; their ratio is to all weights of {name}.",
+            f"params: weights that are not zero. The ratio is all weights of {name} to them.",
             "file, .zst: MB (10^6 bytes) of the model file, vocabularies included, as it is and "
             f"compressed by zstd; `seqkd translate` loads both. The ratio is the file of {name} to "
             "this one, or to its .zst if pruned.",

@@ -17,7 +17,9 @@ from seqkd.report.highlights import (
 )
 from seqkd.report.material import Material
 from seqkd.report.results_table import row_name
-from seqkd.report.tables import PLUS_MINUS, TIMES, count, megabytes, signed
+from seqkd.report.tables import PLUS_MINUS, count, megabytes, ratio, signed
+
+_WORTH_SAYING = 1.05  # times smaller or faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,18 @@ def findings(material: Material) -> Iterator[Finding]:
         seeds = f", {PLUS_MINUS}{error:.1f} by seeds" if error is not None else ""
         yield Finding(
             signed(gain.delta),
-            "BLEU gained by distillation, greedy",
+            "BLEU against no distillation, greedy",
             f"with beam {width}: {signed(gain_with_beam.delta)}; "
             f"p {p_value(gain.p_corrected)} after correction{seeds}",
         )
-    yield Finding(
-        f"{teacher.parameters / max(student.nonzero_parameters, 1):.1f}{TIMES}",
-        "fewer parameters than the teacher",
-        f"{count(student.nonzero_parameters)} of {count(teacher.parameters)}; "
-        f"{megabytes(student.shipped_bytes)} MB of {megabytes(teacher.shipped_bytes)}",
-    )
+    smaller = teacher.parameters / max(student.nonzero_parameters, 1)
+    if smaller >= _WORTH_SAYING:
+        yield Finding(
+            ratio(smaller),
+            "fewer parameters than the teacher",
+            f"{count(student.nonzero_parameters)} of {count(teacher.parameters)}; "
+            f"{megabytes(student.shipped_bytes)} MB of {megabytes(teacher.shipped_bytes)}",
+        )
     yield from _speed_finding(material, teacher, student)
 
 
@@ -80,12 +84,14 @@ def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -
     speeds = words_per_second(material, timed[0]), words_per_second(material, teacher)
     (greedy, _), (teacher_greedy, teacher_beam) = speeds
     setting = speed_setting(material.speeds)
-    if setting and greedy and teacher_greedy and teacher_beam:
+    if not (setting and greedy and teacher_greedy and teacher_beam):
+        return
+    if (faster := greedy / teacher_beam) >= _WORTH_SAYING:
         yield Finding(
-            f"{greedy / teacher_beam:.0f}{TIMES}",
+            ratio(faster),
             "faster than its teacher",
             f"{'' if timed[0] is student else row_name(timed[0]) + ', '}greedy to the teacher's "
-            f"beam {material.config.beam}; both greedy: {greedy / teacher_greedy:.1f}{TIMES}; "
+            f"beam {material.config.beam}; both greedy: {ratio(greedy / teacher_greedy)}; "
             f"{setting_name(setting)}",
         )
 

@@ -11,6 +11,7 @@ from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.evaluation.text_statistics import Bucket
 from seqkd.report.chart import Chart, Point, Series
 from seqkd.report.highlights import best_student, sibling, teacher_row
+from seqkd.report.labels import LINE
 from seqkd.report.material import Key, Material
 from seqkd.report.plots import amounts, methods, pruning, quality_size, quality_speed
 from seqkd.report.results_table import taught_name
@@ -49,7 +50,13 @@ def learning_curves(material: Material) -> Iterator[Chart]:
             if len(points) > 1:
                 series.append(_named_line(taught_name(row.row), points, turn, marker=False))
         if series:
-            yield Chart(name=f"learning-{architecture}", x="updates", y="dev BLEU", series=series)
+            yield Chart(
+                name=f"learning-{architecture}",
+                x="updates",
+                y="dev BLEU",
+                series=series,
+                height=max(360, LINE * len(series) + 80),  # room for a name each
+            )
 
 
 def _curve(trained: Mapping[Key, TrainedModel], key: Key, drawn: AbstractSet[str]) -> list[Point]:

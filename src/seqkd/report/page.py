@@ -27,10 +27,11 @@ from seqkd.report.results_table import (
     percent,
     row_name,
     second_note,
+    seeds_mark,
     taught_name,
 )
 from seqkd.report.samples import samples
-from seqkd.report.tables import Table, count, megabytes, signed
+from seqkd.report.tables import Table, count, counted, megabytes, signed
 from seqkd.templates import templates_of
 
 _SECTIONS = {
@@ -48,6 +49,7 @@ _SECTIONS = {
 _TEMPLATES = templates_of("seqkd.report")
 _TEMPLATES.filters |= {
     "count": count,
+    "counted": counted,
     "duration": duration,
     "megabytes": megabytes,
     "method_name": method_name,
@@ -77,6 +79,7 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         "noise": noise_note(results),
         "second_note": second_note(results),
         "colour_of": partial(colour_of, results.rows),
+        "seeds_mark": partial(seeds_mark, results),
         "setting": setting_name(setting) if setting else "",
         "words_per_second": partial(words_per_second, material),
         "hours": partial(hours, material),

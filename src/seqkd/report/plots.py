@@ -95,9 +95,10 @@ def _front(points: Sequence[tuple[float, float]], smaller: bool) -> list[tuple[f
     return sorted(front)
 
 
-def _frontier(front: Sequence[tuple[float, float]], name: str = "") -> Series:
+def _frontier(front: Sequence[tuple[float, float]], name: str = "") -> list[Series]:
     points = [Point(x=x, y=y) for x, y in front]
-    return Series(name=name, points=points, colour=7, line=True, marker=False)
+    line = Series(name=name, points=points, colour=7, line=True, marker=False)
+    return [line] if len(points) > 1 else []
 
 
 def quality_size(material: Material) -> Chart | None:
@@ -123,7 +124,7 @@ def quality_size(material: Material) -> Chart | None:
         name="quality-size",
         x="file, MB",
         y="BLEU",
-        series=[_frontier(front, "best for its cost"), *groups.values()],
+        series=[*_frontier(front, "best for its cost"), *groups.values()],
         log=True,
     )
 
@@ -162,7 +163,7 @@ def quality_speed(material: Material) -> Chart | None:
     crowded = len(measured) > _MOST_LABELS
     named = [teacher_row(results), best_student(results)] if crowded else rows
     for row, search, point in measured:
-        if row in named:
+        if row in named or (not any(named) and (point.x, point.y) in front):
             label = f"{row.row.architecture} {_short(row)}, {_words(search)}"
             point = replace(point, label=label, minor=(point.x, point.y) not in front)
         colour = colour_of(results.rows, row)
@@ -171,7 +172,7 @@ def quality_speed(material: Material) -> Chart | None:
         name="quality-speed",
         x="source words per second",
         y="BLEU",
-        series=[_frontier(front), *series],
+        series=[*_frontier(front), *series],
         log=True,
     )
 

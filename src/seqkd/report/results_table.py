@@ -13,7 +13,7 @@ from seqkd.evaluation.results import (
     SearchResult,
     by_architecture,
 )
-from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, signed
+from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, counted, signed
 
 _NAMES = {
     "baseline": "Baseline",
@@ -53,10 +53,10 @@ def results_tables(analyses: Sequence[Results], setting: str) -> list[Table]:
 
 def _table(results: Results, setting: str, notes: Sequence[str]) -> Table:
     config = results.config
-    part = "sentences" if results.whole else "sentences with no near duplicate in training"
+    part = "" if results.whole else " with no near duplicate in training"
     title = f"Results: {config.experiment}, {config.source}-{config.target}, {results.test_set}"
     return Table(
-        title=f"{title}, {results.sentences:,} {part}",
+        title=f"{title}, {counted(results.sentences, 'sentence')}{part}",
         caption=[setting] if results.whole else [],
         columns=_columns(results),
         blocks=_blocks(results),
@@ -66,7 +66,8 @@ def _table(results: Results, setting: str, notes: Sequence[str]) -> Table:
     )
 
 
-def _seeded(results: Results) -> bool:
+def is_seeded(results: Results) -> bool:
+    """Return whether a row has several seeds."""
     return any(len(row.row.seeds) > 1 for row in results.rows)
 
 
@@ -88,7 +89,7 @@ def gain(results: Results, result: SearchResult) -> Comparison | None:
 
 
 def _columns(results: Results) -> list[str]:
-    sd = ["sd"] if _seeded(results) else []
+    sd = ["sd"] if is_seeded(results) else []
     searches = [f"BLEU K={width}" for width in (1, results.config.beam)]
     columns = ["model", *(name for search in searches for name in (search, *sd, DELTA))]
     widths = (1, results.config.beam)
@@ -110,14 +111,12 @@ def capitalised(name: str) -> str:
 
 
 def _cells(results: Results, row: RowResult) -> list[str]:
-    most = max(len(other.row.seeds) for other in results.rows)
-    seeds = len(row.row.seeds)
     room = _room_for_stars(results)
-    cells = [row_name(row) + (f" [{seeds}]" if seeds != most else "")]
+    cells = [row_name(row) + seeds_mark(results, row)]
     for search in results.searches:
         result = row.searches[search]
         cells.append(score(result.bleu))
-        if _seeded(results):
+        if is_seeded(results):
             cells.append("n/a" if result.bleu.sd is None else f"{result.bleu.sd:.1f}")
         cells.append(_delta(gain(results, result), room))
     cells.append(_delta(row.searches[results.searches[1]].teacher, room))
@@ -127,6 +126,12 @@ def _cells(results: Results, row: RowResult) -> list[str]:
         cells.append("" if row.perplexity is None else f"{row.perplexity:.1f}")
         cells.append("" if row.mode_mean is None else percent(row.mode_mean))
     return cells
+
+
+def seeds_mark(results: Results, row: RowResult) -> str:
+    """Return the number of a row's seeds, if others of the table have more."""
+    seeds = len(row.row.seeds)
+    return f" [{seeds}]" if seeds != max(len(other.row.seeds) for other in results.rows) else ""
 
 
 def score(measured: Measured) -> str:
@@ -193,7 +198,7 @@ def _counts(numbers: Sequence[int]) -> str:
 
 def noise_note(results: Results) -> str:
     """Return what the spread over seeds says, or that there is none."""
-    if not _seeded(results):
+    if not is_seeded(results):
         return (
             "One seed each, so there is no spread over seeds and no noise floor. Whatever p is, "
             "another seed may not show the same difference."
@@ -209,8 +214,8 @@ def noise_note(results: Results) -> str:
     return (
         f"{seeds} seeds{' ([n]: n instead)' if other else ''}: means; sd: over seeds. "
         f"{PLUS_MINUS} after {DELTA}: its standard error by seeds alone (noise floor, from the sd "
-        f"of one training pooled by architecture: {floors}). Stars in brackets: {DELTA} is below "
-        "twice that, so other seeds may not show it."
+        f"of one training on {results.test_set}, pooled by architecture: {floors}). Stars in "
+        f"brackets: {DELTA} is below twice that, so other seeds may not show it."
     )
 
 

@@ -58,7 +58,7 @@ def samples(material: Material) -> dict[str, list[Card]]:
     groups = {
         f"Where {after} gains most over {before}": [n for n in won if gains[n] > 0],
         f"Where {after} loses most": [n for n in lost if gains[n] < 0],
-        f"Every {step}th sentence": rest[step // 2 :: step][:_SHOWN],
+        "Others, evenly spaced": rest[step // 2 :: step][:_SHOWN],
     }
     return {
         title: [_card(material, outputs, number) for number in numbers]

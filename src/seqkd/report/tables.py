@@ -138,9 +138,19 @@ def count(value: float) -> str:
     """Return a large number short: 221m, 4.6m, 480k."""
     if value >= 1e7:
         return f"{value / 1e6:.0f}m"
-    if value >= 1e6:
+    if value >= 999_500:  # rounds to a million
         return f"{value / 1e6:.1f}m"
     return f"{value / 1e3:.0f}k" if value >= 1e3 else f"{value:.0f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 sentence, 1,000 sentences."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def ratio(value: float) -> str:
+    """Return a factor with two or three digits."""
+    return f"{value:.0f}{TIMES}" if value >= 20 else f"{value:.1f}{TIMES}"
 
 
 def megabytes(value: float) -> str:

@@ -81,6 +81,7 @@ def _settings(args: argparse.Namespace, device: torch.device) -> Iterator[SpeedS
     for name in _devices(device):
         if name == "cpu" and args.device.startswith("cuda"):
             continue
-        threads = sorted({1, args.threads}) if name == "cpu" else [args.threads]
+        # Models timed beside a GPU with different numbers of cores are timed alike.
+        threads = sorted({1, args.threads}) if name == "cpu" else [1]
         for count, batch, beam in itertools.product(threads, (1, CHUNK_LINES), (1, args.beam)):
             yield SpeedSetting(device=name, threads=count, beam=beam, batch=batch)

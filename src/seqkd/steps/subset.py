@@ -29,6 +29,10 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError(f"--percent must be between 1 and 100, got {args.percent}")
     for text, output in ((args.src, args.output_src), (args.tgt, args.output_tgt)):
         with atomic_text(output) as file:
+            taken = 0
             for number, line in enumerate(read_lines(text)):
                 if is_taken(number, args.percent):
                     file.write(f"{line}\n")
+                    taken += 1
+            if not taken:
+                raise SeqkdError(f"{text}: {args.percent} % of its lines are none; raise the share")

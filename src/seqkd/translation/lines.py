@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
-from seqkd.files import check_text, open_text
-from seqkd.unpacking import unpacked
+from seqkd.files import check_encoding, open_bytes
+from seqkd.unpacking import Reader, unpacked
 
 MAX_BYTES = 1 << 20
 """Bytes of one line that are read; the rest of the line is dropped."""
@@ -43,7 +43,9 @@ def read_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:
     for path in paths:
         is_stdin = str(path) == "-"
         name = "standard input" if is_stdin else str(path)
-        with _standard_input() if is_stdin else open_text(path) as file:
+        with _standard_input() if is_stdin else open_bytes(path) as file:
+            # Waits for the first bytes of a pipe, not for a full buffer.
+            check_encoding(file.peek(1 if is_stdin else 1 << 16), name)
             # Chunks of a regular file do not depend on timing, so neither does rounding.
             regular = not is_stdin or stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
             chunks = chunked(byte_lines(file)) if regular else prompt_chunks(file, CHUNK_LINES)
@@ -54,13 +56,10 @@ def read_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:
 
 
 @contextlib.contextmanager
-def _standard_input() -> Iterator[IO[bytes]]:
-    """Yield standard input as `open_text` opens a file; waits for its first bytes."""
-    name = "standard input"
+def _standard_input() -> Iterator[Reader]:
+    """Yield standard input as `open_bytes` opens a file."""
     stream = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), 1 << 16)
-    file = unpacked(stream, name)
-    check_text(file.peek(1), name)
-    yield file
+    yield unpacked(stream, "standard input")
 
 
 def chunked(lines: Iterable[Line]) -> Iterator[list[Line]]:

@@ -100,16 +100,20 @@ def from_line(line: str, where: str) -> Record:
     """
     try:
         fields = json.loads(line)
-        hypotheses = tuple(
-            Candidate(float(log_prob), text, tuple(tokens))
-            for log_prob, text, tokens in fields["nbest"]
-        )
+        hypotheses = tuple(_candidate(*each) for each in fields["nbest"])
         return Record(int(fields["id"]), hypotheses, str(fields.get("src", "")))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise SeqkdError(
             f'{where}: not an n-best record: {line[:60]!r}; expected {{"id": 0, "nbest": '
             "[[log_prob, text, [ids]], ...]}"
         ) from None
+
+
+def _candidate(log_prob: float, text: str, tokens: list[int]) -> Candidate:
+    if not isinstance(text, str) or not isinstance(tokens, list):
+        raise TypeError(text)
+    text.encode()  # a lone surrogate is no text
+    return Candidate(float(log_prob), text, tuple(tokens))
 
 
 def read_nbest(path: str | Path, sources: Iterable[str]) -> Iterator[tuple[str, Record]]:

@@ -46,17 +46,23 @@ def segmentation_distribution(vocabulary: Vocabulary, rate: float) -> Segmentati
     return _Unigram(vocabulary, rate) if vocabulary.is_unigram else _BpeDropout(vocabulary, rate)
 
 
+_CACHED_LENGTH = 24  # characters of a word whose segmentations are kept
+
+
 class _Unigram:
-    """Samples from the n-best segmentations of a word; caches them by word."""
+    """Samples from the n-best segmentations of a word; caches those of short words.
+
+    Without spaces, a word is a whole sentence: those are too many, and do not come again.
+    """
 
     def __init__(self, vocabulary: SubwordVocabulary, exponent: float) -> None:
         self._vocabulary, self._exponent = vocabulary, exponent
         self._cache: dict[str, tuple[list[list[int]], list[float]]] = {}
 
     def __call__(self, word: str, uniform: Uniform) -> list[int]:
-        if word not in self._cache:
-            self._cache[word] = self._n_best(word)
-        segmentations, cumulative = self._cache[word]
+        segmentations, cumulative = self._cache.get(word) or self._n_best(word)
+        if len(word) <= _CACHED_LENGTH:
+            self._cache[word] = segmentations, cumulative
         return segmentations[bisect_right(cumulative, uniform() * cumulative[-1])]
 
     def _n_best(self, word: str) -> tuple[list[list[int]], list[float]]:
