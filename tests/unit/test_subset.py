@@ -39,5 +39,5 @@ def test_both_sides_keep_the_same_lines(tmp_path: Path):
 def test_a_share_is_a_percentage(tmp_path: Path):
     with pytest.raises(SystemExit, match=r"--percent must be between 1 and 100, got 0"):
         subset(tmp_path, 0)
-    with pytest.raises(SystemExit, match="1 % of its lines are none"):
+    with pytest.raises(SystemExit, match="too few lines for a share of 1 %"):
         subset(tmp_path, 1)

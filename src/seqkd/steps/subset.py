@@ -35,4 +35,4 @@ def run(args: argparse.Namespace) -> None:
                     file.write(f"{line}\n")
                     taken += 1
             if not taken:
-                raise SeqkdError(f"{text}: {args.percent} % of its lines are none; raise the share")
+                raise SeqkdError(f"{text}: too few lines for a share of {args.percent} %")
