@@ -111,9 +111,8 @@ def test_many_models_and_sentences(seed, beam):
 
 
 @pytest.mark.parametrize("strength", [0.6, 2.0])
-@pytest.mark.parametrize("beam", [1, 4])
-def test_length_normalisation(strength, beam):
-    config = SearchConfig(beam=beam, n_best=min(beam, 3), length_penalty=strength)
+def test_length_normalisation(strength):
+    config = SearchConfig(beam=4, n_best=3, length_penalty=strength)
     ours, theirs, _ = both(make(), config)
     assert_same(ours, theirs)
 

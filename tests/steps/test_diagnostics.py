@@ -224,7 +224,7 @@ def test_what_a_student_lost_is_in_its_card(tmp_path: Path) -> None:
     assert lines[4:-1] == [
         "- BLEU by words of the source: 1\u20134: \u22122.5",
         "- numbers, codes and emoji copied: 37.5% of 12 (teacher 40.0%)",
-        "- words three times in a row: in 2.0% of outputs (teacher 2.0%)",
+        "- one to four words three times in a row: in 2.0% of outputs (teacher 2.0%)",
         "- length: 0.938 of the references (teacher 1.000)",
         "- agreement: 25.0% of outputs are the teacher's by beam search, word for word; "
         "50.0 BLEU to them",
