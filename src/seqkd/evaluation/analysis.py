@@ -205,9 +205,9 @@ def _words(lines: Sequence[str]) -> FloatArray:
 
 
 def _noise(rows: Sequence[TableRow], bleu: _Scored) -> dict[str, NoiseFloor]:
-    """Pool the spread over seeds within each architecture: a teacher's says nothing of students.
+    """Pool the spread over seeds within each architecture.
 
-    Quantised models are no trainings of their own.
+    The spread of teachers says nothing about students. Quantised models were not trained again.
     """
     floors = {}
     trained = [row for row in rows if row.format == "fp32"]
