@@ -68,7 +68,8 @@ _UNSPACED_RE = re.compile(f"(?:[{_UNSPACED}][{_MARKS}]*)+")
 # Words for each character of Han and of the others, as parallel text with English has them (Home
 # Assistant's: Chinese 0.58, Japanese 0.49 and 0.25, Thai 0.26).
 _WORDS_OF_HAN, _WORDS_OF_SPELLING = 0.55, 0.27
-_ROUNDING = 1e-9  # of products in binary: 0.55 * 100 is above 55
+ROUNDING = 1e-9
+"""Error of products in binary, where limits are decimals: 0.55 * 100 is above 55."""
 
 
 def normalise(line: str) -> str:
@@ -109,7 +110,7 @@ def length(line: str) -> int:
     if line.isascii():
         return tokens
     characters, words = _unspaced(_PLACEHOLDER_RE.sub("", line))  # a placeholder is one token
-    return math.ceil(tokens - characters + words - _ROUNDING)
+    return math.ceil(tokens - characters + words - ROUNDING)
 
 
 def running_words(line: str) -> float:

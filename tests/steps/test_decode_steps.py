@@ -1,4 +1,4 @@
-"""decode, merge, select and evaluate on a tiny model: shards, kills, empty lines, bad input."""
+"""decode, merge and select on a tiny model: shards, kills, empty lines, bad input."""
 
 from __future__ import annotations
 
@@ -9,64 +9,29 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
+from decoding_folder import make_folder, make_vocabulary, write_model
 from processes import Process, environment
 from seqkd import cli
-from seqkd.config.architecture import LstmConfig
-from seqkd.config.vocab import VocabConfig
 from seqkd.files import atomic_text, read_lines
-from seqkd.model_files.conversion import convert
-from seqkd.model_files.model_file import ModelInfo, load_model, save_model
-from seqkd.models.lstm import Lstm
 from seqkd.steps import decode
 from seqkd.translation import shards
 from seqkd.translation.nbest import read_nbest, to_line
-from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.vocabulary import Vocabulary
-from tiny_model import write_model as tiny_model
 
-WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]
 BLOCK = 10
-
-
-def sentences(count: int) -> list[str]:
-    generator = torch.Generator().manual_seed(1)
-    lengths = torch.randint(1, 9, (count,), generator=generator).tolist()
-    picks = torch.randint(0, len(WORDS), (count, 9), generator=generator).tolist()
-    return [" ".join(WORDS[i] for i in row[:n]) for row, n in zip(picks, lengths, strict=True)]
 
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
-    return train_vocabulary(sentences(200), VocabConfig(kind="word", size=12))
-
-
-def write_model(path: Path, vocabulary: Vocabulary, seed: int) -> Path:
-    torch.manual_seed(seed)
-    model = Lstm(LstmConfig(layers=1, width=16), vocabulary.size, vocabulary.size)
-    with torch.no_grad():
-        model.output_weight_VD.mul_(15)
-    info = ModelInfo(
-        model="lstm-1x16.nll", seed=seed, source="de", target="en",
-        architecture={"family": "lstm", "layers": 1, "width": 16},
-    )  # fmt: skip
-    save_model(path, model, info, vocabulary, vocabulary)
-    return path
+    return make_vocabulary()
 
 
 @pytest.fixture
 def work(tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(decode, "BLOCK", BLOCK)
-    write_model(tmp_path / "model.safetensors", vocabulary, 1)
-    (tmp_path / "tgt.vocab").write_bytes(vocabulary.serialise())
-    lines = sentences(47)
-    lines[13] = ""
-    lines[20] = "Wort \u00a0 unbekannt " + "Lampe " * 400
-    (tmp_path / "train.de").write_text("".join(f"{x}\n" for x in lines), encoding="utf-8")
-    (tmp_path / "train.en").write_text("".join(f"{x}\n" for x in sentences(47)), encoding="utf-8")
-    return tmp_path
+    return make_folder(tmp_path, vocabulary)
 
 
 def seqkd(*words: object) -> None:
@@ -361,63 +326,6 @@ def test_select_does_not_drop_by_scores_that_are_missing(work):
             file.write(to_line(record._replace(hypotheses=unscored)) + "\n")
     with pytest.raises(SystemExit, match="have no scores; use drop_by: similarity"):
         select(work, nbest, rule="one-best", beam=4, drop=0.25)
-
-
-def evaluate(work: Path, **files: object) -> dict:
-    words = {
-        "model": work / "model.safetensors", "src": work / "train.de",
-        "reference": work / "train.en", "beam": 3,
-        "scores": work / "scores.json", "greedy": work / "g.en", "beam-output": work / "b.en",
-        "device": "cpu", **files,
-    }  # fmt: skip
-    seqkd("evaluate", *(x for key, value in words.items() for x in (f"--{key}", value)))
-    return json.loads((work / "scores.json").read_text(encoding="utf-8"))
-
-
-def test_evaluate_writes_all_scores_and_the_same_twice(work):
-    scores = evaluate(work)
-    assert scores["model"] == "lstm-1x16.nll"
-    assert (scores["seed"], scores["test_set"], scores["sentences"]) == (1, "train", 47)
-    assert scores["parameters"] >= scores["nonzero_parameters"] > 0
-    assert scores["file_bytes"] == (work / "model.safetensors").stat().st_size
-    assert scores["perplexity"] > 1
-    assert 0 < scores["mode_median"] <= 1
-    for search, name in (("greedy", "g.en"), ("beam-3", "b.en")):
-        assert scores["searches"][search].keys() == {
-            "bleu", "bleu_signature", "chrf", "chrf_signature", "chrf_pp", "chrf_pp_signature",
-            "second_bleu", "second_bleu_signature", "translations",
-        }  # fmt: skip
-        assert scores["searches"][search]["translations"] == name
-    greedy = list(read_lines(work / "g.en"))
-    assert len(greedy) == len(list(read_lines(work / "b.en"))) == 47
-    assert greedy[13] == ""
-    before = (work / "scores.json").read_bytes()
-    evaluate(work)
-    assert (work / "scores.json").read_bytes() == before
-
-
-@pytest.mark.parametrize("pruned", [0, 80])
-def test_zeros_that_int8_rounds_to_are_not_pruned_weights(work, pruned):
-    convert(tiny_model(work / "dense", pruned=pruned), "int8", work / "int8")
-    zeros = sum(int((p == 0).sum()) for p in load_model(work / "int8").model.parameters())
-    scores = evaluate(work, model=work / "int8")
-    assert zeros > 0
-    cut = scores["parameters"] - scores["nonzero_parameters"]
-    assert cut == round(pruned / 100 * scores["parameters"])
-
-
-@pytest.mark.parametrize(
-    ("files", "match"),
-    [
-        ({"beam": 1}, "at least 2"),
-        ({"reference": "tgt.vocab"}, "not parallel"),
-        ({"model": "missing"}, "file not found"),
-    ],
-)
-def test_evaluate_refuses_bad_input(work, files, match):
-    named = {k: work / v if isinstance(v, str) else v for k, v in files.items()}
-    with pytest.raises(SystemExit, match=match):
-        evaluate(work, **named)
 
 
 def test_decode_refuses_a_shard_out_of_range(work):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from browser import CHROMIUM, Browser
-from seqkd.report.plots import _front
+from seqkd.report.plots import _front, _frontier
 from synthetic_results import FROM, STUDENT, Synthetic, aim_at, rows
 
 
@@ -123,6 +123,27 @@ def test_the_best_student_is_compared_with_its_own_teacher(tmp_path: Path) -> No
     assert '<div class="tile">' not in made.report(whole=False).read_text(encoding="utf-8")
 
 
+def test_a_student_as_large_as_its_teacher_is_not_called_smaller(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40)
+    smaller = "fewer parameters than the teacher"
+    assert smaller in made.report(whole=False).read_text(encoding="utf-8")
+    for path in made.root.glob("evaluations/*/seed-1/test.json"):
+        scores = json.loads(path.read_text())
+        path.write_text(json.dumps({**scores, "parameters": 900, "nonzero_parameters": 900}))
+    page = made.report(whole=False).read_text(encoding="utf-8")
+    assert smaller not in page
+    assert "BLEU against no distillation, greedy" in page
+
+
+def test_rows_with_fewer_seeds_are_marked(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40, seeds=(1, 2))
+    first, *others = rows((1, 2))
+    made.config("results", [first.model_copy(update={"seeds": (1,)}), *others])
+    page = made.report(whole=False).read_text(encoding="utf-8")
+    marked = re.findall(r"([\w-]+)</span> \[1\]", page)
+    assert set(marked) == {"Baseline"}
+
+
 def test_figures_are_written_for_a_paper(made: Synthetic) -> None:
     names = {path.name for path in (made.root / "figures").iterdir()}
     assert {"methods.svg", "methods.pdf", "quality-size.svg", "pruning.pdf"} <= names
@@ -224,6 +245,8 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 def test_files_of_nearly_one_size_are_one_cost() -> None:
     points = [(3.770, 30.0), (3.771, 33.0), (3.769, 29.0), (22.0, 40.0), (22.1, 39.0)]
     assert _front(points, smaller=True) == [(3.771, 33.0), (22.0, 40.0)]
+    assert len(_frontier([(3.771, 33.0), (22.0, 40.0)], "best for its cost")) == 1
+    assert _frontier([(3.771, 33.0)], "best for its cost") == []  # no line, so no name for it
 
 
 needs_browser = pytest.mark.skipif(

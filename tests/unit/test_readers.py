@@ -186,6 +186,9 @@ def test_home_assistant_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     broken = HomeAssistantSource(wheel=source.wheel, sha256=sha256(tmp_path / "w.whl"))
     with pytest.raises(SeqkdError, match="not a readable homeassistant wheel"):
         read(broken)
+    listed = make_wheel(tmp_path / "w.whl", {"de": ["x"], "en": {"a": "y"}})  # type: ignore[dict-item]
+    with pytest.raises(SeqkdError, match="not a readable homeassistant wheel"):
+        read(listed)
 
 
 def test_markup_leaves_the_words() -> None:

@@ -1,11 +1,14 @@
 """`seqkd speed` measures what it says, in the form that the tables read."""
 
+import argparse
 import json
 
 import pytest
+import torch
 
 from seqkd import cli
 from seqkd.evaluation.speed_files import load_speed
+from seqkd.steps.speed import _settings
 from seqkd.translation import speed
 from seqkd.translation.speed import sample
 from tiny_model import sentences, write_model
@@ -59,3 +62,14 @@ def test_a_rate_is_words_over_seconds(monkeypatch, tmp_path):
 def test_a_sample_is_spread_and_leaves_out_empty_lines():
     assert sample(["a", "", "b", " ", "c", "d", "e", "f"], 3) == ["a", "c", "e"]
     assert sample(["a", ""], 3) == ["a"]
+
+
+def test_models_beside_a_gpu_are_timed_alike_with_any_number_of_threads():
+    found = [
+        set(
+            _settings(argparse.Namespace(device="auto", threads=n, beam=5), torch.device("cuda", 0))
+        )
+        for n in (2, 8)
+    ]
+    on_gpu, others = ({s for s in each if s.device != "cpu"} for each in found)
+    assert on_gpu == others != set()

@@ -30,6 +30,12 @@ def test_a_plan_shows_what_runs_and_what_is_reused(finished: Workspace):
     assert "Disk: " in shown.stdout
 
 
+def test_files_that_are_replaced_need_no_more_disk(finished: Workspace):
+    finished.edit_config(training__epochs=3)
+    shown = seqkd("plan", finished.config, folder=finished.folder)
+    assert "Disk: about 0 MB more; " in shown.stdout
+
+
 def test_a_finished_experiment_has_nothing_to_do(finished: Workspace):
     shown = seqkd("plan", finished.config, folder=finished.folder)
     assert "Nothing to do" in shown.stdout

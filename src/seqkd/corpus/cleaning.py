@@ -9,7 +9,15 @@ from hashlib import blake2b
 
 from seqkd.config.corpus import CleaningConfig
 from seqkd.corpus.funnel import Tally
-from seqkd.text import REPLACEMENT, Pair, has_letter, has_removed_characters, length, normalise
+from seqkd.text import (
+    REPLACEMENT,
+    ROUNDING,
+    Pair,
+    has_letter,
+    has_removed_characters,
+    length,
+    normalise,
+)
 
 _CODE_RE = re.compile(r"[!-~]*(?:\d|[!-~][_@/\\:.{}#+=&~|][!-~])[!-~]*", re.ASCII)
 
@@ -78,7 +86,7 @@ def rejection(pair: Pair, config: CleaningConfig) -> str | None:
         return LONG
     if config.max_ratio is not None:
         most = config.max_ratio * shorter + config.ratio_slack
-        if longer > most + 1e-9:  # 1.4 times 45 is 62.999...
+        if longer > most + ROUNDING:
             return RATIO
     if config.copies != "keep" and _is_copy(src, tgt):
         return None if config.copies == "codes" and is_code(src) else COPY

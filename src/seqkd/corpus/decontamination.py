@@ -14,13 +14,10 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from seqkd.text import Pair, key_tokens
+from seqkd.text import ROUNDING, Pair, key_tokens
 
 EXACT = "also in dev or test"
 NEAR = "near duplicate of dev or test"
-
-# Thresholds are decimals: 0.7 * 10 must not count as more than 7.
-_ROUNDING = 1e-9
 
 
 class NearIndex:
@@ -55,11 +52,11 @@ class NearIndex:
             size = len(words)
             ranks = sorted(self._rank[word] for word in words)
             for place, rank in enumerate(ranks[: self._prefix(size)]):
-                spare = size - place - self._share * size + _ROUNDING
+                spare = size - place - self._share * size + ROUNDING
                 self._holders.setdefault(rank, []).append((size, spare, number))
 
     def _prefix(self, size: int) -> int:
-        return size - math.ceil(self._threshold * size - _ROUNDING) + 1 if size else 0
+        return size - math.ceil(self._threshold * size - ROUNDING) + 1 if size else 0
 
     def find(self, words: AbstractSet[str]) -> list[int]:
         """Return the numbers of all indexed sets that are near `words`, ascending."""
@@ -69,21 +66,21 @@ class NearIndex:
         probes = self._prefix(size) - (size - len(ranks))
         if probes <= 0:
             return []
-        smallest = self._threshold * size - _ROUNDING
+        smallest = self._threshold * size - ROUNDING
         query_share = self._share * size
         seen: set[int] = set()
         near: list[int] = []
         for place, probe in enumerate(ranks[:probes]):
             # The word is the first in common, or the set was seen: only later words can add to it.
             most = len(ranks) - place
-            largest = min(size / self._threshold, most / self._share - size) + _ROUNDING
+            largest = min(size / self._threshold, most / self._share - size) + ROUNDING
             for other_size, spare, number in self._holders.get(probe, ()):
                 if other_size > largest:
                     break
                 if spare < query_share or other_size < smallest or number in seen:
                     continue
                 seen.add(number)
-                needed = query_share + self._share * other_size - _ROUNDING
+                needed = query_share + self._share * other_size - ROUNDING
                 if len(words & self._sets[number]) >= needed:
                     near.append(number)
         return sorted(near)

@@ -207,7 +207,7 @@ def _words(lines: Sequence[str]) -> FloatArray:
 def _noise(rows: Sequence[TableRow], bleu: _Scored) -> dict[str, NoiseFloor]:
     """Pool the spread over seeds within each architecture.
 
-    The spread of teachers says nothing about students. Quantised models were not trained again.
+    Large and small models vary differently. A quantised copy is not another training run.
     """
     floors = {}
     trained = [row for row in rows if row.format == "fp32"]

@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> None:
             f"Estimate from earlier runs: about {hours:,.1f} hours of work, "
             f"so at least {hours / args.cores:,.1f} hours with {args.cores} jobs at a time."
         )
-    there = _sum(jobs.needed, bytes_of)  # is replaced
-    size = max(0.0, _sum(jobs.needed, Estimator(jobs.everything, bytes_of)) - there)
+    size = _sum(jobs.needed, Estimator(jobs.everything, bytes_of))
+    more = size - _sum(jobs.needed, bytes_of)  # what is there already is replaced
     free = shutil.disk_usage(Path()).free
-    more = f"about {_size(size)} more" if size else "not estimated yet"
-    console.print(f"Disk: {more}; {_size(free)} are free.")
+    disk = f"about {_size(more)} more" if size else "not estimated yet"
+    console.print(f"Disk: {disk}; {_size(free)} are free.")
 
 
 def _table(jobs: Plan, name: str, seconds: Estimator) -> Table:
