@@ -102,8 +102,9 @@ class CorpusConfig(Section):
     """Remove near duplicates too, or only sentences with the same words (ignoring case, punctuation
     and digits)."""
     near_duplicate: PositiveFraction = 0.7
-    """Word overlap (Jaccard) from which two sentences are near duplicates. With `exact`, these are
-    only flagged in the test sets, and only those of the parallel text."""
+    """Word overlap (Jaccard) from which two sentences are near duplicates. With `exact`, near
+    duplicates stay in training, and test sentences that have one in the parallel text are
+    flagged."""
     limit: Positive | None = None
     """Maximum number of training pairs, without `made_copies`; a fixed pseudo-random subset is
     used."""
