@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -189,6 +190,11 @@ def test_the_lock_has_exact_versions_of_all_that_the_package_needs():
     locked = {pin.split("==")[0] for pin in pins}
     assert {re.split(r"[<>=\[]", name)[0].lower() for name in wanted} <= locked
     assert not [name for name in locked if name.startswith(("nvidia", "triton"))]
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs all tests")
+def test_tests_that_share_a_run_share_a_process(request: pytest.FixtureRequest):
+    assert "@" in request.node.nodeid  # pytest-xdist adds the group
 
 
 DEPLOYED = """
