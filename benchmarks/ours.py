@@ -74,7 +74,7 @@ def train(
         objective=objective or Objective(),
         seed=1,
         device=model.output_bias_V.device,
-        pairs=lambda epoch: data,
+        pairs=data,
         validate=lambda model: (1.0, 0.0),
         soft_targets=soft,
         compute_dtype=dtype,

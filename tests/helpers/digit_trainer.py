@@ -64,7 +64,7 @@ def digit_run(data=None, *, soft=None, validate=None, model=None, **options):
     scores = iter(range(100))
     pairs = data or digits(60)
     task = TrainingTask(
-        config=config, seed=7, device=torch.device("cpu"), pairs=lambda epoch: pairs,
+        config=config, seed=7, device=torch.device("cpu"), pairs=pairs,
         validate=validate or (lambda m: (2.0, float(next(scores)))), soft_targets=soft,
         objective=Objective(kd_weight=0.5 if soft else 0.0),
     )  # fmt: skip

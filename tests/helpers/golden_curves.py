@@ -60,7 +60,7 @@ def _curve(case: str) -> Curve:
     )  # fmt: skip
     task = TrainingTask(
         config=config, objective=Objective(kd_weight=0.5 if soft_targets else 0.0), seed=13,
-        device=torch.device("cpu"), pairs=lambda epoch: pairs, validate=lambda model: (2.0, 1.0),
+        device=torch.device("cpu"), pairs=pairs, validate=lambda model: (2.0, 1.0),
         soft_targets=soft_targets,
     )  # fmt: skip
     updates = list(train(task, TrainingState.start(model, config)))

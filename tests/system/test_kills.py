@@ -150,3 +150,16 @@ def left_over(folder: Path) -> list[Path]:
         path for path in folder.rglob("*")
         if path.suffix in (".part", ".blocks") or path.name in ("state", "lock")
     ]  # fmt: skip
+
+
+def test_a_training_that_stopped_early_but_could_not_write_ends_on_the_next_try(tmp_path: Path):
+    folder = TrainingFolder.make(
+        tmp_path / "folder", patience=1, validations_per_epoch=4, learning_rate=1e-9
+    )
+    in_the_way = folder.path / "model.safetensors"
+    in_the_way.mkdir()
+    assert folder.start().wait() == 1
+    in_the_way.rmdir()
+    manifest = folder.finish().manifest()
+    assert manifest["stopped_early"]
+    assert manifest["resumed_from_update"] == manifest["updates"]

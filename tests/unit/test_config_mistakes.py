@@ -107,10 +107,6 @@ ATTENTION = {
             "student.width: should be greater than or equal to 1, got 0",
         ),
         ("training.learning_rate", -1, "training.learning_rate: should be greater than 0, got -1"),
-        (
-            "training.subword_sampling", 1.5,
-            "training.subword_sampling: should be less than or equal to 1",
-        ),
         ("training.decay_from", 9, "decay_from: linear needs a fraction of all updates, at most 1"),
         (
             "training.schedule", "kim-rush",
@@ -141,7 +137,6 @@ ATTENTION = {
             "corpus.test_sets.speed", {"provider": "files", "src": "a", "tgt": "b"},
             "corpus: test_sets: 'speed' is the name of the timings' file; rename it",
         ),
-        ("training.subword_sampling", 0.1, "with Word-KD it needs soft_targets: alongside"),
         ("training", [1], "training: should be a mapping, got [1]"),
         (
             "targets.seq-kd.monolingual", {"sentences": 5},

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from digit_trainer import digit_run, digits, weights
+from digit_trainer import digit_run, weights
 from seqkd.config.training import PruneConfig
 from seqkd.training.session import start_pruning
 
@@ -61,26 +61,3 @@ def test_only_a_model_that_is_pruned_as_far_as_asked_is_selected(options):
     if "average_checkpoints" not in options:
         for name, weight in weights(run).items():
             assert torch.equal(weight, measured[first][name]), name
-
-
-@pytest.mark.parametrize("cut_until", [0.97, 1.0])
-@pytest.mark.parametrize("stop_after", [None, 14, 15])
-def test_a_later_epoch_with_fewer_updates_makes_the_last_cut(cut_until, stop_after):
-    config = PruneConfig(percentage=80, cuts=4, cut_until=cut_until)
-    texts = [digits(64), digits(56)]  # 8 updates, then 7
-
-    def run(**options):
-        return digit_run(**options).replace(pairs=lambda epoch: texts[epoch])
-
-    whole = prune(run(), config)
-    assert whole.pruner.last_cut > 15
-    if stop_after is None:
-        whole.run()
-    else:
-        whole.run(until=stop_after)
-        state = copy.deepcopy(whole.state.state_dict())
-        whole = run()
-        whole.state.load_state_dict(state)
-        prune(whole, config).run()
-    assert whole.state.update == 15
-    assert zeros(whole) == round(0.8 * size(whole))

@@ -338,19 +338,7 @@ class ExperimentConfig(Languages, Named):
         training.check(where)
         if stage.training.guided_by("teacher") and not training.guided_by("teacher"):
             raise SeqkdError(f"{where}: guided_alignment.weight is 0; set it in the stage, too")
-        if training.subword_sampling:
-            self._check_sampling(stage)
         return training
-
-    def _check_sampling(self, stage: StageConfig) -> None:
-        if self.vocab.kind == "word":
-            raise SeqkdError("training.subword_sampling: needs subwords (vocab.kind)")
-        objective = self.objective_of(stage)
-        if objective.kd_weight and objective.soft_targets == "top-k":
-            raise SeqkdError(
-                "training.subword_sampling: stored distributions belong to one segmentation; "
-                "with Word-KD it needs soft_targets: alongside"
-            )
 
     def objective_of(self, stage: StageConfig) -> ObjectiveConfig:
         """Return the loss of a stage; its soft targets default to the general ones."""

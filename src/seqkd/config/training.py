@@ -86,10 +86,6 @@ class TrainingConfig(Section):
     """What the summed loss is divided by; kim-rush uses sentence."""
     label_smoothing: FractionBelowOne = 0.0
     """Probability mass spread evenly over the vocabulary in the NLL part of the loss."""
-    subword_sampling: Fraction = 0.0
-    """Resample the subwords of both sides each epoch; 0: off. unigram: segmentations are sampled by
-    their probability to this power, small is diverse (Kudo 2018: 0.2 or 0.5); bpe: dropout of
-    merges (Provilkov et al. 2020: 0.1)."""
     weight_decay: NonNegativeNumber = 0.0
     """Decoupled weight decay, as in AdamW."""
     accumulate: Positive = 1
@@ -147,8 +143,6 @@ class TrainingConfig(Section):
     def _check_batches(self) -> Self:
         if self.batch_sentences == 0 and not self.batch_tokens:
             raise SeqkdError("batch_sentences and batch_tokens are both 0; one must limit batches")
-        if self.epoch_updates and self.subword_sampling:
-            raise SeqkdError("subword_sampling resamples in each pass; remove epoch_updates")
         return self
 
 

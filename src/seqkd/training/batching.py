@@ -22,7 +22,8 @@ from torch import Tensor
 from seqkd.errors import SeqkdError
 from seqkd.files import read_lines
 from seqkd.vocabulary.specials import BOS, EOS, PAD
-from seqkd.vocabulary.tokens import LineEncoder, Tokens, encode_lines
+from seqkd.vocabulary.tokens import Tokens, encode_lines
+from seqkd.vocabulary.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
 
@@ -46,15 +47,15 @@ class ParallelTokens:
         return np.flatnonzero(fits)
 
 
-def read_pairs(src: Path, tgt: Path, encoders: Sequence[LineEncoder]) -> ParallelTokens:
-    """Encode a parallel text, each side by its own encoder, such as its vocabulary.
+def read_pairs(src: Path, tgt: Path, vocabularies: Sequence[Vocabulary]) -> ParallelTokens:
+    """Encode a parallel text, each side by its own vocabulary.
 
     Raises:
         SeqkdError: if the sides differ in length.
     """
     src_tokens, tgt_tokens = (
-        encode_lines(read_lines(path), encoder)
-        for path, encoder in zip((src, tgt), encoders, strict=True)
+        encode_lines(read_lines(path), vocabulary)
+        for path, vocabulary in zip((src, tgt), vocabularies, strict=True)
     )
     if len(src_tokens) != len(tgt_tokens):
         raise SeqkdError(

@@ -46,7 +46,7 @@ def model_info(
 def run_facts(entry: ModelEntry, task: TrainingTask, state: TrainingState) -> dict[str, Any]:
     """Return what a `TrainingManifest` records of the config and the run."""
     parameters, zeros = _count(entry, state.model)
-    pairs = task.pairs(state.curve[-1].epoch - 1)  # state.epoch lags after a kill
+    pairs = task.pairs
     return {
         "model": entry.model,
         "seed": entry.seed,

@@ -129,15 +129,9 @@ class Pruner:
         if update == 0:
             self.after_update(model, 0)
 
-    def after_update(self, model: nn.Module, update: int, *, is_last: bool = False) -> None:
-        """Prune more if it is time; set pruned weights to zero.
-
-        The last update makes the last cut if it is still to come: with sampled subwords, later
-        epochs may have fewer updates than the first.
-        """
+    def after_update(self, model: nn.Module, update: int) -> None:
+        """Prune more if it is time; set pruned weights to zero."""
         fraction = fraction_at(self._config, update, self._total)
-        if is_last and update < self.last_cut:
-            self.last_cut, fraction = update, self._config.percentage / 100
         if fraction is not None and not self._config.held:
             self._masks = prune_masks(model, self._config, fraction=fraction)
         apply_masks(model, self._masks)

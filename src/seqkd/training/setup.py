@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from seqkd.training.guided_attention import Guidance, LexiconAligner, TeacherAli
 from seqkd.training.soft_targets import SoftTargets, StoredTopK, TeacherAlongside
 from seqkd.training.trainer import TrainingTask
 from seqkd.training.validation import dev_perplexity, greedy_bleu
-from seqkd.vocabulary.subword_sampling import SubwordSampler, segmentation_distribution
 from seqkd.vocabulary.vocabulary import Vocabulary, load_vocabulary
 
 
@@ -90,7 +88,7 @@ def make_task(
         objective=Objective(**entry.objective.model_dump(), label_smoothing=config.label_smoothing),
         seed=entry.seed,
         device=device,
-        pairs=_resampled(entry, files, vocabularies) or (lambda epoch: pairs),
+        pairs=pairs,
         validate=lambda model: (
             dev_perplexity(model, dev, device),
             greedy_bleu(model, dev, references, vocabularies[1], device, bleu),
@@ -99,26 +97,6 @@ def make_task(
         guidance=_guidance(entry, files, vocabularies, teachers),
         compute_dtype=dtype,
     )
-
-
-def _resampled(
-    entry: ModelEntry, files: TrainingFiles, vocabularies: Sequence[Vocabulary]
-) -> Callable[[int], ParallelTokens] | None:
-    """Return what samples new subwords for an epoch, if the config asks for it."""
-    rate = entry.training.subword_sampling
-    if not rate:
-        return None
-    distributions = [segmentation_distribution(vocabulary, rate) for vocabulary in vocabularies]
-
-    @functools.lru_cache(maxsize=1)
-    def resample(epoch: int) -> ParallelTokens:
-        samplers = [
-            SubwordSampler(distribution, [entry.seed, epoch, side])
-            for side, distribution in enumerate(distributions)
-        ]
-        return read_pairs(files.train_src, files.train_tgt, samplers)
-
-    return resample
 
 
 def _teachers(
@@ -147,11 +125,6 @@ def _soft_targets(
     if entry.objective.kd_weight == 0.0:
         return None
     if files.soft_targets:
-        if entry.training.subword_sampling:
-            raise SeqkdError(
-                "training.subword_sampling: stored distributions belong to one segmentation; give "
-                "--teacher instead of --soft-targets"
-            )
         array, manifest = files.soft_targets
         text = {"src": digest(files.train_src), "tgt": digest(files.train_tgt)}
         digests = [vocabulary.digest for vocabulary in vocabularies]

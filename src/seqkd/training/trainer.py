@@ -42,7 +42,7 @@ class TrainingTask:
         config: schedule, batches, validation, stopping.
         objective: what is minimised.
         seed: of the order of batches and of dropout.
-        pairs: returns the training pairs of an epoch, counted from 0.
+        pairs: the training text.
         validate: returns dev perplexity and dev BLEU of a model.
         soft_targets: teacher distributions for Word-KD.
         guidance: guided attention.
@@ -53,7 +53,7 @@ class TrainingTask:
     objective: Objective
     seed: int
     device: torch.device
-    pairs: Callable[[int], ParallelTokens]
+    pairs: ParallelTokens
     validate: Callable[[Model], tuple[float, float]]
     soft_targets: SoftTargets | None = None
     guidance: Guidance | None = None
@@ -61,19 +61,18 @@ class TrainingTask:
 
     def epoch(self, number: int) -> Epoch:
         """Return the batches of an epoch, counted from 0, in their order."""
-        pairs = self.pairs(number)
         if self.config.epoch_updates is None:
-            return Epoch(pairs, self._plan(pairs, number))
+            return Epoch(self.pairs, self._plan(number))
         size = self.config.epoch_updates * self.config.accumulate
-        a_pass = len(self._plan(pairs, 0))  # all have as many: lengths alone decide the sizes
+        a_pass = len(self._plan(0))  # all have as many: lengths alone decide the sizes
         first, start = divmod(number * size, a_pass)
-        passes = (self._plan(pairs, number) for number in itertools.count(first))
+        passes = (self._plan(number) for number in itertools.count(first))
         batches = itertools.chain.from_iterable(passes)
-        return Epoch(pairs, list(itertools.islice(batches, start, start + size)))
+        return Epoch(self.pairs, list(itertools.islice(batches, start, start + size)))
 
-    def _plan(self, pairs: ParallelTokens, number: int) -> list[Ints]:
+    def _plan(self, number: int) -> list[Ints]:
         """Return the batches of a pass over the pairs, counted from 0."""
-        config = self.config
+        config, pairs = self.config, self.pairs
         return plan_batches(
             pairs, pairs.usable(config.max_length),
             sentences=config.sentences_in_batch(len(pairs.tgt)), tokens=config.batch_tokens,
@@ -131,8 +130,7 @@ def train(
             clipped_step(state.optimizer, divisor, config.gradient_norm)
             state.position = group.stop
             if pruner is not None:
-                is_last = state.epoch + 1 == config.epochs and state.position == len(epoch)
-                pruner.after_update(model, state.update, is_last=is_last)
+                pruner.after_update(model, state.update)
             state.loss_sum += loss
             state.token_count += int(tokens)
             validation, is_best = None, False

@@ -109,32 +109,6 @@ class SubwordVocabulary:
         """Return the subwords; U+2581 stands for a space."""
         return [self._model.id_to_piece(int(number)) for number in ids]
 
-    @property
-    def is_unigram(self) -> bool:
-        """Whether this is a unigram model (each segmentation has a probability) and not BPE."""
-        try:
-            self._model.nbest_encode_as_ids("a", 1)
-        except RuntimeError:
-            return False
-        return True
-
-    def scores(self) -> dict[str, tuple[int, float]]:
-        """Return id and score of each subword; of BPE, merges with higher ones come first."""
-        model = self._model
-        return {
-            model.id_to_piece(number): (number, model.get_score(number))
-            for number in range(len(SPECIALS), self.size)
-        }
-
-    def segmentations(self, word: str, count: int) -> list[tuple[list[int], float]]:
-        """Return the `count` most probable segmentations of a word (unigram), with their scores.
-
-        A score is the log-probability, up to a constant where characters are unknown.
-        """
-        score = self._model.get_score
-        n_best = self._model.nbest_encode_as_ids(word, count)
-        return [(ids, sum(map(score, ids))) for ids in n_best]
-
 
 class WordVocabulary:
     """The most frequent words; all others are `<unk>`.
