@@ -14,6 +14,7 @@ from seqkd.config import reference
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import load_experiment
 from seqkd.config.vocab import VocabConfig
+from seqkd.corpus.cleaning import rejection
 from workflow_harness import REPOSITORY
 
 DEFAULT = REPOSITORY / "config" / "default.yaml"
@@ -31,6 +32,8 @@ def test_every_shipped_experiment_is_valid(path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("IWSLT15_DIR", "iwslt15")
     experiment = Experiment(load_experiment(DEFAULT, path))
     assert experiment.config.experiment == path.stem
+    # Under Seq-KD, perplexity on the references rises while BLEU rises.
+    assert experiment.config.training.best != "perplexity"
     methods = {row.method for row in experiment.rows}
     if path.stem in ("beyond", "quick"):  # these do not make all of Table 1
         assert methods >= {"baseline", "seq-kd", "seq-kd+seq-inter"}
@@ -40,6 +43,19 @@ def test_every_shipped_experiment_is_valid(path: Path, monkeypatch: pytest.Monke
         assert methods >= {"baseline", "seq-kd", "seq-kd-4x-more"}
     else:
         assert methods == set(STUDENT_METHODS)
+
+
+@pytest.mark.parametrize("name", ["kim-rush-wmt14", "kim-rush-iwslt"])
+def test_pairs_of_the_paper_have_up_to_fifty_words_of_its_text(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WMT14_DIR", "wmt14")
+    monkeypatch.setenv("IWSLT15_DIR", "iwslt15")
+    config = load_experiment(DEFAULT, REPOSITORY / f"config/experiments/{name}.yaml")
+    line = " ".join(["it &apos;s", "well @-@ known"] * 10)
+    assert len(line.split()) == 50
+    assert rejection((line, line), config.corpus.cleaning) is None
+    assert config.training.max_length == 50
 
 
 @pytest.mark.parametrize("base", ["home-assistant", "multi30k"])
