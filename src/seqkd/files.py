@@ -244,10 +244,10 @@ def check_text(head: bytes, name: str) -> None:
     check_encoding(head, name)
     if _MARKUP_RE.match(head.removeprefix(codecs.BOM_UTF8)):
         raise SeqkdError(f"{name}: a page or document in HTML or XML; expected one sentence a line")
-    if _is_encoded_twice(head):
+    if encoding := _encoded_twice_by(head):
         raise SeqkdError(
             f"{name}: encoded in UTF-8 twice, as in 'fÃ¼r' for 'für'; convert it: "
-            f"iconv -f UTF-8 -t CP1252"
+            f"iconv -f UTF-8 -t {encoding}"
         )
 
 
@@ -280,15 +280,18 @@ def _is_lfs_pointer(name: str) -> SeqkdError:
     return SeqkdError(f"{name}: a pointer of Git LFS, not the file itself; run git lfs pull")
 
 
-def _is_encoded_twice(head: bytes) -> bool:
-    """Return whether most lines with other than ASCII are UTF-8 that was taken for CP1252."""
+def _encoded_twice_by(head: bytes) -> str | None:
+    """Return what most lines with other than ASCII, which are UTF-8, were taken for, if so."""
     lines = [line for line in head.split(b"\n")[:-1] if not line.isascii()]
-    twice = 0
-    for line in lines:
-        with contextlib.suppress(UnicodeError):
-            line.decode("utf-8").encode("cp1252").decode("utf-8")
-            twice += 1
-    return twice >= _TWICE_LINES and 2 * twice > len(lines)
+    for encoding in ("CP1252", "LATIN1"):
+        twice = 0
+        for line in lines:
+            with contextlib.suppress(UnicodeError):
+                line.decode("utf-8").encode(encoding).decode("utf-8")
+                twice += 1
+        if twice >= _TWICE_LINES and 2 * twice > len(lines):
+            return encoding
+    return None
 
 
 def _wide_encoding(head: bytes) -> str | None:

@@ -44,7 +44,7 @@ def _ranges_of_marks() -> str:
 _MARKS = f"{_ranges_of_marks()}\U000e0100-\U000e01ef\u200c\u200d"
 # Scripts without spaces between words. Each character with its marks counts as a token: Han, whose
 # characters mean something, and those that spell: kana, Thai, Lao, Myanmar, Khmer.
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _SPELLING = (
     "\u3040-\u3098\u309b-\u30ff\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3"
     "\u0ebd-\u0ec6\u0edc-\u0edf\u1000-\u102a\u103f\u1050-\u1055\u105a-\u105d\u1061\u1065\u1066"
@@ -109,7 +109,7 @@ def length(line: str) -> int:
     tokens = len(tokenise(line))
     if line.isascii():
         return tokens
-    characters, words = _unspaced(_PLACEHOLDER_RE.sub("", line))  # a placeholder is one token
+    characters, words = _unspaced(without_placeholders(line))  # a placeholder is one token
     return math.ceil(tokens - characters + words - ROUNDING)
 
 
@@ -139,13 +139,15 @@ def _unspaced(line: str) -> tuple[int, float]:
 def key_tokens(line: str) -> list[str]:
     """Return the words that decide whether two sentences are equal.
 
-    Lower case, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation. A line
+    Case folded, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation. A line
     without letters is its own key: 12:30 and 42 % are no repetitions of 11:15 and 7 %. Characters
     that spell come in overlapping pairs, as each alone is in every sentence.
     """
     if not has_letter(line):
         return line.split()
-    line = line.lower()
+    line = line.casefold()
+    if not line.isascii():  # Turkish has an i with a dot and one without
+        line = line.replace("\u0131", "i").replace("i\u0307", "i")
     if "{" in line:
         line = _PLACEHOLDER_RE.sub(" X ", line)
     words = _WORD_RE.findall(_DIGITS_RE.sub("0", line))
@@ -160,6 +162,11 @@ def key_tokens(line: str) -> list[str]:
 def placeholders(line: str) -> list[str]:
     """Return the `{placeholders}` of `line`, sorted."""
     return sorted(_PLACEHOLDER_RE.findall(line))
+
+
+def without_placeholders(line: str) -> str:
+    """Return `line` without its `{placeholders}`."""
+    return _PLACEHOLDER_RE.sub("", line)
 
 
 def has_letter(line: str) -> bool:

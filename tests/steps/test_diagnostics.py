@@ -92,6 +92,8 @@ def test_oracle_never_falls_and_starts_at_the_first() -> None:
         ("a b c d a b c d a b c d", True),
         ("it is very very good", False),
         ("", False),
+        ("Wait... what!!! \u2026\u2026", False),
+        (". . . .", True),
     ],
 )
 def test_loops_are_three_in_a_row(line: str, loop: bool) -> None:
@@ -115,6 +117,13 @@ def test_words_are_copied_from_and_to_scripts_without_spaces() -> None:
     for lines in (sources, references), (references, sources):
         assert copied_words(lines[0], outputs, lines[1]).size == 3
         assert copied_words(lines[0], outputs, lines[1]).score == pytest.approx(100 / 3)
+
+
+def test_words_to_copy_are_bare_of_punctuation_of_any_script() -> None:
+    for mark in "\u060c\u0964\u061f\u104b\u00a1.":
+        bucket = copied_words(["In 2024 , 5"], [f"{mark}2024{mark} 5"], [f"2024{mark} 5"])
+        assert (bucket.size, bucket.score) == (2, 100.0), mark
+    assert copied_words(["@me -5 {a_b}"], ["@me -5 {a_b}"], ["me 5 a_b"]).size == 0
 
 
 def test_memorised_counts_long_sentences_only() -> None:

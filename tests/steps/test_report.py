@@ -207,11 +207,14 @@ def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_pa
     for row, pairs in (data["rows"][4], 10_000), (data["rows"][6], 40_000):
         row |= {"least": f"{STUDENT}.seq-kd{FROM}", "named_teachers": ["lstm-2x256"]}
         manifest = made.root / "models" / row["model"] / "seed-1" / "manifest.json"
-        facts = json.loads(manifest.read_text(encoding="utf-8")) | {"pairs": pairs}
+        skipped = {"pairs": pairs + 500, "pairs_too_long_or_empty": 500}
+        facts = json.loads(manifest.read_text(encoding="utf-8")) | skipped
         manifest.write_text(json.dumps(facts), encoding="utf-8")
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
     funnel = [
-        {"filter": "repeats", "lines_in": 9, "lines_out": 2, "changed": 0, "samples": [["x", ""]]}
+        {"filter": "repeats", "lines_in": 9, "lines_out": 2, "changed": 0, "samples": [["x", ""]]},
+        {"filter": "spaces", "lines_in": 2, "lines_out": 2, "changed": 1, "samples": []},
+        {"filter": "copies", "lines_in": 2, "lines_out": 2, "changed": 0, "samples": []},
     ]
     mono = tmp_path / "monolingual-funnel.json"
     mono.write_text(json.dumps(funnel), encoding="utf-8")
@@ -223,6 +226,9 @@ def test_quality_by_the_amount_of_text_and_the_funnel_of_monolingual_text(tmp_pa
     assert "40,000 pairs" in page
     assert "student Seq-KD from lstm-2x256, greedy" in page
     assert "Lines of monolingual text left after each filter" in page
+    assert "2 (changed 1)" in page
+    assert "Dropped and changed nothing: copies." in page
+    assert "Up to 500 of 10,500 pairs were not trained on" in page
     assert (made.root / "figures" / "amount-test.pdf").is_file()
 
 

@@ -82,6 +82,16 @@ def test_second_block_scores_only_sentences_without_near_duplicate(
     assert "no near duplicate in training" in texts["md"]
 
 
+def test_a_test_set_that_is_all_in_training_is_named(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    path = made.root / "corpus/tests/test.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) | {"near_duplicates": list(range(20))}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    texts = made.table("results", tmp_path)
+    assert "Each of these sentences has a near duplicate in training" in texts["md"]
+    assert "name 'test' in corpus.decontaminate" in " ".join(texts["md"].split())
+
+
 def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Path) -> None:
     texts = three_seeds.table("results", tmp_path)
     record = next(csv.DictReader(io.StringIO(texts["csv"])))

@@ -65,7 +65,8 @@ def test_duplicates_are_pairs_equal_on_both_sides() -> None:
 @pytest.mark.parametrize(
     "code",
     ["12:30", "42 %", "\N{THUMBS UP SIGN}", "192.168.178.1", "+49 170 1234567", "\u0664\u0662",
-     "v2.1.0", "https://example.org/a", "{user}@example.org", "/dev/ttyUSB0 (35)", "ssl_key", "8K"],
+     "v2.1.0", "https://example.org/a", "{user}@example.org", "/dev/ttyUSB0 (35)", "ssl_key", "8K",
+     "{user}", "{name}: {value}", "{a} \u2192 {b}"],
 )  # fmt: skip
 def test_numbers_addresses_and_symbols_are_learned_as_copies(code: str) -> None:
     assert survivors([(code, code)], CleaningConfig())[0]

@@ -182,7 +182,10 @@ def test_control_characters_and_long_lines_are_counted(tmp_path: Path) -> None:
             "no training pair is left of 1900: 'too few tokens' dropped 1900",
         ),
         ({"dev": {"held_out": 5000}}, "cannot hold out 5100 sentences: only 1900 pairs are left"),
-        ({"dev": {"held_out": 9, "min_tokens": 40}}, "cannot hold out 109 sentences"),
+        (
+            {"dev": {"held_out": 9, "min_tokens": 40}},
+            "cannot hold out 109 sentences: only 0 of 1900 pairs have 40 tokens on both sides",
+        ),
         ({"near_duplicate": 0.01}, "no training pair is left of 1900: all are in dev or test"),
     ],
 )

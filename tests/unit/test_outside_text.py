@@ -138,6 +138,8 @@ def tar_of(data: bytes, form: int = tarfile.PAX_FORMAT) -> bytes:
         (b"one\rtwo\rthree\r", "lines end in CR alone"),
         ("今日は\nいい天気\n".encode("iso-2022-jp"), "ISO-2022, not UTF-8; convert it"),
         ("für\nTür\nÖl\nGröße\n".encode().decode("cp1252").encode(), "in UTF-8 twice, as in"),
+        ("für\nTür\nÖl\nGröße\n".encode().decode("latin-1").encode(), "-f UTF-8 -t LATIN1"),
+        ("今天\n天气\n很好\n".encode().decode("latin-1").encode(), "-f UTF-8 -t LATIN1"),
         (b"\xef\xbb\xbf<!DOCTYPE html>\n<html>\n", "a page or document in HTML or XML"),
         (b'<?xml version="1.0"?>\n<tmx version="1.4">\n', "a page or document in HTML or XML"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n", "Git LFS"),

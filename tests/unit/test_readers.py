@@ -86,6 +86,15 @@ def test_columns_of_one_file_and_quotes_mean_nothing(tmp_path: Path) -> None:
     assert read(source) == [("Ein Hund.", '"A dog.'), ("Eine Katze.", 'A cat."')]
     with pytest.raises(SeqkdError, match=r"x\.tsv, line 1: expected at least 4 columns.*got 3"):
         read(FilesSource(tsv=str(path), columns=(1, 4)))
+    path.write_text("Das Haus\tThe house\nDas Haus\tist gro\u00df\tThe house is big\n")
+    with pytest.raises(SeqkdError, match=r"line 2: 3 columns, but line 1 has 2; is a tab in the"):
+        read(FilesSource(tsv=str(path)))
+
+
+def test_two_files_of_one_name_have_no_mirror() -> None:
+    files = [{"url": f"https://x.org/{side}/a.txt", "sha256": "0" * 64} for side in ("de", "en")]
+    with pytest.raises(SeqkdError, match=r"mirror: both files are called a\.txt; remove the mir"):
+        parse(UrlSource, {"src": files[0], "tgt": files[1], "mirror": "${COPIES}"})
 
 
 def test_environment_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +190,7 @@ def test_home_assistant_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     with pytest.raises(SeqkdError, match="no translations for 'fr'; there are: de, en"):
         list(read_pairs(source, ("de", "fr"), RESOURCES, []))
     (tmp_path / "w.whl").write_bytes(b"PK rubbish")
-    with pytest.raises(SeqkdError, match=r"sha256 is .* expected .*delete the file"):
+    with pytest.raises(SeqkdError, match=r"sha256 is .* expected .*can be deleted to fetch"):
         read(source)
     broken = HomeAssistantSource(wheel=source.wheel, sha256=sha256(tmp_path / "w.whl"))
     with pytest.raises(SeqkdError, match="not a readable homeassistant wheel"):

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from seqkd.training.schedule import halving_start, learning_rate
 from seqkd.training.soft_targets import TeacherAlongside
 from seqkd.training.validation import greedy_bleu
 from seqkd.vocabulary.specials import EOS
+from training_folder import TrainingFolder
 
 CPU = torch.device("cpu")
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -279,3 +281,12 @@ def test_inverse_square_root_schedule():
     made = config(schedule="inverse-sqrt", warmup_updates=100)
     assert learning_rate(made, 50, 999, 1, None) == 0.5
     assert learning_rate(made, 400, 999, 1, None) == 0.5
+
+
+def test_training_says_which_pairs_it_skips(tmp_path: Path):
+    folder = TrainingFolder.make(tmp_path / "folder", epochs=1, max_length=20)
+    job = folder.start()
+    assert job.wait() == 0
+    skipped = folder.manifest()["pairs_too_long_or_empty"]
+    assert 2 < skipped < 160
+    assert f"{skipped} of 160 pairs are empty or longer than training.max_length (20" in job.stderr

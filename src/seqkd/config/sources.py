@@ -52,7 +52,8 @@ class FilesSource(Section):
     tgt: str | None = None
     """Target side, with as many lines as `src`."""
     tsv: str | None = None
-    """In place of `src` and `tgt`: one file with a pair per line, separated by tabs."""
+    """In place of `src` and `tgt`: one file with a pair per line, separated by tabs. Quotes are
+    part of the text, and all lines have as many columns."""
     columns: tuple[Positive, Positive] = (1, 2)
     """Columns of source and target in `tsv`, counted from 1."""
 
@@ -105,6 +106,12 @@ class UrlSource(Section):
     mirror: str | None = None
     """Folder with local copies of the same names. `${VARIABLE}` is expanded; if the variable is not
     set, the files are downloaded. Checksums are verified either way."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if self.mirror and self.src.name == self.tgt.name and self.src.url != self.tgt.url:
+            raise SeqkdError(f"mirror: both files are called {self.src.name}; remove the mirror")
+        return self
 
     @property
     def remote_files(self) -> tuple[RemoteFile, ...]:

@@ -17,6 +17,7 @@ from seqkd.text import (
     has_removed_characters,
     length,
     normalise,
+    without_placeholders,
 )
 
 _CODE_RE = re.compile(r"[!-~]*(?:\d|[!-~][_@/\\:.{}#+=&~|][!-~])[!-~]*", re.ASCII)
@@ -108,10 +109,11 @@ def _is_copy(src: str, tgt: str) -> bool:
 def is_code(line: str) -> bool:
     """Return whether no word of `line` could be translated.
 
-    All are numbers, symbols, or ASCII with a digit or a mark inside: `/dev/ttyUSB0`, `v2.1`,
-    `{user}@example.org`.
+    All are numbers, symbols, `{placeholders}`, or ASCII with a digit or a mark inside:
+    `/dev/ttyUSB0`, `v2.1`, `{user}@example.org`.
     """
-    return all(not has_letter(word) or _CODE_RE.fullmatch(word) for word in line.split())
+    words = without_placeholders(line).split()
+    return all(not has_letter(word) or _CODE_RE.fullmatch(word) for word in words)
 
 
 def _digits(line: str) -> str:

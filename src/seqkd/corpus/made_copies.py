@@ -7,6 +7,7 @@ recipes add such lines too (the noise of OpusTrainer).
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from seqkd.corpus.decontamination import HeldOutIndex
@@ -20,20 +21,7 @@ _EMOJI = (
     "😱😴🤭😐🌞😒😇🌸😈🎶✌️🎊🥵😞💚☀️🖤💰😚👑🎁💥🙋☹️😑🥴👈💩✅🔔🏠💡🔋"
     "🚀⚠️❌🚪🌙"
 )
-
-
-def _emoji() -> list[str]:
-    """Return the emoji, each with its variation selector if it has one."""
-    found: list[str] = []
-    for character in _EMOJI:
-        if character == "\N{VARIATION SELECTOR-16}":
-            found[-1] += character
-        else:
-            found.append(character)
-    return found
-
-
-_EMOJIS = _emoji()
+_EMOJIS = re.findall(".\N{VARIATION SELECTOR-16}?", _EMOJI)
 
 
 def _name(draw: random.Random) -> str:

@@ -93,6 +93,12 @@ def hold_out(config: ParallelCorpus, spool: Spool) -> dict[str, list[Pair]]:
         [split.held_out for split in splits.values()],
     )
     size = sum(split.held_out for split in splits.values())
+    least = max((split.min_tokens or 1 for split in splits.values()), default=1)
+    if chosen is None and (long := int((lengths >= least).sum())) < len(lengths):
+        raise SeqkdError(
+            f"cannot hold out {size} sentences: only {long} of {len(lengths)} pairs have {least} "
+            "tokens on both sides, and each needs another source; lower min_tokens or held_out"
+        )
     if chosen is None or size >= len(lengths):
         raise SeqkdError(
             f"cannot hold out {size} sentences: only {len(lengths)} pairs are left after cleaning, "

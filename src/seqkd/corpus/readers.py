@@ -104,7 +104,8 @@ def read_columns(tsv: Path, columns: tuple[int, int]) -> Iterator[Pair]:
     """Yield two columns, counted from 1, of a tab-separated file; quotes mean nothing.
 
     Raises:
-        SeqkdError: if a line has too few columns, or the file cannot be read.
+        SeqkdError: if a line has too few columns or not as many as the first, or the file cannot be
+            read.
     """
     for cells in _read_cells(tsv, max(columns)):
         yield cells[columns[0] - 1], cells[columns[1] - 1]
@@ -116,12 +117,19 @@ def read_column(tsv: Path, column: int) -> Iterator[str]:
 
 
 def _read_cells(tsv: Path, needed: int) -> Iterator[list[str]]:
+    columns = 0
     for number, line in enumerate(files.read_given_lines(tsv), start=1):
         cells = line.split(_TAB)
+        columns = columns or len(cells)
         if len(cells) < needed:
             raise SeqkdError(
                 f"{tsv}, line {number}: expected at least {needed} columns separated by tabs, "
                 f"got {len(cells)}"
+            )
+        if len(cells) != columns:
+            raise SeqkdError(
+                f"{tsv}, line {number}: {len(cells)} columns, but line 1 has {columns}; is a "
+                "tab in the text?"
             )
         yield cells
 
@@ -135,8 +143,8 @@ def check_sha256(path: Path, expected: str) -> None:
     digest = files.digest(path)
     if digest != expected:
         raise SeqkdError(
-            f"{path}: sha256 is {digest}, expected {expected}; "
-            f"delete the file to fetch it again, or correct the sum in the config"
+            f"{path}: sha256 is {digest}, expected {expected}; correct the sum in the config, "
+            f"or replace the file; one that was downloaded can be deleted to fetch it again"
         )
 
 

@@ -238,7 +238,8 @@ def adopt(
         else:
             raise SeqkdError(
                 f"line {number} of the training text was not translated, or the order differs: "
-                f"{line[:60]!r}; give the text that was translated as `src`"
+                f"{line[:60]!r}; give the text that was translated as `src`, and no "
+                "`corpus.made_copies` if that is not the training text of this experiment"
             )
         translations = record.translations[:n_best]
         counts.sentences += 1

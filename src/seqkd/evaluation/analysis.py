@@ -150,6 +150,7 @@ def analyse(
         test_set=test.name,
         sentences=len(places),
         whole=whole,
+        near_duplicates=len(test.near_duplicates) if whole else 0,
         rows=rows,
         noise=noise,
         comparisons=len(others),

@@ -108,6 +108,8 @@ class Results:
     sentences: int
     whole: bool
     """All sentences; else those without a near duplicate in training."""
+    near_duplicates: int
+    """Number of these sentences that have a near duplicate in training."""
     rows: Sequence[RowResult]
     noise: Mapping[str, Mapping[str, NoiseFloor]]
     """By search and architecture, if some model of it has two seeds."""

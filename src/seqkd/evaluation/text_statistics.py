@@ -6,6 +6,7 @@ Words are those of `text.tokenise`, lengths those of `text.length`.
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,11 +25,8 @@ FREQUENCIES = (0, 1, 5, 20, 100, 500)
 MEMORISED_WORDS = 5  # shorter sentences recur in any corpus
 _MTLD_THRESHOLD = 0.72  # McCarthy & Jarvis (2010)
 _LOOP_ORDER, _LOOP_TIMES = 4, 3
-_AROUND = (
-    ".,;:!?()[]\"'%\u201e\u201c\u201d\u00ab\u00bb"
-    "\u3001\u3002\u300c\u300d\uff01\uff05\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
-)
-"""Marks beside a word, also those of Chinese and Japanese."""
+_PARTS = "{}@#&*/\\-_"  # marks that may be part of a word to copy
+_RUN_OF_MARKS_RE = re.compile(r"([^\w\s])\1+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,21 @@ def copied_words(
 
 def _bare_words(line: str) -> set[str]:
     """Return the words without the marks around them; scripts without spaces are cut off."""
-    return {piece.strip(_AROUND) for piece in pieces_of(line)}
+    return {_bare(piece) for piece in pieces_of(line)}
+
+
+def _bare(piece: str) -> str:
+    start, end = 0, len(piece)
+    while start < end and _is_beside(piece[start]):
+        start += 1
+    while start < end and _is_beside(piece[end - 1]):
+        end -= 1
+    return piece[start:end]
+
+
+def _is_beside(character: str) -> bool:
+    """Return whether a character is punctuation of any script."""
+    return unicodedata.category(character)[0] == "P" and character not in _PARTS
 
 
 def _is_copied(word: str) -> bool:
@@ -169,8 +181,11 @@ def _mtld(words: Sequence[str]) -> float:
 
 
 def has_loop(line: str) -> bool:
-    """Whether one to four words are repeated at least three times in a row."""
-    words = tokenise(line)
+    """Whether one to four words are repeated at least three times in a row.
+
+    A run of one mark, such as `...`, counts as one.
+    """
+    words = tokenise(_RUN_OF_MARKS_RE.sub(r"\1", line))
     for order in range(1, _LOOP_ORDER + 1):
         run = 0
         for place in range(order, len(words)):

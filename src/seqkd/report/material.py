@@ -17,7 +17,12 @@ from seqkd.evaluation.results import Results
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import RESAMPLES
 from seqkd.evaluation.speed_files import Speed, load_speed
-from seqkd.training.manifest import TrainedModel, load_trained_model
+from seqkd.training.manifest import (
+    FEW_SKIPPED,
+    TrainedModel,
+    TrainingManifest,
+    load_trained_model,
+)
 
 Key = tuple[str, int]
 """Model and seed."""
@@ -71,6 +76,15 @@ class Material:
     """Name of the file -> its content."""
     page: str
     """A page that translates, beside the report; or empty."""
+
+    @property
+    def most_skipped(self) -> TrainingManifest | None:
+        """The training that skipped the largest share of its pairs, if that is worth a word."""
+        manifests = [model.manifest for model in self.trained.values()]
+        most = max(manifests, key=lambda m: m.pairs_too_long_or_empty / m.pairs, default=None)
+        if most and most.pairs_too_long_or_empty > FEW_SKIPPED * most.pairs:
+            return most
+        return None
 
 
 def gather(

@@ -258,7 +258,7 @@ def _by_amount(material: Material, results: Results) -> list[Series]:
 
 def _point_by_pairs(material: Material, row: RowResult, search: str) -> Point:
     """Return a row at its number of training pairs, with one standard deviation over seeds."""
-    pairs = material.trained[row.row.model, row.row.seeds[0]].manifest.pairs
+    pairs = material.trained[row.row.model, row.row.seeds[0]].manifest.used_pairs
     score = row.searches[search].bleu
     point = _point(row, search, pairs, f", {pairs:,} pairs")
     if score.sd is None:

@@ -57,13 +57,23 @@ def _table(results: Results, setting: str, notes: Sequence[str]) -> Table:
     title = f"Results: {config.experiment}, {config.source}-{config.target}, {results.test_set}"
     return Table(
         title=f"{title}, {counted(results.sentences, 'sentence')}{part}",
-        caption=[setting] if results.whole else [],
+        caption=[setting, *_contamination(results)] if results.whole else [],
         columns=_columns(results),
         blocks=_blocks(results),
         notes=notes,
         records=[_record(results, row) for row in results.rows],
         label=f"results-{results.test_set}{'' if results.whole else '-no-near-duplicate'}",
     )
+
+
+def _contamination(results: Results) -> list[str]:
+    """Return a warning if training repeats all sentences; if it repeats some, a table says it."""
+    if results.near_duplicates < results.sentences:
+        return []
+    return [
+        "Each of these sentences has a near duplicate in training, so the scores tell nothing "
+        f"about new text; name '{results.test_set}' in corpus.decontaminate."
+    ]
 
 
 def is_seeded(results: Results) -> bool:

@@ -8,6 +8,7 @@ include the exact ones).
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from seqkd import files
@@ -61,4 +62,10 @@ def run(args: argparse.Namespace) -> None:
         near_duplicates=sorted(near),
         exact=sorted(exact),
     )
+    if 2 * len(near) > len(pairs):
+        print(
+            f"seqkd test-set: {len(near):,} of {len(pairs):,} sentences of '{args.name}' have a "
+            "near duplicate in training; corpus.decontaminate keeps those out of training",
+            file=sys.stderr,
+        )
     files.write_json(args.output_dir / f"{args.name}.json", manifest)

@@ -32,11 +32,12 @@ from seqkd.model_files.model_file import save_model
 from seqkd.models.kernels import compiled
 from seqkd.training import distributed
 from seqkd.training.checkpoint import Checkpoint, fingerprint
-from seqkd.training.manifest import TrainingManifest
+from seqkd.training.manifest import FEW_SKIPPED, TrainingManifest
 from seqkd.training.outputs import is_complete, model_info, run_facts
 from seqkd.training.session import run_training
 from seqkd.training.setup import TrainingFiles, initial_model, make_task
 from seqkd.training.state import TrainingState
+from seqkd.training.trainer import TrainingTask
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +96,8 @@ def _train(
     device = distributed.join(set_up(args.threads, args.device))
     vocabularies = files.load_vocabularies()
     task = make_task(entry, files, vocabularies, device, bleu)
+    if distributed.rank() == 0:
+        _report_skipped(task)
     model = initial_model(entry, files.init, vocabularies).to(device)
     state = TrainingState.start(model, entry.training)
     kernels = compiled.name(task.compute_dtype, device)
@@ -118,3 +121,16 @@ def _train(
         write_json(args.manifest, manifest)
         checkpoint.clear()
     distributed.leave()
+
+
+def _report_skipped(task: TrainingTask) -> None:
+    """Say how many pairs are not trained on, if they are more than a few."""
+    pairs, longest = task.pairs, task.config.max_length
+    skipped = pairs.skipped(longest)
+    if skipped > FEW_SKIPPED * len(pairs.src):
+        print(
+            f"seqkd train: {skipped:,} of {len(pairs.src):,} pairs are empty or longer than "
+            f"training.max_length ({longest} subwords) and are not trained on; raise it, or "
+            "vocab.size",
+            file=sys.stderr,
+        )

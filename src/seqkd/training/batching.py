@@ -46,6 +46,10 @@ class ParallelTokens:
         fits = (src > 0) & (tgt > 0) & (src <= max_length) & (tgt <= max_length)
         return np.flatnonzero(fits)
 
+    def skipped(self, max_length: float) -> int:
+        """Return the number of pairs that are not `usable`."""
+        return len(self.src) - len(self.usable(max_length))
+
 
 def read_pairs(src: Path, tgt: Path, vocabularies: Sequence[Vocabulary]) -> ParallelTokens:
     """Encode a parallel text, each side by its own vocabulary.

@@ -9,6 +9,9 @@ from pathlib import Path
 from seqkd.artefacts import read_json, read_json_lines
 from seqkd.machine.manifest import Hardware, Provenance
 
+FEW_SKIPPED = 0.01
+"""Share of the pairs from which it is worth a word that training skips them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Validation:
@@ -56,6 +59,11 @@ class TrainingManifest(Provenance):
     """Identity of the run: what a saved state must match to be resumed."""
     output: str
     """sha256 of the model file."""
+
+    @property
+    def used_pairs(self) -> int:
+        """Number of pairs that it was trained on."""
+        return self.pairs - self.pairs_too_long_or_empty
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,7 +46,6 @@ def model_info(
 def run_facts(entry: ModelEntry, task: TrainingTask, state: TrainingState) -> dict[str, Any]:
     """Return what a `TrainingManifest` records of the config and the run."""
     parameters, zeros = _count(entry, state.model)
-    pairs = task.pairs
     return {
         "model": entry.model,
         "seed": entry.seed,
@@ -57,8 +56,8 @@ def run_facts(entry: ModelEntry, task: TrainingTask, state: TrainingState) -> di
         "pruned": entry.prune.percentage if entry.prune else 0,
         "parameters": parameters,
         "nonzero_parameters": parameters - zeros,
-        "pairs": len(pairs.src),
-        "pairs_too_long_or_empty": len(pairs.src) - len(pairs.usable(task.config.max_length)),
+        "pairs": len(task.pairs.src),
+        "pairs_too_long_or_empty": task.pairs.skipped(task.config.max_length),
         "updates": state.update,
         "best_update": state.selection.best_update,
         "stopped_early": state.selection.is_out_of_patience(task.config),

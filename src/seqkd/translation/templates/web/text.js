@@ -21,7 +21,7 @@ function normalise(line) {
 }
 
 // Scripts without spaces between words: Han, and those that spell (kana, Thai, Lao, Myanmar, Khmer).
-const HAN = "\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{3ffff}";
+const HAN = "\\u3005-\\u3007\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{3ffff}";
 const SPELLING =
   "\\u3040-\\u3098\\u309b-\\u30ff\\u0e01-\\u0e30\\u0e32\\u0e33\\u0e40-\\u0e46\\u0e81-\\u0eb0\\u0eb2" +
   "\\u0eb3\\u0ebd-\\u0ec6\\u0edc-\\u0edf\\u1000-\\u102a\\u103f\\u1050-\\u1055\\u105a-\\u105d\\u1061" +
