@@ -10,6 +10,7 @@ import pytest
 from config_values import put
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import parse_experiment
+from seqkd.config.schema import Section
 from seqkd.config.sources import user_file
 from seqkd.config.teachers import HuggingFaceTeacher
 from seqkd.errors import SeqkdError
@@ -90,6 +91,7 @@ ATTENTION = {
             "pruning.percentages", [80, 120],
             "percentages[1]: should be less than or equal to 99, got 120",
         ),
+        ("pruning.percentag", [50], "pruning: unknown key 'percentag' (did you mean"),
         ("pruning.percentages", [80, 80], "percentages: 80 is listed twice"),
         ("pruning.cut_until", 0.7, "pruning: cut_until needs cuts: a single cut is made before"),
         ("pruning.schedule", "linear", "pruning: schedule needs cuts"),
@@ -158,6 +160,14 @@ def test_a_mistake_is_reported_in_one_line(smoke: dict, path: str, value: object
         Experiment(parse_experiment(smoke))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_no_section_hides_a_check_of_another():
+    todo: list[type] = [Section]
+    for kind in todo:
+        todo += kind.__subclasses__()
+        hidden = {name for base in kind.__mro__[1:] for name in vars(base)} & vars(kind).keys()
+        assert not [name for name in hidden if name.startswith("_check")], kind
 
 
 @pytest.mark.parametrize(

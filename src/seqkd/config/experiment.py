@@ -75,7 +75,7 @@ class PruningConfig(PruningMethod):
     """Retraining stages, at least one; pruned weights stay zero."""
 
     @model_validator(mode="after")
-    def _check_keys(self) -> Self:
+    def _check_needs(self) -> Self:
         for key in ("percentages", "stages"):
             if self.of and not getattr(self, key):
                 raise SeqkdError(f"'of' needs at least one item in '{key}'")
