@@ -15,12 +15,13 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import re
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+
+from seqkd.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 INERT = frozenset({"machine", "errors", "cli"})
@@ -80,11 +81,8 @@ def _kept(package: Path) -> dict[str, dict[str, str]]:
 
 def _keep(package: Path, hashes: dict[str, dict[str, str]]) -> None:
     """Keep hashes: a plan asks for two dozen of them, which would take most of its time."""
-    part = (package / _KEPT).with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):  # a cache is no reason to fail
-        part.parent.mkdir(exist_ok=True)
-        part.write_text(json.dumps(hashes), encoding="utf-8")
-        part.replace(package / _KEPT)
+        write_json(package / _KEPT, hashes)
 
 
 @functools.cache

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import time
 from pathlib import Path
+
+from seqkd import files
+from seqkd.errors import SeqkdError
 
 _TICK_NS = 2_000_000_000  # the coarsest clock of a file system
 
@@ -41,19 +42,11 @@ class DigestCache:
         if isinstance(known, list) and known[:-1] == state:
             return str(known[-1])
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
+            digest = files.digest(path)
+        except (OSError, SeqkdError):
             return "missing"
         if time.time_ns() - stat.st_ctime_ns > _TICK_NS:
             self._known[key] = [*state, digest]
-            self._save()
+            with contextlib.suppress(OSError):  # a cache is no reason to fail
+                files.write_json(self._path, self._known)
         return digest
-
-    def _save(self) -> None:
-        # Not by `seqkd.files`: Snakemake may run where the package's dependencies are missing.
-        part = self._path.with_suffix(f".{os.getpid()}.part")
-        with contextlib.suppress(OSError):  # a cache is no reason to fail
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(self._known), encoding="utf-8")
-            part.replace(self._path)
