@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from seqkd.config.experiment import overlay
+from seqkd.config.schema import overlay
 from workflow_harness import (
     REPOSITORY,
     SMOKE,

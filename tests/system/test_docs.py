@@ -16,13 +16,9 @@ import yaml
 
 from seqkd.cli import VERBS
 from seqkd.config.expansion import Experiment
-from seqkd.config.experiment import (
-    ExperimentConfig,
-    load_experiment,
-    overlay,
-    parse_experiment,
-)
+from seqkd.config.experiment import ExperimentConfig, load_experiment, parse_experiment
 from seqkd.config.naming import FORMATS, MODEL
+from seqkd.config.schema import overlay
 from seqkd.config.training import TrainingConfig
 from seqkd.runs.experiments import find_configs
 from workflow_harness import REPOSITORY

@@ -10,8 +10,8 @@ import pytest
 from snakemake.cli import get_argument_parser
 
 from seqkd.config.expansion import Experiment
-from seqkd.config.experiment import overlay, parse_experiment
-from seqkd.config.schema import load_yaml
+from seqkd.config.experiment import parse_experiment
+from seqkd.config.schema import load_yaml, overlay
 from seqkd.config.training import TrainingConfig
 from workflow_harness import REPOSITORY
 

@@ -12,9 +12,9 @@ import yaml
 from config_values import put
 from seqkd.config.corpus import ParallelCorpus
 from seqkd.config.expansion import Experiment
-from seqkd.config.experiment import overlay, parse_experiment
+from seqkd.config.experiment import parse_experiment
 from seqkd.config.model_entry import ModelEntry
-from seqkd.config.schema import load, parse
+from seqkd.config.schema import load, overlay, parse
 from seqkd.config.slices import parts, slice_of, source_slice, table_of
 from seqkd.errors import SeqkdError
 

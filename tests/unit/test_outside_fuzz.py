@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from seqkd.config.corpus import all_sources
-from seqkd.config.experiment import ExperimentConfig, overlay, parse_experiment
-from seqkd.config.schema import load_yaml
+from seqkd.config.experiment import ExperimentConfig, parse_experiment
+from seqkd.config.schema import load_yaml, overlay
 from seqkd.distillation.adoption import READERS, read_moses
 from seqkd.errors import SeqkdError
 from seqkd.steps.translate import _text

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seqkd.config.naming import NBEST, part_name, split_part
+from seqkd.config.schema import MAX_BEAM
 from seqkd.config.targets import MonolingualTargets, SampleConfig, TargetConfig
 from seqkd.distillation.selection import (
     SelectionStatistics,
@@ -21,7 +22,6 @@ from seqkd.distillation.selection import (
     worst,
 )
 from seqkd.evaluation.sentence_scores import Segment, similarity
-from seqkd.search.config import MAX_BEAM
 from seqkd.translation.nbest import Candidate, Record
 
 REFERENCE = Segment("turn on the lamp", (10, 11, 12, 13))

@@ -18,12 +18,12 @@ sys.path.append(str(Path(workflow.snakefile).parents[2] / "src"))
 from seqkd.config import naming
 from seqkd.machine.code_hash import code_hash
 from seqkd.machine.digest_cache import DigestCache
-from seqkd.config.experiment import overlay, parse_experiment
+from seqkd.config.experiment import parse_experiment
 from seqkd.config.corpus import all_sources, own_sources
 from seqkd.errors import SeqkdError
 from seqkd.config.expansion import Experiment
 from seqkd.config.sources import fetched_names
-from seqkd.config.schema import load_yaml
+from seqkd.config.schema import load_yaml, overlay
 from seqkd.config.slices import parts, slice_of, source_slice, table_of, tables
 from seqkd.config.teachers import FileTeacher, HuggingFaceTeacher
 from seqkd.runs.start import is_outdated, refuse_missing, refuse_orphans, start_run

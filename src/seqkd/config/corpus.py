@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from seqkd.config.header import Languages
-from seqkd.config.schema import NUMERIC, NonNegative, Positive, PositiveFraction, Section
+from seqkd.config.schema import (
+    NUMERIC,
+    NonNegative,
+    Positive,
+    PositiveFraction,
+    Section,
+    without_nulls,
+)
 from seqkd.config.sources import (
     FilesSource,
     MonolingualFile,
@@ -72,9 +79,9 @@ class HeldOut(Section):
 
 def _held_out(split: object) -> object:
     """Add the provider that `{held_out: N}` implies, drop keys that an overlay has set to null."""
-    if not isinstance(split, Mapping):
+    split = without_nulls(split)
+    if not isinstance(split, dict):
         return split
-    split = {key: value for key, value in split.items() if value is not None}
     if "held_out" in split and split.setdefault("provider", "held-out") != "held-out":
         raise SeqkdError("give either held_out or a provider, not both")
     return split
@@ -119,13 +126,7 @@ class CorpusConfig(Section):
     addresses, versions and emoji, alone and after a sentence of the corpus. 0.05 is plenty. Leave
     it at 0 if you compare with published scores."""
 
-    @field_validator("test_sets", mode="before")
-    @classmethod
-    def _drop_nulls(cls, tests: object) -> object:
-        """Remove the test sets that an overlay has set to null."""
-        if isinstance(tests, Mapping):
-            return {name: test for name, test in tests.items() if test is not None}
-        return tests
+    _drop_nulls = field_validator("test_sets", mode="before")(without_nulls)
 
     @model_validator(mode="after")
     def _check_test_sets(self) -> Self:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ from seqkd.config.header import Languages, Named, Word
 from seqkd.config.methods import ModelsConfig, RowConfig, StageConfig, Teaching
 from seqkd.config.naming import BASELINE, GOLD
 from seqkd.config.schema import (
+    MAX_BEAM,
     NUMERIC,
     Distinct,
     DistinctNonEmpty,
@@ -27,7 +28,9 @@ from seqkd.config.schema import (
     Positive,
     Section,
     load_yaml,
+    overlay,
     parse,
+    without_nulls,
 )
 from seqkd.config.targets import TargetConfig
 from seqkd.config.teachers import FileTeacher, GivenTeacher
@@ -113,7 +116,7 @@ class DecodingConfig(Section):
 class EvaluationConfig(Section):
     """Scoring of every model on every test set."""
 
-    beam: Annotated[int, Field(ge=2, le=1000, strict=True), NUMERIC] = 5
+    beam: Annotated[int, Field(ge=2, le=MAX_BEAM, strict=True), NUMERIC] = 5
     """Beam of the search that the table shows in addition to greedy search."""
     tokenizer: BleuTokenizer | None = None
     """How BLEU splits text into words. Default: by the target language, or `none` if the text is
@@ -199,8 +202,8 @@ class ExperimentConfig(Languages, Named):
             return data
         named = ("architectures", "targets", "methods", "teachers")
         return {
-            key: _without_nulls(value) if key in named else value
-            for key, value in _without_nulls(data).items()
+            key: without_nulls(value) if key in named else value
+            for key, value in without_nulls(data).items()
         }
 
     @model_validator(mode="after")
@@ -358,20 +361,6 @@ class ExperimentConfig(Languages, Named):
 def _check_key(name: str, keys: Collection[str], path: str) -> None:
     if name not in keys:
         raise SeqkdError(f"{path}: unknown '{name}'{nearest(name, keys)}; known: {', '.join(keys)}")
-
-
-def _without_nulls(data: Any) -> Any:
-    if not isinstance(data, Mapping):
-        return data
-    return {key: value for key, value in data.items() if value is not None}
-
-
-def overlay(base: object, top: object) -> object:
-    """Return `top` laid over `base`: mappings merge key by key, all else is replaced."""
-    if isinstance(base, Mapping) and isinstance(top, Mapping):
-        merged = {key: overlay(base[key], top[key]) if key in base else top[key] for key in top}
-        return {**base, **merged}
-    return top
 
 
 def load_experiment(*paths: str | Path) -> ExperimentConfig:

@@ -76,9 +76,11 @@ def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
 # Strict, because YAML 1.1 reads `yes` as true, which would pass for the number 1. Bounds come
 # before NUMERIC, so that they appear in the JSON schema.
 NUMERIC = BeforeValidator(_number)
+MAX_BEAM = 1000  # memory and time grow with it, and no larger one has helped anyone
+MAX_LENGTH_PENALTY = 10  # usually 0 to 1; 100 overflows for long lines
 Boolean = Annotated[bool, Field(strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True), NUMERIC]
-Beam = Annotated[int, Field(ge=1, le=1000, strict=True), NUMERIC]  # search.config.MAX_BEAM
+Beam = Annotated[int, Field(ge=1, le=MAX_BEAM, strict=True), NUMERIC]
 NonNegative = Annotated[int, Field(ge=0, strict=True), NUMERIC]
 PositiveNumber = Annotated[float, Field(gt=0, strict=True), NUMERIC]
 NonNegativeNumber = Annotated[float, Field(ge=0, strict=True), NUMERIC]
@@ -87,6 +89,21 @@ PositiveFraction = Annotated[float, Field(gt=0, le=1, strict=True), NUMERIC]
 FractionBelowOne = Annotated[float, Field(ge=0, lt=1, strict=True), NUMERIC]
 Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
 DistinctNonEmpty = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_distinct)]
+
+
+def without_nulls(data: Any) -> Any:
+    """Return a mapping without the keys that an overlay has set to null."""
+    if not isinstance(data, Mapping):
+        return data
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def overlay(base: object, top: object) -> object:
+    """Return `top` laid over `base`: mappings merge key by key, all else is replaced."""
+    if isinstance(base, Mapping) and isinstance(top, Mapping):
+        merged = {key: overlay(base[key], top[key]) if key in base else top[key] for key in top}
+        return {**base, **merged}
+    return top
 
 
 def parse(kind: type[S] | TypeAdapter[S], data: object, where: object = "") -> S:

@@ -9,6 +9,7 @@ from pydantic import field_validator, model_validator
 from seqkd.config.naming import share_name
 from seqkd.config.sampling import SamplingConfig
 from seqkd.config.schema import (
+    MAX_LENGTH_PENALTY,
     Beam,
     Boolean,
     Fraction,
@@ -19,8 +20,6 @@ from seqkd.config.schema import (
     Section,
 )
 from seqkd.errors import SeqkdError
-
-MAX_LENGTH_PENALTY = 10  # usual are 0 to 1; a hundred overflows for long lines
 
 
 def _hundredths(value: float) -> float:

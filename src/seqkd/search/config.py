@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from seqkd.config.targets import MAX_LENGTH_PENALTY
+from seqkd.config.schema import MAX_BEAM, MAX_LENGTH_PENALTY
 from seqkd.errors import SeqkdError
 
 if TYPE_CHECKING:  # at run time a search imports what it uses
@@ -29,9 +29,6 @@ class Hypothesis(NamedTuple):
 
     tokens: tuple[int, ...]
     log_prob: float
-
-
-MAX_BEAM = 1000  # memory and time grow with it, and no larger one has helped anyone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
