@@ -131,7 +131,6 @@ def test_fifty_configs(tmp_path: Path, key, inner, value, twice: bool, junk: str
         ("a: [{b: 1, b: 1}]\n", "'b' is given twice, in lines 1 and 1"),
         ('a: 1\n"a": 2\n', "'a' is given twice"),
         ('{"a": 1, "b": {"c": 2, "c": 3}}', "key 'c' is given twice"),
-        ('{\n\t"a": 1\n}\n', None),
         ("seeds: [1,\n  010]\n", "line 2: '010' would be an octal number"),
         ("save_minutes: 1:30\n", "line 1: '1:30' would be"),
         ("a: [0, 08x, 0.5, 1e-4, -3, '010', 12:30:xx, 0x1F]\n", None),

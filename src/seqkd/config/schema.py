@@ -6,8 +6,6 @@ Each mistake becomes one line that starts with the path of its key, such as
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,16 +129,13 @@ def load(kind: type[S], path: str | Path) -> S:
 
 
 def load_yaml(path: str | Path) -> object:
-    """Return the content of a YAML file, or of JSON, as Snakemake reads it.
+    """Return the content of a YAML file.
 
     Raises:
-        SeqkdError: if the file is missing, is neither, or is ambiguous.
+        SeqkdError: if the file is missing, is not YAML, or is ambiguous.
     """
     text = "\n".join(read_given_lines(path))
     try:
-        if text.lstrip().startswith("{"):
-            with contextlib.suppress(json.JSONDecodeError):
-                return json.loads(text, object_pairs_hook=_unique)
         return yaml.load(text, _UniqueKeyLoader)
     except SeqkdError as error:
         raise SeqkdError(f"{path}: {error}") from None
@@ -153,16 +148,6 @@ def load_yaml(path: str | Path) -> object:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SeqkdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return an object of JSON, whose reader takes the last of two equal keys."""
-    items = dict(pairs)
-    if len(items) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SeqkdError(f"key '{twice}' is given twice; join or delete one")
-    return items
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
