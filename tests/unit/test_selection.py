@@ -43,17 +43,10 @@ def test_one_best_takes_the_most_probable():
     assert targets("one-best", FAR, NEAR, EQUAL) == [FAR.text]
 
 
-@pytest.mark.parametrize(
-    ("measure", "on"),
-    [
-        ("kim-rush", "tokens"), ("kim-rush", "words"), ("kim-rush-marks", "tokens"),
-        ("kim-rush-marks", "words"), ("bleu", "tokens"), ("chrf", "tokens"),
-    ],
-)  # fmt: skip
-def test_most_similar_takes_the_nearest(measure, on):
-    settings = {"similarity": measure, "unit": on}
-    assert targets("most-similar", FAR, NEAR, EQUAL, **settings) == [EQUAL.text]
-    assert targets("most-similar", FAR, NEAR, **settings) == [NEAR.text]
+@pytest.mark.parametrize("measure", ["kim-rush", "kim-rush-marks", "bleu", "chrf"])
+def test_most_similar_takes_the_nearest(measure):
+    assert targets("most-similar", FAR, NEAR, EQUAL, similarity=measure) == [EQUAL.text]
+    assert targets("most-similar", FAR, NEAR, similarity=measure) == [NEAR.text]
 
 
 def test_a_list_of_one_is_one_best():
@@ -148,8 +141,6 @@ def test_worst_is_a_share_of_the_lowest():
         ({"rule": "n-best", "length_penalty": 1.0, "sample": SampleConfig()}, "not searched for"),
         ({"rule": "one-best", "length_penalty": 1.0, "beam": 1}, "greedy search"),
         ({"rule": "n-best", "similarity": "chrf"}, "rule n-best compares nothing"),
-        ({"rule": "one-best", "unit": "words"}, "for the similarity kim-rush"),
-        ({"rule": "mbr", "similarity": "bleu", "unit": "words"}, "for the similarity kim-rush"),
         ({"rule": "mbr", "drop_by": "similarity"}, "nothing is dropped"),
         (
             {

@@ -80,11 +80,8 @@ class TargetConfig(Section):
     """Strength of length normalisation in the beam search (Wu et al. 2016); the paper: 0. Without
     it the translations of a weak teacher are too short, and so are those of its students."""
     similarity: Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"] = "kim-rush"
-    """Similarity of most-similar and mbr: the paper's smoothed BLEU without or with its sentence
-    marks, sacrebleu's sentence BLEU, or chrF."""
-    unit: Literal["tokens", "words"] = "tokens"
-    """What kim-rush counts: the model's tokens, as in the paper (whose tokens are words), or
-    words."""
+    """Similarity of most-similar and mbr: the paper's smoothed BLEU of tokens without or with its
+    sentence marks, sacrebleu's sentence BLEU, or chrF."""
     share: PositiveFraction = 1.0
     """Fraction of the training text to decode, spread evenly; the paper: 0.5 for Seq-Inter."""
     keep: Positive = 1
@@ -130,8 +127,6 @@ class TargetConfig(Section):
         by_similarity = self.rule in ("most-similar", "mbr") or self.drop_by == "similarity"
         if self.similarity != "kim-rush" and not by_similarity:
             raise SeqkdError(f"similarity: rule {self.rule} compares nothing; remove it")
-        if self.unit != "tokens" and not (by_similarity and self.similarity.startswith("kim-rush")):
-            raise SeqkdError("unit: this is for the similarity kim-rush; remove it")
         return self
 
     @model_validator(mode="after")

@@ -103,7 +103,7 @@ def select(
     Empty hypotheses are never selected. Targets of one sentence differ in more than spaces.
     Several spaces become one, as in the corpus.
     """
-    measure = similarity(config.similarity, config.unit, bleu)
+    measure = similarity(config.similarity, bleu)
     rule = chooser(config, measure)
     for record, reference in records:
         statistics.sentences += 1

@@ -21,7 +21,6 @@ from typing import Literal, NamedTuple
 
 from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.significance import sacrebleu_of
-from seqkd.text import tokenise
 
 SimilarityName = Literal["kim-rush", "kim-rush-marks", "bleu", "chrf"]
 
@@ -54,26 +53,19 @@ class Similarity(NamedTuple):
     score: Callable[[Profile, Profile], float]
 
 
-def similarity(
-    name: SimilarityName,
-    on: Literal["tokens", "words"] = "tokens",
-    bleu: BleuConfig | None = None,
-) -> Similarity:
+def similarity(name: SimilarityName, bleu: BleuConfig | None = None) -> Similarity:
     """Return a measure by its name.
 
     Args:
         name: which one.
-        on: what the paper's BLEU counts: the model's tokens or the words of the text. `bleu` and
-            `chrf` have units of their own.
         bleu: how `bleu` cuts text into words; none: 13a.
     """
-    units = _tokens if on == "tokens" else _words
     match name:
         case "kim-rush":
-            plain = _counter(units)
+            plain = _counter(_tokens)
             return Similarity(plain, plain, kim_rush_bleu)
         case "kim-rush-marks":
-            return Similarity(_counter(units, marks=True), _counter(units), kim_rush_bleu)
+            return Similarity(_counter(_tokens, marks=True), _counter(_tokens), kim_rush_bleu)
         case "bleu":
             plain = _counter(_bleu_words(bleu or BleuConfig()))
             return Similarity(plain, plain, sentence_bleu)
@@ -101,10 +93,6 @@ def _counter(
 
 def _tokens(segment: Segment) -> Sequence[Hashable]:
     return tuple(segment.tokens)
-
-
-def _words(segment: Segment) -> Sequence[Hashable]:
-    return tokenise(segment.text)
 
 
 def _bleu_words(config: BleuConfig) -> Callable[[Segment], Sequence[Hashable]]:

@@ -217,7 +217,7 @@ def oracle_bleu(
 
     Best is by sentence BLEU; the lists are nested, so more hypotheses never choose a worse one.
     """
-    measure = similarity("bleu", bleu=bleu)
+    measure = similarity("bleu", bleu)
     chosen: list[list[str]] = [[] for _ in widths]
     for hypotheses, reference in zip(lists, references, strict=True):
         target = measure.reference(Segment(reference, ()))
