@@ -147,7 +147,7 @@ def test_shared_stages_are_trained_once(smoke: dict):
     assert len(experiment.models) == 12
     fine = experiment.models["lstm-1x16.seq-kd_seq-inter.from-lstm-1x32", 1]
     assert fine.parent == "lstm-1x16.seq-kd.from-lstm-1x32"
-    assert (fine.teacher, fine.teacher_seed) == ("lstm-1x32.nll", 1)
+    assert (fine.teacher, fine.teacher_seeds) == ("lstm-1x32.nll", (1,))
 
 
 def test_who_waits_longest_goes_first(smoke: dict):
@@ -193,7 +193,7 @@ def test_taught_rows_know_what_is_to_be_beaten(smoke: dict):
 def test_a_student_learns_from_the_first_seed_of_its_teacher(smoke: dict):
     smoke["seeds"] = [3, 4]
     models = Experiment(parse_experiment(smoke)).models
-    assert {entry.teacher_seed for entry in models.values() if entry.teacher} == {3}
+    assert {entry.teacher_seeds for entry in models.values() if entry.teacher} == {(3,)}
 
 
 def test_an_entry_survives_its_file(smoke: dict, tmp_path: Path):

@@ -237,8 +237,7 @@ class Experiment:
             objective=self.config.objective_of(stage),
             parent=parent,
             teacher=teacher.model if teacher else None,
-            teacher_seed=teacher.seeds[0] if teacher else None,
-            ensemble=teacher.seeds[1:] if teacher else (),
+            teacher_seeds=teacher.seeds if teacher else (),
             prune=prune,
         )
         if entry.wants_teacher and entry.teacher is None:

@@ -27,16 +27,9 @@ class ModelEntry(Section):
     """Model whose weights this stage starts from; none: random weights."""
     teacher: str | None = None
     """Model that made the targets or gives the soft targets."""
-    teacher_seed: int | None = None
-    """Seed of the teacher."""
-    ensemble: tuple[int, ...] = ()
-    """Further seeds of the teacher, if it is an ensemble."""
+    teacher_seeds: tuple[int, ...] = ()
+    """Seeds of the teacher; several are an ensemble, none is no teacher."""
     prune: PruneConfig | None = None
-
-    @property
-    def teacher_seeds(self) -> tuple[int, ...]:
-        """All seeds of the teacher; empty without a teacher."""
-        return () if self.teacher_seed is None else (self.teacher_seed, *self.ensemble)
 
     @property
     def wants_top_k(self) -> bool:
