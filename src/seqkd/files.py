@@ -149,7 +149,7 @@ def check_file(path: str | Path) -> None:
 def read_lines(path: str | Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 text file without line feeds; only LF ends a line.
 
-    The mark of UTF-8 at its start is no text.
+    A byte order mark at the start is dropped.
 
     Raises:
         SeqkdError: if the file is missing or damaged, or not in UTF-8.
@@ -163,8 +163,8 @@ def read_given_lines(path: str | Path) -> Iterator[str]:
     """Yield the lines of a file that the user gave, as `read_lines` does.
 
     Raises:
-        SeqkdError: also if it looks like a web page, or encoded twice. What is made of it later
-            may start so: it has other lines in another order.
+        SeqkdError: also if it looks like a web page, or encoded twice. Files derived from it are
+            not checked: their lines may be reordered, so their first lines prove nothing.
     """
     with open_bytes(path) as file:
         check_text(file.peek(_BUFFER_BYTES), str(path))
@@ -183,8 +183,8 @@ def read_sentences(path: str | Path) -> Iterator[str]:
     if first and all("\t" in line for line in first):
         columns = first[0].count("\t") + 1
         raise SeqkdError(
-            f"{path}: has {columns} columns separated by tabs; expected one sentence per line (a "
-            f"table: `tsv` and `columns`, or `column`, with provider files)"
+            f"{path}: has {columns} columns separated by tabs; expected one sentence per line (to "
+            f"read a table, use provider files with `tsv` and `columns`, or `column`)"
         )
     yield from first
     yield from lines

@@ -98,7 +98,7 @@ def test_onnx_runtime_quantises(tmp_path: Path) -> None:
     assert 0 < np.abs(int8 - fp32).mean() < 0.1 * np.abs(fp32).mean()
     assert len(set(translated(folder, sentences(40)))) > 2
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "ONNX Runtime has quantised them" in card
+    assert "ONNX Runtime quantised the weights in advance" in card
     assert "- numbers: int8" in card
     assert "def translate(lines: list[str])" in card
 

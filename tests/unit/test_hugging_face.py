@@ -148,7 +148,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, vocabulary: Vocab
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path):
-    with pytest.raises(SeqkdError, match=r"it has no config\.json"):
+    with pytest.raises(SeqkdError, match=r"config\.json is missing"):
         _ = HuggingFaceTeacher(kind="hugging-face", folder=str(tmp_path / "none")).files
 
 

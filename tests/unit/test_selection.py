@@ -131,24 +131,30 @@ def test_worst_is_a_share_of_the_lowest():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rule": "one-best", "keep": 2}, "one-best has one"),
+        (
+            {"rule": "one-best", "keep": 2},
+            "one-best keeps one hypothesis; to keep 2, use rule: n-best",
+        ),
         ({"rule": "n-best", "keep": 6}, "keep must be between 1 and 5"),
         ({"rule": "n-best", "keep": 3, "sample": SampleConfig(draws=2)}, "between 1 and 2"),
         ({"rule": "one-best", "drop": 1.0}, "less than 1"),
         ({"rule": "one-best", "gold": 0.125}, "at most two decimals"),
         ({"rule": "one-best", "length_penalty": 0.125}, "at most two decimals"),
         ({"rule": "one-best", "beam": MAX_BEAM + 1}, f"less than or equal to {MAX_BEAM}"),
-        ({"rule": "n-best", "length_penalty": 1.0, "sample": SampleConfig()}, "not searched for"),
-        ({"rule": "one-best", "length_penalty": 1.0, "beam": 1}, "greedy search"),
+        (
+            {"rule": "n-best", "length_penalty": 1.0, "sample": SampleConfig()},
+            "no effect on samples",
+        ),
+        ({"rule": "one-best", "length_penalty": 1.0, "beam": 1}, "no effect on greedy search"),
         ({"rule": "n-best", "similarity": "chrf"}, "rule n-best compares nothing"),
-        ({"rule": "mbr", "drop_by": "similarity"}, "nothing is dropped"),
+        ({"rule": "mbr", "drop_by": "similarity"}, "drop_by has no effect without drop"),
         (
             {
                 "rule": "mbr",
                 "sample": SampleConfig(),
                 "monolingual": MonolingualTargets(sentences=9, beam=3),
             },
-            "monolingual.beam: samples are not searched for",
+            "monolingual.beam has no effect on samples",
         ),
         (
             {
@@ -156,7 +162,7 @@ def test_worst_is_a_share_of_the_lowest():
                 "length_penalty": 1.0,
                 "monolingual": MonolingualTargets(sentences=9, beam=1),
             },
-            "greedy search",
+            "no effect on greedy search",
         ),
     ],
 )

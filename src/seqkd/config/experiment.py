@@ -286,7 +286,10 @@ class ExperimentConfig(Languages, Named):
         if target.sample is not None:
             raise SeqkdError(f"teachers.{name} is a file and cannot be sampled; remove `sample`")
         if target.length_penalty:
-            raise SeqkdError(f"teachers.{name} is a file and not searched; remove `length_penalty`")
+            raise SeqkdError(
+                f"teachers.{name} is a file of finished translations, so `length_penalty` has no "
+                "effect; remove it"
+            )
         if target.monolingual is not None:
             raise SeqkdError(
                 f"teachers.{name} is a file and cannot translate monolingual text; remove "

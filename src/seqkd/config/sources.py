@@ -65,7 +65,10 @@ class FilesSource(Section):
         if self.tsv is None and self.src == self.tgt:
             raise SeqkdError(f"src and tgt are the same file, {self.src}")
         if self.tsv is None and self.columns != (1, 2):
-            raise SeqkdError("columns: 'src' and 'tgt' have one each; use 'tsv' for a file of both")
+            raise SeqkdError(
+                "columns: only 'tsv' has columns; remove it, or give 'tsv' instead of 'src' and "
+                "'tgt'"
+            )
         if self.columns[0] == self.columns[1]:
             raise SeqkdError(f"columns: source and target are both column {self.columns[0]}")
         return self

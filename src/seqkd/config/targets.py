@@ -102,11 +102,11 @@ class TargetConfig(Section):
         if self.length_penalty > MAX_LENGTH_PENALTY:
             raise SeqkdError(f"length_penalty: at most {MAX_LENGTH_PENALTY}")
         if self.length_penalty and self.sample:
-            raise SeqkdError("length_penalty: samples are not searched for; remove one of the two")
+            raise SeqkdError("length_penalty has no effect on samples; remove one of the two")
         beams = [self.beam] if self.is_parallel else []
         beams += [self.of_monolingual.beam] if self.monolingual else []
         if self.length_penalty and 1 in beams:
-            raise SeqkdError("length_penalty: greedy search (beam: 1) has none; remove it")
+            raise SeqkdError("length_penalty has no effect on greedy search (beam: 1); remove it")
         return self
 
     @model_validator(mode="after")
@@ -116,14 +116,16 @@ class TargetConfig(Section):
                 f"keep must be between 1 and {self.length} (the list), got {self.keep}"
             )
         if self.rule == "one-best" and self.keep > 1:
-            raise SeqkdError(f"keep: one-best has one; for {self.keep} of them use rule: n-best")
+            raise SeqkdError(
+                f"keep: rule one-best keeps one hypothesis; to keep {self.keep}, use rule: n-best"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_used(self) -> Self:
         """Refuse settings without effect."""
         if self.drop_by == "similarity" and not self.drop:
-            raise SeqkdError("drop_by: nothing is dropped; set drop, too")
+            raise SeqkdError("drop_by has no effect without drop; set drop")
         by_similarity = self.rule in ("most-similar", "mbr") or self.drop_by == "similarity"
         if self.similarity != "kim-rush" and not by_similarity:
             raise SeqkdError(f"similarity: rule {self.rule} compares nothing; remove it")
@@ -143,7 +145,7 @@ class TargetConfig(Section):
                 f"monolingual.beam: keep is {self.keep}, got lists of {self.of_monolingual.length}"
             )
         if self.monolingual.beam and self.sample:
-            raise SeqkdError("monolingual.beam: samples are not searched for; remove it")
+            raise SeqkdError("monolingual.beam has no effect on samples; remove it")
         if self.monolingual.alone and (self.share, self.drop, self.gold) != (1.0, 0.0, 0.0):
             raise SeqkdError("monolingual.alone: share, drop and gold are of the parallel text")
         return self

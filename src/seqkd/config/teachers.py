@@ -63,8 +63,8 @@ class HuggingFaceTeacher(Section):
     """The tokenizer's code of the source language, for multilingual models, such as `deu_Latn`
     (NLLB), `de_DE` (mBART) or `de` (M2M-100)."""
     target_language: str = ""
-    """The same of the target language. Models of opus-mt for several languages expect only this,
-    such as `deu`."""
+    """The tokenizer's code of the target language. Models of opus-mt for several languages expect
+    only this, such as `deu`."""
 
     @property
     def files(self) -> list[Path]:
@@ -76,7 +76,7 @@ class HuggingFaceTeacher(Section):
         folder = expand(self.folder)
         files = sorted(path for path in folder.glob("*") if path.is_file())
         if folder / "config.json" not in files:
-            raise SeqkdError(f"{folder}: no folder of a Hugging Face model: it has no config.json")
+            raise SeqkdError(f"{folder}: not a Hugging Face model folder: config.json is missing")
         for path in files:
             refuse_lfs_pointer(path)
         self._check_languages([path for path in files if path.name in _TOKENIZER_FILES])

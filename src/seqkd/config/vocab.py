@@ -32,9 +32,9 @@ class VocabConfig(Section):
     def _check_used(self) -> Self:
         """Refuse settings without effect."""
         if self.tokenizer != "simple" and self.kind != "word":
-            raise SeqkdError(f"tokenizer: this is for kind word; {self.kind} splits any text")
+            raise SeqkdError("tokenizer: only kind word uses it; remove it")
         if self.character_coverage != 1.0 and self.kind == "word":
-            raise SeqkdError("character_coverage: this is for subwords; kind word has none")
+            raise SeqkdError("character_coverage: only subwords use it; remove it")
         return self
 
     @property

@@ -24,8 +24,8 @@ class NearIndex:
     """Finds all indexed word sets with Jaccard coefficient >= threshold to a given one.
 
     With words in one global order, rarest first, two sets that overlap enough share a word among
-    the first n - ceil(threshold * n) + 1 of each. Words that no indexed set has come first of all
-    and match nothing, so most queries end before any lookup.
+    the first n - ceil(threshold * n) + 1 of each. Words absent from the index sort first and
+    match nothing, so most queries end before any lookup.
 
     Source: prefix filter, Bayardo et al. 2007 (Scaling Up All Pairs Similarity Search); positional
     filter, Xiao et al. 2008 (Efficient Similarity Joins for Near Duplicate Detection).

@@ -63,8 +63,8 @@ def write_graphs(model: Model, encoder: Path, decoder: Path, *, int8: bool = Fal
         model: with weights, on the CPU.
         encoder: the file of the encoder.
         decoder: the file of the decoder.
-        int8: have ONNX Runtime quantise the weights, a scale for each output channel; it quantises
-            what they are multiplied by as it comes. Otherwise fp32.
+        int8: have ONNX Runtime quantise the weights, a scale for each output channel;
+            activations are quantised on the fly. Otherwise fp32.
     """
     model, own, axes = _traceable(model)
     # An example: three sentences, each with two hypotheses of two words.

@@ -239,7 +239,7 @@ byId("copy").addEventListener("click", async () => {
     say("Copied.");
   } catch {
     getSelection().selectAllChildren(target); // a browser may forbid it to a file
-    say("Selected: copy it with the keys of your system.");
+    say("The translation is selected; press Ctrl+C (⌘C on a Mac).");
   }
 });
 
