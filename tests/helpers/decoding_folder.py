@@ -12,15 +12,7 @@ from seqkd.model_files.model_file import ModelInfo, save_model
 from seqkd.models.lstm import Lstm
 from seqkd.vocabulary.learning import train_vocabulary
 from seqkd.vocabulary.vocabulary import Vocabulary
-
-WORDS = ["die", "Lampe", "das", "Licht", "im", "Flur", "ist", "an", "aus", "offen", "zu", "warm"]
-
-
-def sentences(count: int) -> list[str]:
-    generator = torch.Generator().manual_seed(1)
-    lengths = torch.randint(1, 9, (count,), generator=generator).tolist()
-    picks = torch.randint(0, len(WORDS), (count, 9), generator=generator).tolist()
-    return [" ".join(WORDS[i] for i in row[:n]) for row, n in zip(picks, lengths, strict=True)]
+from tiny_model import sentences
 
 
 def make_vocabulary() -> Vocabulary:
