@@ -336,7 +336,6 @@ class Synthetic:
                 threads=threads,
                 beam=beam,
                 batch=batch,
-                search=search,
                 precision="float32",
                 sentences=100,
                 words=1100,
@@ -350,7 +349,7 @@ class Synthetic:
                     median=base * gain / 11, low=base * gain / 12, high=base * gain / 10
                 ),
             )
-            for search, beam in (("greedy", 1), ("beam-5", 5))
+            for beam in (1, 5)
             for batch in (1, 2000)
             for threads, gain in ((1, 1.0), (2, 1.5))
         ]

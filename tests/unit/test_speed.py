@@ -42,8 +42,8 @@ def test_every_setting_is_measured_and_read_back(tmp_path, family, threads):
     assert data["storage"] == "dense"
     assert {"seqkd", "torch", "python"} <= data["versions"].keys()
     single, batched = data["measurements"][0], data["measurements"][2]
-    assert (single["search"], single["batch"], single["sentences"]) == ("greedy", 1, 3)
-    assert (batched["search"], batched["batch"], batched["sentences"]) == ("greedy", 2000, 20)
+    assert (single["beam"], single["batch"], single["sentences"]) == (1, 1, 3)
+    assert (batched["beam"], batched["batch"], batched["sentences"]) == (1, 2000, 20)
     assert single["precision"] == batched["precision"]
     assert single["repeats"] == 2
 

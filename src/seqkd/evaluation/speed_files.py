@@ -10,6 +10,9 @@ from seqkd.artefacts import read_json
 from seqkd.errors import SeqkdError
 from seqkd.machine.manifest import Hardware
 
+Setting = tuple[str, int, int]
+"""Device, threads and batch that a speed is measured with."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeedSetting:
@@ -22,6 +25,11 @@ class SpeedSetting:
     """1 is greedy search."""
     batch: int
     """Lines given to search together, which forms its own batches."""
+
+    @property
+    def setting(self) -> Setting:
+        """All but the beam."""
+        return self.device, self.threads, self.batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +45,6 @@ class Throughput:
 class SpeedMeasurement(SpeedSetting):
     """Speed of one model under one setting."""
 
-    search: str
-    """greedy or beam-K."""
     precision: str
     """Of matrix products: int8, bfloat16 or float32."""
     sentences: int
@@ -63,13 +69,10 @@ class Speed:
     """UTC, ISO 8601."""
     measurements: Sequence[SpeedMeasurement]
 
-    def find(self, beam: int, batch: int, threads: int, device: str) -> SpeedMeasurement | None:
-        """Return the measurement of one setting, or None if it was not measured."""
-        for entry in self.measurements:
-            setting = (entry.beam, entry.batch, entry.threads, entry.device)
-            if setting == (beam, batch, threads, device):
-                return entry
-        return None
+    def timings(self, setting: Setting, beam: int) -> list[SpeedMeasurement | None]:
+        """Return greedy and beam search under one setting, None where one was not measured."""
+        by_beam = {entry.beam: entry for entry in self.measurements if entry.setting == setting}
+        return [by_beam.get(width) for width in (1, beam)]
 
 
 def load_speed(path: str | Path) -> Speed:
@@ -84,6 +87,9 @@ def load_speed(path: str | Path) -> Speed:
     return speed
 
 
-def batch_name(batch: int) -> str:
-    """Return in words how many lines are translated at a time."""
-    return "one sentence at a time" if batch == 1 else f"up to {batch:,} lines together"
+def setting_name(setting: Setting) -> str:
+    """Return a setting in words."""
+    device, threads, batch = setting
+    where = "GPU" if device.startswith("cuda") else f"{threads} thread{'s' if threads > 1 else ''}"
+    lines = "one sentence at a time" if batch == 1 else f"up to {batch:,} lines together"
+    return f"{where}, {lines}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from seqkd.evaluation.results import Results, RowResult
-from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
+from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, setting_name
 from seqkd.report.results_table import capitalised, is_seeded, row_name, score, taught_name
 from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, megabytes, ratio, signed
 
@@ -27,13 +27,10 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
     base_row = _base(rows or results.rows)
     beam = results.config.beam
     blocks, records = {}, []
-    for device, threads, batch in _settings(speeds):
-        measured = {
-            model: [speed.find(width, batch, threads, device) for width in (1, beam)]
-            for model, speed in by_model.items()
-        }
+    for measured_with in sorted({entry.setting for x in speeds for entry in x.measurements}):
+        measured = {model: x.timings(measured_with, beam) for model, x in by_model.items()}
         base = measured[base_row.row.model]
-        blocks[_setting_name(device, threads, batch)] = [
+        blocks[setting_name(measured_with)] = [
             _speed_cells(results, row, measured[row.row.model], base) for row in rows
         ]
         for row in rows:
@@ -57,16 +54,6 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
         records=records,
         label="speed",
     )
-
-
-def _settings(speeds: Sequence[Speed]) -> list[tuple[str, int, int]]:
-    measurements = [entry for speed in speeds for entry in speed.measurements]
-    return sorted({(entry.device, entry.threads, entry.batch) for entry in measurements})
-
-
-def _setting_name(device: str, threads: int, batch: int) -> str:
-    where = "GPU" if device.startswith("cuda") else f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{where}, {batch_name(batch)}"
 
 
 _Pair = Sequence[SpeedMeasurement | None]  # greedy and beam search under one setting

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seqkd.evaluation.results import RowResult
+from seqkd.evaluation.speed_files import setting_name
 from seqkd.report.highlights import (
     all_rows,
     best_student,
     bleu,
-    setting_name,
     speed_setting,
     teacher_row,
-    timings_of,
 )
 from seqkd.report.material import Material
 from seqkd.report.results_table import row_name
@@ -101,7 +100,7 @@ def words_per_second(material: Material, row: RowResult) -> tuple[float | None, 
     setting = speed_setting(material.speeds)
     if setting is None or row.row.model not in material.speeds:
         return None, None
-    timings = timings_of(material.speeds[row.row.model], material.config.beam, setting)
+    timings = material.speeds[row.row.model].timings(setting, material.config.beam)
     greedy, beam = (timing.words_per_second.median if timing else None for timing in timings)
     return greedy, beam
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from seqkd.evaluation.results import Results, RowResult, by_architecture
-from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, batch_name
+from seqkd.evaluation.speed_files import Setting, Speed
 from seqkd.report.material import Material
 
 PRUNED_COLOUR, FORMAT_COLOUR = 2, 3
@@ -63,28 +63,8 @@ def bleu(row: RowResult, search: str) -> float:
     return row.searches[search].bleu.mean
 
 
-Setting = tuple[str, int, int]
-"""Device, threads and batch that a speed is measured with."""
-
-
 def speed_setting(speeds: Mapping[str, Speed]) -> Setting | None:
     """Return the setting that all models share: a GPU or else one thread, the largest batch."""
-    settings = [
-        {(m.device, m.threads, m.batch) for m in speed.measurements} for speed in speeds.values()
-    ]
+    settings = [{entry.setting for entry in speed.measurements} for speed in speeds.values()]
     shared = set.intersection(*settings) if settings else set()
     return min(shared, key=lambda s: (s[0] == "cpu", s[1], -s[2]), default=None)
-
-
-def setting_name(setting: Setting) -> str:
-    """Return a setting in words."""
-    device, threads, batch = setting
-    where = "one GPU" if device.startswith("cuda") else f"{threads} CPU thread"
-    where += "s" if threads > 1 and device == "cpu" else ""
-    return f"{where}, {batch_name(batch)}"
-
-
-def timings_of(speed: Speed, beam: int, setting: Setting) -> list[SpeedMeasurement | None]:
-    """Return greedy and beam timing under one setting."""
-    device, threads, batch = setting
-    return [speed.find(width, batch, threads, device) for width in (1, beam)]

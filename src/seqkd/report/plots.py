@@ -16,7 +16,6 @@ from seqkd.report.highlights import (
     colour_of,
     speed_setting,
     teacher_row,
-    timings_of,
 )
 from seqkd.report.material import Material
 from seqkd.report.results_table import row_name, taught_name
@@ -150,7 +149,7 @@ def quality_speed(material: Material) -> Chart | None:
     results = material.analyses[0]
     series, measured = [], []
     for row in rows:
-        timings = timings_of(material.speeds[row.row.model], results.config.beam, setting)
+        timings = material.speeds[row.row.model].timings(setting, results.config.beam)
         points = []
         for search, timing in zip(results.searches, timings, strict=True):
             if timing is not None:

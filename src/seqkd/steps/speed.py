@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
             measured = stopwatches[setting.device].measure(text, setting, args.repeats)
             measurements.append(measured)
             rate = measured.words_per_second.median
-            progress.advance(1, 1, f"{measured.search} x{measured.batch}: {rate:,.0f} words/s")
+            progress.advance(1, 1, f"beam {setting.beam} x{setting.batch}: {rate:,.0f} words/s")
     speed = Speed(
         model=info.model,
         seed=info.seed,

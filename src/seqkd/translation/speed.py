@@ -10,6 +10,7 @@ Source: Kim & Rush (2016), Table 2.
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Sequence
@@ -53,11 +54,7 @@ class Stopwatch:
             seconds.append(time.perf_counter() - start)
         words = round(sum(map(running_words, lines)))
         return SpeedMeasurement(
-            device=setting.device,
-            threads=setting.threads,
-            beam=setting.beam,
-            batch=setting.batch,
-            search="greedy" if setting.beam == 1 else f"beam-{setting.beam}",
+            **dataclasses.asdict(setting),
             precision=self._precision(),
             sentences=len(lines),
             words=words,
