@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.report.chart import Chart, Point, Series
@@ -41,6 +42,31 @@ def _point_with_interval(row: RowResult, search: str, x: float) -> Point:
     return replace(point, interval=(score.low, score.high))
 
 
+def _search_names(results: Results) -> dict[str, str]:
+    greedy, beam = results.searches
+    return {beam: f"beam search of {results.config.beam}", greedy: "greedy"}
+
+
+def _by_search(
+    results: Results,
+    rows: Sequence[RowResult],
+    name: str,
+    colour: int,
+    point: Callable[[RowResult, str], Point],
+) -> Iterator[Series]:
+    """Yield a curve through rows for each search, that of greedy search dashed."""
+    for search, words in _search_names(results).items():
+        greedy = search == results.searches[0]
+        yield Series(
+            name=f"{name}{words}",
+            points=sorted((point(row, search) for row in rows), key=lambda point: point.x),
+            colour=colour,
+            line=True,
+            hollow=greedy,
+            dashed=greedy,
+        )
+
+
 def _teacher_line(results: Results) -> tuple[float, str] | None:
     teacher = teacher_row(results)
     if teacher is None:
@@ -50,8 +76,7 @@ def _teacher_line(results: Results) -> tuple[float, str] | None:
 
 def methods(results: Results) -> Chart:
     """Greedy and beam search of every method: how much of the beam's gain training took over."""
-    greedy, beam = results.searches
-    names = {beam: f"beam search of {results.config.beam}", greedy: "greedy"}
+    names = _search_names(results)
     categories: list[str] = []
     lines, points = [], []
     for architecture, rows in by_architecture(results.rows).items():
@@ -65,7 +90,7 @@ def methods(results: Results) -> Chart:
         last = rows[-1] is results.rows[-1]
         for search, name in names.items():
             found = [_point_with_interval(row, search, place) for place, row in places]
-            hollow = search == greedy
+            hollow = search == results.searches[0]
             name = name if last else ""
             points.append(Series(name=name, points=found, colour=colour, hollow=hollow))
     return Chart(
@@ -187,22 +212,10 @@ def pruning(material: Material) -> Chart | None:
             family = f"{row.row.architecture} {taught_name(row.row)}"
             families.setdefault(family, []).append(row)
     pruned = {family: rows for family, rows in families.items() if rows[-1].row.pruned}
-    series = []
+    series: list[Series] = []
     for turn, (family, rows) in enumerate(pruned.items()):
         prefix = f"{family}, " if len(pruned) > 1 else ""
-        for search in results.searches:
-            greedy = search == "greedy"
-            name = "greedy" if greedy else f"beam search of {results.config.beam}"
-            series.append(
-                Series(
-                    name=prefix + name,
-                    points=[_point_with_interval(row, search, row.row.pruned) for row in rows],
-                    colour=(PRUNED_COLOUR + turn) % 8,
-                    line=True,
-                    hollow=greedy,
-                    dashed=greedy,
-                )
-            )
+        series += _by_search(results, rows, prefix, (PRUNED_COLOUR + turn) % 8, _point_by_pruned)
     return Chart(
         name="pruning",
         x="weights cut, %",
@@ -210,6 +223,10 @@ def pruning(material: Material) -> Chart | None:
         series=series,
         reference=_teacher_line(material.analyses[0]),
     )
+
+
+def _point_by_pruned(row: RowResult, search: str) -> Point:
+    return _point_with_interval(row, search, row.row.pruned)
 
 
 def amounts(material: Material) -> Iterator[Chart]:
@@ -235,23 +252,11 @@ def _by_amount(material: Material, results: Results) -> list[Series]:
         if row.row.least is not None and (row.row.model, row.row.seeds[0]) in material.trained:
             curves.setdefault(row.row.least, []).append(row)
     by_model = {row.row.model: row.row for row in results.rows}
-    greedy, beam = results.searches
-    names = {beam: f"beam search of {results.config.beam}", greedy: "greedy"}
-    series = []
+    series: list[Series] = []
     for least, rows in curves.items():
-        curve = f"{rows[0].row.architecture} {taught_name(by_model[least])}"
-        for search, name in names.items():
-            points = [_point_by_pairs(material, row, search) for row in rows]
-            series.append(
-                Series(
-                    name=f"{curve}, {name}",
-                    points=sorted(points, key=lambda point: point.x),
-                    colour=colour_of(results.rows, rows[0]),
-                    line=True,
-                    hollow=search == greedy,
-                    dashed=search == greedy,
-                )
-            )
+        curve = f"{rows[0].row.architecture} {taught_name(by_model[least])}, "
+        colour = colour_of(results.rows, rows[0])
+        series += _by_search(results, rows, curve, colour, partial(_point_by_pairs, material))
     return series
 
 
