@@ -48,20 +48,18 @@ def run(args: argparse.Namespace) -> None:
         languages=[teacher.source_language, teacher.target_language],
     )
 
-    loaded: list[HuggingFaceTranslator] = []
-
     def load() -> HuggingFaceTranslator:
-        loaded.append(HuggingFaceTranslator(teacher, vocabulary, set_up(args.threads, args.device)))
-        return loaded[-1]
+        return HuggingFaceTranslator(teacher, vocabulary, set_up(args.threads, args.device))
 
-    decode_shard(task, load)
-    for translator in loaded:
-        for count, reason in (
-            (translator.unfinished, "did not end within the length limit"),
-            (translator.unknown, "have words that the model cannot spell"),
-        ):
-            if count:
-                print(
-                    f"left out: {count} of {translator.hypotheses} hypotheses that {reason}",
-                    file=sys.stderr,
-                )
+    translator = decode_shard(task, load)
+    if translator is None:
+        return
+    for count, reason in (
+        (translator.unfinished, "did not end within the length limit"),
+        (translator.unknown, "have words that the model cannot spell"),
+    ):
+        if count:
+            print(
+                f"left out: {count} of {translator.hypotheses} hypotheses that {reason}",
+                file=sys.stderr,
+            )

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from seqkd.files import read_lines
 from seqkd.machine.progress import Progress
@@ -57,6 +57,9 @@ class ShardTranslator(Protocol):
     def candidates(self, hypotheses: Sequence[Hypothesis]) -> list[Candidate]:
         """Return hypotheses in the form of an n-best list."""
         ...
+
+
+T = TypeVar("T", bound=ShardTranslator)
 
 
 class ShardBlock(NamedTuple):
@@ -111,18 +114,23 @@ class ShardTask:
         return header is not None and replace(header, arithmetic="") == self.header
 
 
-def decode_shard(task: ShardTask, load: Callable[[], ShardTranslator]) -> None:
+def decode_shard(task: ShardTask, load: Callable[[], T]) -> T | None:
     """Write a shard; if another process decodes it, wait for that one.
 
     Args:
         task: what to decode.
         load: loads the model. A waiting process needs neither a model nor a GPU.
+
+    Returns:
+        What translated the shard; None if another process did.
     """
     with sole_worker(task.folder, task.header.to_line()) as waited:
         if waited and task.is_done():
             print("that process has decoded this shard; nothing is left to do", file=sys.stderr)
-        else:
-            _decode(task, load())
+            return None
+        translator = load()
+        _decode(task, translator)
+        return translator
 
 
 def _decode(task: ShardTask, translator: ShardTranslator) -> None:
