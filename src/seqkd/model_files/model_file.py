@@ -109,8 +109,10 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], object]:
     return tensors, json.loads(header)
 
 
-def load_ensemble(paths: Sequence[Path], device: torch.device) -> tuple[LoadedModel, ...]:
-    """Read the model files of an ensemble, or one.
+def load_ensemble(
+    paths: Sequence[Path], device: torch.device, dtype: torch.dtype
+) -> tuple[LoadedModel, ...]:
+    """Read the model files of an ensemble, or one, whose products run in `dtype`.
 
     Raises:
         SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
@@ -122,6 +124,8 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> tuple[LoadedMo
             raise SeqkdError(
                 f"{path} has different vocabularies from {paths[0]}: an ensemble must share them"
             )
+    for loaded in models:
+        loaded.model.compute_dtype = dtype
     return models
 
 

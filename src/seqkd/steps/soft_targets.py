@@ -39,10 +39,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the distributions and their manifest."""
     started = time.time()
     device = set_up(args.threads, args.device)
-    teachers = load_ensemble(args.model, device)
+    teachers = load_ensemble(args.model, device, compute_dtype("auto", device))
     teacher = teachers[0]
-    for member in teachers:
-        member.model.compute_dtype = compute_dtype("auto", device)
     if args.top_k < 1:
         raise SeqkdError(f"--top-k must be at least 1, got {args.top_k}")
     k = min(args.top_k, teacher.tgt_vocab.size)  # small text makes a smaller vocabulary than asked

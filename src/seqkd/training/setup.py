@@ -108,10 +108,8 @@ def _teachers(
     """Return the teachers that run alongside, if any."""
     if not files.teacher:
         return []
-    teachers = load_ensemble(files.teacher, device)
+    teachers = load_ensemble(files.teacher, device, dtype)
     _check_vocabularies(files.teacher[0], teachers[0], vocabularies)
-    for teacher in teachers:
-        teacher.model.compute_dtype = dtype
     return [teacher.model for teacher in teachers]
 
 

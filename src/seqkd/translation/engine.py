@@ -114,10 +114,8 @@ def load_engine(
     Raises:
         SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
     """
-    models = load_ensemble(paths, device)
     dtype = compute_dtype(precision, device)
-    for loaded in models:
-        loaded.model.compute_dtype = dtype
+    models = load_ensemble(paths, device, dtype)
     decoders = [decoder_of(loaded) for loaded in models]
     decoder = decoders[0] if len(decoders) == 1 else Ensemble(decoders)
     return Engine(models, decoder, device, str(dtype).removeprefix("torch."))
