@@ -16,9 +16,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seqkd.config.naming import STORAGES
 from seqkd.errors import SeqkdError
+
+if TYPE_CHECKING:
+    from seqkd.model_files.model_file import ModelInfo
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,51 +54,47 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError("--compress is for the model file in DIR; give DIR")
     if args.onnx is not None and args.format not in (None, "dense", "int8"):
         raise SeqkdError(f"--onnx takes --format dense or int8, got {args.format}")
-    if args.folder is not None:
-        _write_folder(args)
-    if args.web is not None:
-        _write_page(args)
-    if args.onnx is not None:
-        _write_onnx(args)
-
-
-def _write_folder(args: argparse.Namespace) -> None:
-    from seqkd.model_files.conversion import convert
     from seqkd.model_files.model_file import read_info
-    from seqkd.translation.export import export, lost_by
+    from seqkd.translation.export import lost_by
+
+    info = read_info(args.model)
+    lost = lost_by(info, args.diagnostics)
+    storage = args.format or info.storage
+    if args.folder is not None:
+        _write_folder(args, storage, lost)
+    if args.web is not None:
+        _write_page(args, info, lost)
+    if args.onnx is not None:
+        from seqkd.translation.onnx_folder import export_onnx
+
+        int8 = storage == "int8"
+        export_onnx(args.model, args.onnx, args.scores, args.licence, lost, int8=int8)
+
+
+def _write_folder(args: argparse.Namespace, storage: str, lost: list[str]) -> None:
+    from seqkd.model_files.conversion import convert
+    from seqkd.translation.export import export
 
     with tempfile.TemporaryDirectory() as temporary:
         model = args.model
         if args.format or args.compress:
             model = Path(temporary) / f"model.safetensors{'.zst' if args.compress else ''}"
-            convert(args.model, args.format or read_info(args.model).storage, model)
-        lost = lost_by(read_info(args.model), args.diagnostics)
+            convert(args.model, storage, model)
         export(model, args.folder, args.scores, args.licence, lost)
 
 
-def _write_page(args: argparse.Namespace) -> None:
+def _write_page(args: argparse.Namespace, info: ModelInfo, lost: list[str]) -> None:
     from seqkd.evaluation.score_files import load_evaluation
     from seqkd.model_files.conversion import convert
     from seqkd.model_files.model_file import read_info
-    from seqkd.translation.export import lost_by, scores_of
+    from seqkd.translation.export import scores_of
     from seqkd.translation.web_page import write_page
 
     with tempfile.TemporaryDirectory() as temporary:
         model = args.model
-        if read_info(model).storage != "int8" or model.suffix == ".zst":
+        if info.storage != "int8" or model.suffix == ".zst":
             model = Path(temporary) / "model.safetensors"
             convert(args.model, "int8", model)
         scores = scores_of(read_info(model), args.scores)
         of_teacher = [load_evaluation(path) for path in args.teacher_scores]
-        lost = lost_by(read_info(args.model), args.diagnostics)
         write_page(model, args.web, scores, of_teacher, args.licence, lost)
-
-
-def _write_onnx(args: argparse.Namespace) -> None:
-    from seqkd.model_files.model_file import read_info
-    from seqkd.translation.export import lost_by
-    from seqkd.translation.onnx_folder import export_onnx
-
-    lost = lost_by(read_info(args.model), args.diagnostics)
-    int8 = (args.format or read_info(args.model).storage) == "int8"
-    export_onnx(args.model, args.onnx, args.scores, args.licence, lost, int8=int8)

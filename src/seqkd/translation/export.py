@@ -25,9 +25,9 @@ _TEMPLATES = templates_of("seqkd.translation", html=False)
 def export(
     model: Path,
     folder: Path,
-    scores: Sequence[Path] = (),
-    licence: str = "",
-    lost: Sequence[str] = (),
+    scores: Sequence[Path],
+    licence: str,
+    lost: Sequence[str],
 ) -> None:
     """Write a folder for `seqkd translate`, `seqkd.load` and human readers.
 
@@ -61,7 +61,7 @@ def write_card(
     size: int,
     evaluations: Sequence[Evaluation],
     licence: str,
-    lost: Sequence[str] = (),
+    lost: Sequence[str],
 ) -> None:
     """Write the model card, `size` bytes of weights and vocabularies, from a template."""
     with atomic_text(folder / CARD) as file:

@@ -18,11 +18,11 @@ from seqkd.vocabulary.vocabulary import SubwordVocabulary
 def export_onnx(
     model: Path,
     folder: Path,
-    scores: Sequence[Path] = (),
-    licence: str = "",
-    lost: Sequence[str] = (),
+    scores: Sequence[Path],
+    licence: str,
+    lost: Sequence[str],
     *,
-    int8: bool = False,
+    int8: bool,
 ) -> None:
     """Write a folder for ONNX Runtime: two graphs, tokenizers, a program that translates, a card.
 

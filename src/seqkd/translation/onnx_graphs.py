@@ -56,7 +56,7 @@ def check_packages(*, int8: bool) -> None:
             )
 
 
-def write_graphs(model: Model, encoder: Path, decoder: Path, *, int8: bool = False) -> None:
+def write_graphs(model: Model, encoder: Path, decoder: Path, *, int8: bool) -> None:
     """Trace a model and write its two graphs.
 
     Args:

@@ -38,10 +38,10 @@ _TEMPLATES = templates_of("seqkd.translation")
 def write_page(
     model: Path,
     page: Path,
-    evaluations: Sequence[Evaluation] = (),
-    of_teacher: Sequence[Evaluation] = (),
-    licence: str = "",
-    lost: Sequence[str] = (),
+    evaluations: Sequence[Evaluation],
+    of_teacher: Sequence[Evaluation],
+    licence: str,
+    lost: Sequence[str],
 ) -> None:
     """Write a model as a page that translates.
 
