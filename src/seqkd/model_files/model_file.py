@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,10 +207,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     architecture = parse(ARCHITECTURE, info.architecture, f"{path}: architecture")
     with torch.device("meta"):
         model = build(architecture, src.size, tgt.size)
-    # Files written before 0.1.0 call the weight of a norm its gain.
-    weights = {re.sub(r"\.gain$", ".weight", name): w for name, w in decode(tensors).items()}
     try:
-        model.load_state_dict(weights, strict=True, assign=True)
+        model.load_state_dict(decode(tensors), strict=True, assign=True)
     except (RuntimeError, KeyError) as error:
         raise SeqkdError(f"{path}: weights do not fit the architecture: {error}") from None
     return LoadedModel(model.to(device).eval(), info, src, tgt)
