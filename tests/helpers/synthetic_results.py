@@ -262,7 +262,7 @@ class Synthetic:
             nonzero_parameters=round(parameters * cut),
             file_bytes=parameters * (1 if row.format == "int8" else 4),
             compressed_bytes=round(parameters * 3.6 * min(1, 1.2 * cut)),
-            storage="dense",
+            storage="fp32",
             perplexity=perplexity + jitter * 20,
             mode_mean=mode,
             mode_median=mode / 2,
@@ -356,7 +356,7 @@ class Synthetic:
         speed = Speed(
             model=row.model,
             seed=seed,
-            storage="dense",
+            storage="fp32",
             test_set="test",
             hardware=HARDWARE,
             versions={},

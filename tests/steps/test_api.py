@@ -44,7 +44,7 @@ def translate(lines: list[str], *arguments: object) -> CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("beam", [1, 5])
-@pytest.mark.parametrize("options", [[], ["--compress"], ["--format", "dense"]], ids=str)
+@pytest.mark.parametrize("options", [[], ["--compress"], ["--format", "fp32"]], ids=str)
 def test_an_exported_folder_in_a_fresh_process_is_the_model_in_memory(
     model, tmp_path, beam, options
 ):
@@ -86,7 +86,7 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     evaluation = Evaluation(
         model="lstm-2x16.nll", seed=1, test_set="test", sentences=7, parameters=9,
         nonzero_parameters=9, file_bytes=36, compressed_bytes=36,
-        storage="dense", perplexity=None, mode_mean=None, mode_median=None,
+        storage="fp32", perplexity=None, mode_mean=None, mode_median=None,
         searches={"greedy": scores_of(31.24, 50.0), "beam-5": scores_of(32.06, 51.0)},
     )  # fmt: skip
     write_json(scores, evaluation)
@@ -132,7 +132,7 @@ def test_translations_are_in_order_whatever_the_chunks(model, monkeypatch):
             loaded.translate(line)
 
 
-@pytest.mark.parametrize("storage", ["dense", "int8"])
+@pytest.mark.parametrize("storage", ["fp32", "int8"])
 @pytest.mark.parametrize("beam", [1, 5])
 def test_a_line_alone_is_translated_as_among_others(tmp_path, monkeypatch, storage, beam):
     path = write_model(tmp_path / "model.safetensors")

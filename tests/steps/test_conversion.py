@@ -34,14 +34,14 @@ def test_every_storage_loads_and_translates(tmp_path, storage, suffix):
     convert(source, storage, output)
     info = read_info(output)
     assert info.storage == storage
-    assert info.model == "lstm-2x16.nll" + ("" if storage == "dense" else f".{storage}")
+    assert info.model == "lstm-2x16.nll" + ("" if storage == "fp32" else f".{storage}")
     weights = load_model(source).model.state_dict()
     for name, weight in load_model(output).model.state_dict().items():
         assert torch.equal(weight == 0, weights[name] == 0) or "int8" in storage
-        if storage == "dense":
+        if storage == "fp32":
             assert torch.equal(weight, weights[name])
     lines = translations(output)
-    if storage == "dense":
+    if storage == "fp32":
         assert lines == translations(source)
     else:
         assert len(lines) == 20
@@ -50,7 +50,7 @@ def test_every_storage_loads_and_translates(tmp_path, storage, suffix):
 def test_the_compressed_size_is_that_of_the_file(tmp_path):
     source = write_model(tmp_path / "model.safetensors", pruned=90)
     compressed = tmp_path / "model.safetensors.zst"
-    convert(source, "dense", compressed)
+    convert(source, "fp32", compressed)
     assert compressed_size(compressed) == compressed.stat().st_size
     # The converted file's header names its parent.
     assert abs(compressed_size(source) - compressed.stat().st_size) < 200
@@ -61,7 +61,7 @@ def test_the_compressed_size_is_that_of_the_file(tmp_path):
 def test_a_damaged_file_is_one_readable_line(tmp_path, suffix):
     source = write_model(tmp_path / "model.safetensors")
     output = tmp_path / f"out.safetensors{suffix}"
-    convert(source, "dense", output)
+    convert(source, "fp32", output)
     whole = output.read_bytes()
     for length in (0, 5, 100, len(whole) // 2, len(whole) - 1):
         output.write_bytes(whole[:length])

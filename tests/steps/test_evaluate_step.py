@@ -55,7 +55,7 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
 
 @pytest.mark.parametrize("pruned", [0, 80])
 def test_zeros_that_int8_rounds_to_are_not_pruned_weights(work, pruned):
-    convert(write_model(work / "dense", pruned=pruned), "int8", work / "int8")
+    convert(write_model(work / "fp32", pruned=pruned), "int8", work / "int8")
     zeros = sum(int((p == 0).sum()) for p in load_model(work / "int8").model.parameters())
     scores = evaluate(work, model=work / "int8")
     assert zeros > 0

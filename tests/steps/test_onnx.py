@@ -111,7 +111,7 @@ def test_what_cannot_be_exported_is_refused(
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(SystemExit, match=r"holds other files \(thesis.tex\)"):
         export(model, tmp_path / "mine")
-    with pytest.raises(SystemExit, match="--onnx takes --format dense or int8, got bf16"):
+    with pytest.raises(SystemExit, match="--onnx takes --format fp32 or int8, got bf16"):
         export(model, tmp_path / "new", "--format", "bf16")
     with pytest.raises(SystemExit, match="--compress is for the model file in DIR"):
         export(model, tmp_path / "new", "--compress")

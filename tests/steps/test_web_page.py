@@ -87,7 +87,7 @@ def test_a_page_translates_like_the_int8_file(
     if lstm_int8.activation_steps() < 127:
         monkeypatch.setattr(lstm_int8, "_pack", lambda values: None)
     monkeypatch.setattr(lstm_int8, "activation_steps", lambda: 127)
-    model = write_model(tmp_path / "dense.safetensors", design=design)
+    model = write_model(tmp_path / "fp32.safetensors", design=design)
     export(model, tmp_path / "page.html")
     cli.main(["export", str(model), str(tmp_path / "folder"), "--format", "int8"])
     opened(browser, tmp_path / "page.html")

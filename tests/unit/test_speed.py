@@ -39,7 +39,7 @@ def test_every_setting_is_measured_and_read_back(tmp_path, family, threads):
     assert found.hardware.cpu
     data = json.loads(path.read_text())
     assert data["model"] == "lstm-2x16.nll"
-    assert data["storage"] == "dense"
+    assert data["storage"] == "fp32"
     assert {"seqkd", "torch", "python"} <= data["versions"].keys()
     single, batched = data["measurements"][0], data["measurements"][2]
     assert (single["beam"], single["batch"], single["sentences"]) == (1, 1, 3)

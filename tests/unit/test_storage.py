@@ -57,5 +57,5 @@ def test_quantising_twice_is_quantising_once(seed):
 
 
 def test_an_unknown_storage_names_the_nearest():
-    with pytest.raises(SeqkdError, match="did you mean 'dense'"):
-        encode({}, "dnese")
+    with pytest.raises(SeqkdError, match="did you mean 'fp32'"):
+        encode({}, "fp23")

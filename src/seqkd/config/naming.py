@@ -16,8 +16,8 @@ from seqkd.errors import SeqkdError
 GOLD = "gold"
 BASELINE = "baseline"
 FORMATS = ("int8", "bf16", "fp16")
-STORAGES = ("dense", *FORMATS)
-"""Number formats of the weights in a model file; dense is fp32."""
+STORAGES = ("fp32", *FORMATS)
+"""Number formats of the weights in a model file."""
 
 SEEDS = r"[0-9]+(?:\+[0-9]+)*"
 ARCH = rf"{WORD}(?:\+[0-9]+x[0-9]+)?(?:-{WORD})?"  # the second part: transformer-6+2x256

@@ -25,7 +25,7 @@ def convert(source: Path, storage: str, output: Path) -> None:
     name = loaded.info.model.removesuffix(f".{loaded.info.storage}")
     info = dataclasses.replace(
         loaded.info,
-        model=name if storage == "dense" else f"{name}.{storage}",
+        model=name if storage == "fp32" else f"{name}.{storage}",
         storage=storage,
         parent=digest(source),
     )

@@ -56,7 +56,7 @@ class ModelInfo:
     """sha256 of the teacher's model file, or empty."""
     precision: str = "fp32"
     """Of matrix products in training."""
-    storage: str = "dense"
+    storage: str = "fp32"
     """Number format of the weights; see `storage`."""
     pruned: float = 0.0
     """Share of the parameters that is exactly zero by pruning."""

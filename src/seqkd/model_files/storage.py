@@ -1,4 +1,4 @@
-"""Number formats of weights: fp32 (`dense`), bf16, fp16, int8 with a scale per output channel.
+"""Number formats of weights: fp32, bf16, fp16, int8 with a scale per output channel.
 
 A weight `name` is stored as the tensor `name`; in int8, if it has more than one dimension, as
 

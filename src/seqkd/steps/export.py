@@ -8,7 +8,7 @@ seqkd: `seqkd translate DIR`, or `seqkd.load("DIR")` in Python. --format convert
 the model in int8, converted first if need be.
 
 --onnx writes a folder for ONNX Runtime: encoder and one step of the decoder as two graphs, the
-tokenizers, and a short program that translates with them, without seqkd. --format dense or int8.
+tokenizers, and a short program that translates with them, without seqkd. --format fp32 or int8.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError("nothing to write; give a folder, --web FILE or --onnx DIR")
     if args.compress and args.folder is None:
         raise SeqkdError("--compress is for the model file in DIR; give DIR")
-    if args.onnx is not None and args.format not in (None, "dense", "int8"):
-        raise SeqkdError(f"--onnx takes --format dense or int8, got {args.format}")
+    if args.onnx is not None and args.format not in (None, "fp32", "int8"):
+        raise SeqkdError(f"--onnx takes --format fp32 or int8, got {args.format}")
     from seqkd.model_files.model_file import read_info
     from seqkd.translation.export import lost_by
 
