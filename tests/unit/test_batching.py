@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from seqkd.training.batching import ParallelTokens, collate, plan_batches
 from seqkd.vocabulary.specials import BOS, EOS, PAD
-from seqkd.vocabulary.tokens import Tokens, encode_lines, source_rows
+from seqkd.vocabulary.tokens import Tokens, batches_by_length, encode_lines, source_rows
 
 
 def tokens(sentences):
@@ -83,3 +83,9 @@ def test_batches_move_to_a_device_whole():
     batch = collate(data, np.array([0]))
     assert batch.to(torch.device("cpu")) is batch
     assert batch.to(torch.device("meta")).src_BS.device.type == "meta"
+
+
+def test_batches_by_length_begin_with_the_longest():
+    batches = list(batches_by_length([3, 0, 9, 3, 4, 1], lambda length: 12 // length))
+    assert batches == [[2], [4, 0, 3], [5]]
+    assert list(batches_by_length([5, 5], lambda length: 0)) == [[0], [1]]

@@ -286,8 +286,10 @@ def test_slices_change_no_score_and_bound_the_rows(
             assert one.tokens == other.tokens
             assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
     assert set(rows) == {1}
-    batches = list(hugging_face._batches([[5] * 9] * 10, rows=5, budget=8192, most=3))
-    assert [len(batch) for batch in batches] == [3, 3, 3, 1]
+    monkeypatch.setattr(hugging_face, "_SEARCH_LOGITS", 3 * SEARCHES[1].rows * translator._words)
+    sizes: list[int] = []
+    translator.translate([[5] * 9] * 10, SEARCHES[1], on_progress=sizes.append)
+    assert sizes == [3, 3, 3, 1, 0]
 
 
 def test_text_is_as_the_model_said_it(folder: Path, vocabulary: Vocabulary, tmp_path: Path):

@@ -25,6 +25,7 @@ from seqkd.models.precision import has_bf16
 from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
 from seqkd.text import REPLACEMENT, normalise
 from seqkd.translation.nbest import Candidate
+from seqkd.vocabulary.tokens import batches_by_length
 from seqkd.vocabulary.vocabulary import Vocabulary
 
 # Float32 numbers of the size of the model's words: per row in one step of search, and at a time
@@ -150,8 +151,12 @@ class HuggingFaceTranslator:
             first, with their log-probabilities.
         """
         results: list[list[Hypothesis]] = [[Hypothesis((), 0.0)] for _ in sources]
-        most = max(1, _SEARCH_LOGITS // (self._words * config.rows))
-        for places in _batches(sources, config.rows, batch_budget(self._device), most):
+        budget, most = batch_budget(self._device), _SEARCH_LOGITS // self._words
+
+        def size(length: int) -> int:
+            return min(budget // length, most) // config.rows
+
+        for places in batches_by_length(list(map(len, sources)), size):
             if config.sampling is not None:
                 seeds = np.random.SeedSequence([config.sampling.seed, first_id, places[0]])
                 torch.manual_seed(int(seeds.generate_state(1)[0]))
@@ -276,15 +281,3 @@ def _search(config: SearchConfig) -> dict[str, object]:
         "top_p": sampling.top_p,
         "temperature": sampling.temperature,
     }
-
-
-def _batches(
-    sources: Sequence[Sequence[int]], rows: int, budget: int, most: int
-) -> Iterator[list[int]]:
-    """Yield the places of non-empty sources in batches of similar length, of `most` at most."""
-    places = sorted((k for k, x in enumerate(sources) if x), key=lambda k: (len(sources[k]), k))
-    while places:
-        # The longest first, so that what fits is known.
-        size = min(most, max(1, budget // (len(sources[places[-1]]) * rows)))
-        places, batch = places[:-size], places[-size:]
-        yield batch

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from sacrebleu.metrics.chrf import CHRF
@@ -19,7 +19,7 @@ from seqkd.evaluation.score_files import SearchScores
 from seqkd.evaluation.significance import CHRF_WORDS, sacrebleu_of
 from seqkd.models.protocol import TranslationModel
 from seqkd.vocabulary.specials import BOS, EOS
-from seqkd.vocabulary.tokens import pad_rows
+from seqkd.vocabulary.tokens import batches_by_length, pad_rows
 
 _CHUNK = 512  # positions whose logits are in memory at once
 _BATCH_POSITIONS = 4096  # padded target positions of a batch
@@ -75,7 +75,8 @@ def forced_log_probs(
         device: where the model lives.
     """
     results = [0.0] * len(sources)
-    for batch in _batches([len(target) + 1 for target in targets]):
+    lengths = [len(target) + 1 for target in targets]
+    for batch in batches_by_length(lengths, lambda length: _BATCH_POSITIONS // length):
         src_BS, length_B = pad_rows([list(sources[i]) for i in batch])
         tgt_in_BT, _ = pad_rows([[BOS, *targets[i]] for i in batch])
         tgt_out_BT, tgt_length_B = pad_rows([[*targets[i], EOS] for i in batch])
@@ -99,16 +100,6 @@ def _word_log_probs(model: TranslationModel, hidden_ND: Tensor, target_N: Tensor
         chosen_N = logits_NV.gather(1, word_N1).view(-1)
         log_probs.append(chosen_N.double() - logits_NV.logsumexp(1).double())
     return torch.cat(log_probs)
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield indices in batches of like length within the budget."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    start = 0
-    while start < len(order):
-        size = max(1, _BATCH_POSITIONS // lengths[order[start]])
-        yield order[start : start + size]
-        start += size
 
 
 def perplexity(log_probs: Sequence[float], targets: Sequence[Sequence[int]]) -> float | None:

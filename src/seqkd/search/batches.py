@@ -20,7 +20,7 @@ probabilities, `eos` included, always in float32, without length normalisation u
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -30,7 +30,7 @@ from seqkd.search.beam import beam_search
 from seqkd.search.config import Hypothesis, SearchConfig, batch_budget
 from seqkd.search.logits import not_finite
 from seqkd.search.rollout import greedy_search
-from seqkd.vocabulary.tokens import pad_rows
+from seqkd.vocabulary.tokens import batches_by_length, pad_rows
 
 # Source positions that a sentence counts at least in a batch: bounds the rows of short ones.
 _MIN_POSITIONS = 8
@@ -64,7 +64,11 @@ def translate_ids(
     """
     results = [[Hypothesis((), 0.0)] for _ in sources]
     budget = batch_budget(device) // config.rows
-    for batch in _batches([len(source) for source in sources], budget):
+
+    def size(length: int) -> int:
+        return even_size(budget // max(length, _MIN_POSITIONS))
+
+    for batch in batches_by_length(list(map(len, sources)), size):
         src_BS, length_B = (x.to(device) for x in pad_rows([list(sources[i]) for i in batch]))
         if config.sampling:
             ids = [first_id + i for i in batch]
@@ -81,13 +85,3 @@ def translate_ids(
     if on_progress:
         on_progress(sum(not source for source in sources))
     return results
-
-
-def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Yield indices of non-empty sources, longest first, in batches of `budget` positions."""
-    order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
-    while order:
-        positions = max(lengths[order[0]], _MIN_POSITIONS)
-        size = even_size(max(1, budget // positions))
-        yield order[:size]
-        order = order[size:]

@@ -8,7 +8,7 @@ Shapes: B batch, S source length.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,6 +78,21 @@ def _small(ids: Ids) -> Ids:
 def source_rows(encoded: Iterable[list[int]]) -> list[list[int]]:
     """Return sources as a model reads them: `eos` at the end; an empty line stays empty."""
     return [[*ids, EOS] if ids else [] for ids in encoded]
+
+
+def batches_by_length(lengths: Sequence[int], size: Callable[[int], int]) -> Iterator[list[int]]:
+    """Yield the places of sentences that are not empty, longest first, in batches.
+
+    Args:
+        lengths: of the sentences.
+        size: most sentences of a batch whose longest has this length; at least one is taken.
+    """
+    places = sorted((k for k, length in enumerate(lengths) if length), key=lambda k: -lengths[k])
+    start = 0
+    while start < len(places):
+        end = start + max(1, size(lengths[places[start]]))
+        yield places[start:end]
+        start = end
 
 
 def pad_rows(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
