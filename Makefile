@@ -26,7 +26,7 @@ PYTEST = pytest --numprocesses $(CORES) --dist loadgroup
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run lint check test test-slurm environment docs rulegraph diagram screenshot
+.PHONY: run lint check test test-slurm environment docs rulegraph screenshot
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.ready
@@ -58,10 +58,6 @@ rulegraph: $(VENV)/.ready
 	@snakemake --configfile config/experiments/home-assistant.yaml config/overlays/compression.yaml \
 	  --forceall --rulegraph --quiet all \
 	  | python docs/rulegraph.py | dot -Tsvg -o docs/rulegraph.svg
-
-# The diagram of the paper's method in the pages.
-diagram: $(VENV)/.ready
-	@python docs/method.py > docs/method.svg
 
 # The picture of a report in the README (EXPERIMENT=home-assistant); needs a Chromium.
 screenshot: $(VENV)/.ready

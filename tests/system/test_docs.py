@@ -6,7 +6,6 @@ import argparse
 import importlib
 import operator
 import re
-import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,12 +166,6 @@ def test_settings_in_the_walk_through_the_paper_are_those_of_the_experiments():
         for (experiment, config), cell in zip(configs.items(), cells, strict=True):
             written = yaml.safe_load(cell.split("`")[1])
             assert written == setting(config, key.strip("`")), f"{key} of {experiment}"
-
-
-def test_the_diagram_of_the_method_is_the_one_that_its_script_draws(capsys):
-    runpy.run_path(str(PAPER.parent / "method.py"), run_name="__main__")
-    drawn = (PAPER.parent / "method.svg").read_text(encoding="utf-8")
-    assert capsys.readouterr().out == drawn, "run `make diagram`"
 
 
 def experiment_of(name: str) -> ExperimentConfig:
