@@ -80,7 +80,7 @@ def test_the_page_about_deployment_repeats_the_speeds_of_single_sentences():
     speed = text_of(DOCS / "deploy.md").partition("**Speed.**")[2]
     shown = {name.split()[-1]: native for name, native, *_ in rows_of(speed)[2:]}
     measured = {
-        name.removesuffix(", int8").split()[-1]: cells[1]
+        name.removesuffix(", int8").split()[-1]: cells[0]
         for name, *cells in rows_of(section_of("performance.md", "One sentence at a time"))
         if re.search(r"\dx\d+, int8$", name)
     }
