@@ -72,7 +72,7 @@ def rows(seeds: tuple[int, ...]) -> list[TableRow]:
             )
             if method != "baseline":
                 taught = {"model": row.model + FROM, "baseline": f"{label}.nll", "teacher": TEACHER}
-                row = row.model_copy(update=taught)
+                row = row.model_copy(update={**taught, "teacher_seeds": seeds[:1]})
             made.append(row)
     return made
 

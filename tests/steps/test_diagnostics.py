@@ -12,6 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from seqkd.alignment.dictionary import align, complexity, faithfulness
+from seqkd.artefacts import read_json
 from seqkd.cli import main
 from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.diagnostics import Diagnostics
@@ -34,7 +35,7 @@ from seqkd.evaluation.text_statistics import (
 from seqkd.files import atomic_text, read_lines
 from seqkd.translation.export import CARD
 from seqkd.translation.nbest import source_digest
-from synthetic_results import TEACHER, Synthetic
+from synthetic_results import TEACHER, Synthetic, rows
 from tiny_model import write_model
 
 
@@ -210,11 +211,43 @@ def test_diagnose_writes_every_part(tmp_path: Path) -> None:
     assert sum(bucket["size"] for bucket in student["by_length"]) == 60
 
 
+def test_agreement_is_with_the_model_that_taught(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40, seeds=(1, 2))
+    chosen = rows((1, 2))
+    for place, seeds in (3, (2,)), (4, (1, 2)):
+        chosen[place] = chosen[place].model_copy(update={"teacher_seeds": seeds})
+    made.config("results", chosen)
+    found = read_json(Diagnostics, made.diagnose())
+
+    def output(model: str, seed: int, search: str) -> list[str]:
+        path = made.root / "evaluations" / model / f"seed-{seed}" / f"test.{search}.en"
+        return path.read_text(encoding="utf-8").splitlines()
+
+    for place, seed in (3, 2), (5, 1):
+        model = chosen[place].model
+        measured = found.of(model, 1)
+        assert measured is not None
+        assert (measured.teacher, measured.teacher_seed) == (TEACHER, seed)
+        lines = output(model, 1, "greedy"), output(TEACHER, seed, "beam-5")
+        assert measured.bleu_to_teacher == pytest.approx(corpus_score(bleu_metric(), *lines))
+        teacher = found.of(TEACHER, seed)
+        assert teacher is not None
+        length = f"(teacher {teacher.length_ratio:.3f})"
+        assert any(length in sentence for sentence in lost_quality(found, model, 1))
+        assert lost_quality(found, model, 2) == []  # another model, which was not measured
+    taught_by_both = found.of(chosen[4].model, 1)
+    assert taught_by_both is not None
+    assert (taught_by_both.same_as_teacher, taught_by_both.bleu_to_teacher) == (None, None)
+    assert lost_quality(found, chosen[4].model, 1) == []
+    assert len(found.models) == 11  # each row's first seed, and the teacher's second
+
+
 def test_what_a_student_lost_is_in_its_card(tmp_path: Path) -> None:
     def measured(model: str, teacher: str | None, score: float, size: int) -> dict[str, object]:
         bucket = {"name": "1\u20134", "size": size, "score": score}
         return {
-            **{"model": model, "seed": 1, "teacher": teacher, "memorised": 0.0, "repeated": 0.02},
+            **{"model": model, "seed": 1, "teacher": teacher, "teacher_seed": teacher and 1},
+            **{"memorised": 0.0, "repeated": 0.02},
             **{"same_as_teacher": 0.25, "bleu_to_teacher": 50.0, "length_ratio": score / 40},
             **{"variety": {"words": 9, "distinct_words": 5, "mtld": 4.0}},
             **{"by_length": [bucket], "by_frequency": [bucket], "copied": bucket},
@@ -241,5 +274,5 @@ def test_what_a_student_lost_is_in_its_card(tmp_path: Path) -> None:
     assert "Lost" not in (tmp_path / "without" / CARD).read_text(encoding="utf-8")
     baseline = measured("lstm-2x8.nll", "teacher", 40.0, 12)
     given = TypeAdapter(Diagnostics).validate_python({**data, "models": [*models, baseline]})
-    assert lost_quality(given, "lstm-2x8.nll") == []  # compared with the teacher, but not taught
-    assert lost_quality(given, "lstm-9x9.seq-kd.from-lstm-2x8-teacher") == []
+    assert lost_quality(given, "lstm-2x8.nll", 1) == []  # compared with the teacher, but not taught
+    assert lost_quality(given, "lstm-9x9.seq-kd.from-lstm-2x8-teacher", 1) == []

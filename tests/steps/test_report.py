@@ -123,6 +123,32 @@ def test_the_best_student_is_compared_with_its_own_teacher(tmp_path: Path) -> No
     assert '<div class="tile">' not in made.report(whole=False).read_text(encoding="utf-8")
 
 
+def test_a_student_is_compared_with_the_seed_that_taught_it(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=40, seeds=(1, 2))
+    teacher, _, baseline, _, seq_kd = rows((1, 2))[:5]
+    pages = []
+    for seeds in (2,), (1, 2):
+        taught = seq_kd.model_copy(update={"teacher_seeds": seeds})
+        made.config("results", [teacher, baseline, taught])
+        pages.append(made.report("--diagnostics", str(made.diagnose())).read_text(encoding="utf-8"))
+    folder = made.root / "evaluations" / teacher.model / "seed-2"
+    goal = json.loads((folder / "test.json").read_text())["searches"]["beam-5"]["bleu"]
+    output = (folder / "test.beam-5.en").read_text(encoding="utf-8").splitlines()
+    output = [line for line in output if line not in made.references]
+    one, ensemble = (re.sub("</?u>", "", page) for page in pages)
+    for text in (
+        *(f"its teacher with beam 5: {goal:.1f} (", "teacher, beam 5"),
+        *("What distillation lost", "fewer parameters than the teacher", "faster than its teacher"),
+        "Teacher, beam 5",
+    ):
+        assert text in one, text
+        assert text not in ensemble, text
+    assert any(line in one for line in output)
+    assert not any(line in ensemble for line in output)
+    for text in "BLEU, Seq-KD student, greedy", "against no distillation", "Baseline student":
+        assert text in ensemble, text
+
+
 def test_a_student_as_large_as_its_teacher_is_not_called_smaller(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=40)
     smaller = "fewer parameters than the teacher"

@@ -12,7 +12,7 @@ import pytest
 from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.evaluation.analysis import OutputStatistics, analyse
-from seqkd.evaluation.results import Comparison, teacher_of
+from seqkd.evaluation.results import Comparison
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric, corpus_scores
 from seqkd.evaluation.speed_files import load_speed
@@ -127,7 +127,34 @@ def test_the_noise_floor_of_students_knows_nothing_of_their_teacher(three_seeds:
     assert student.baseline is not None
     assert student.teacher is not None
     assert student.baseline.standard_error == pytest.approx((2 * variances["student"] / 3) ** 0.5)
-    assert student.teacher.standard_error == pytest.approx((sum(variances.values()) / 3) ** 0.5)
+    error = (variances["student"] / 3 + variances["teacher"]) ** 0.5  # one seed taught
+    assert student.teacher.standard_error == pytest.approx(error)
+
+
+def test_students_are_compared_with_the_seed_that_taught_them(
+    three_seeds: Synthetic, tmp_path: Path
+) -> None:
+    path = three_seeds.root / "tables" / "results.yaml"
+    plain, chosen = path.read_text(encoding="utf-8"), rows((1, 2, 3))
+    for place, seeds in (3, (2,)), (4, (1, 2, 3)):
+        chosen[place] = chosen[place].model_copy(update={"teacher_seeds": seeds})
+    three_seeds.config("results", chosen)
+    texts = three_seeds.table("results", tmp_path)
+    path.write_text(plain, encoding="utf-8")
+
+    def bleu(model: str, seed: int) -> float:
+        scores = three_seeds.root / "evaluations" / model / f"seed-{seed}" / "test.json"
+        return float(json.loads(scores.read_text())["searches"]["beam-5"]["bleu"])
+
+    records = {r["model"]: r for r in csv.DictReader(io.StringIO(texts["csv"])) if r["perplexity"]}
+    for place, seed in (3, 2), (5, 1):  # the second is taught by the first seed, as by default
+        model = chosen[place].model
+        delta = sum(bleu(model, n) for n in (1, 2, 3)) / 3 - bleu(TEACHER, seed)
+        found = float(records[model]["beam_5_vs_teacher_delta"])
+        assert found == pytest.approx(delta, abs=1e-3)
+    assert records[chosen[4].model]["beam_5_vs_teacher_delta"] == ""
+    seq_kd = next(line for line in texts["md"].splitlines() if line.startswith("| Seq-KD "))
+    assert [cell.strip() for cell in seq_kd.split("|")][-4] == "-"
 
 
 def test_stars_within_the_noise_of_seeds_stand_in_brackets() -> None:
@@ -281,8 +308,8 @@ def test_the_table_says_its_setting_and_its_comparisons(one_seed: Synthetic) -> 
     text = to_markdown(results_tables([results], "Experiment synthetic; code abc1234.")[0])
     assert "code abc1234" in text
     assert "for the 34" in " ".join(text.split())
-    assert teacher_of(config, config.rows[0]) is None
-    assert teacher_of(config, config.rows[2]) == TEACHER
+    assert config.teacher_of(config.rows[0]) is None
+    assert config.teacher_of(config.rows[2]) == (TEACHER, 1)
 
 
 TINY = Table(

@@ -97,6 +97,24 @@ def test_an_ensemble_teaches_beside_its_first_member(ensemble: dict):
 
 
 @pytest.mark.parametrize(
+    ("seeds", "teacher"), [([1, 2], None), ([2], ("lstm-1x32.nll", 2)), ([1], ("lstm-1x32.nll", 1))]
+)
+def test_a_row_is_compared_with_the_model_that_taught_it(
+    ensemble: dict, seeds: list, teacher: tuple | None
+):
+    ensemble["models"][2] |= {"teacher_seeds": seeds, "methods": ["labelled"]}
+    ensemble["methods"]["labelled"] = [{"targets": "seq-kd", "label": "x"}, {"targets": "gold"}]
+    table = table_of(Experiment(parse_experiment(ensemble)), "results")
+    rows = {(row.architecture, row.method): row for row in table.rows}
+    assert rows["student", "labelled"].teacher_seeds == tuple(seeds)
+    assert table.teacher_of(rows["student", "labelled"]) == teacher
+    assert table.teacher_of(rows["student", "word-kd"]) == ("lstm-1x32.nll", 1)
+    assert table.teacher_of(rows["student", "baseline"]) == ("lstm-1x32.nll", 1)
+    assert table.teacher_of(rows["teacher", "baseline+seq-inter"]) == ("lstm-1x32.nll", 1)
+    assert table.teacher_of(rows["teacher", "baseline"]) is None
+
+
+@pytest.mark.parametrize(
     ("stage", "seeds"),
     [({}, (1, 2)), ({"teacher_method": "baseline"}, (1, 2)), ({"teacher": "teacher"}, (1,))],
 )

@@ -240,6 +240,18 @@ def test_another_folder_imports_the_workflow_as_a_module(tmp_path: Path):
     assert re.search(r"^text +1$", dry_run.stdout, re.MULTILINE), dry_run.stdout + dry_run.stderr
 
 
+def test_a_page_shows_the_model_that_taught_its_own(tmp_path: Path):
+    workspace = make_workspace(tmp_path)
+    teacher, student = workspace.experiment()["models"]
+    teacher["seeds"] = [1, 2, 3]
+    for seeds, scores in ([2], "lstm-1x32.nll/seed-2/test.json"), ([1, 3], None):
+        workspace.edit_config(models=[teacher, {**student, "teacher_seeds": seeds}])
+        done = workspace.snakemake("--dry-run", "--printshellcmds")
+        found = re.findall(r"--teacher-scores \S+/evaluations/(\S+)", done.stdout + done.stderr)
+        assert found == ([scores] if scores else [])
+        assert " --web " in done.stdout + done.stderr
+
+
 def test_a_plan_may_have_two_thousand_jobs(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     workspace.edit_config(seeds=list(range(1, 56)))

@@ -211,18 +211,18 @@ def web_page():
 def web_page_inputs(wildcards):
     """Return the model of the page, its scores, those of its teacher, and what it lost."""
     row = EXPERIMENT.web_row
-    teachers = [other for other in EXPERIMENT.rows if other.model == row.teacher]
+    teacher = table_of(EXPERIMENT, "results").teacher_of(row) if row.teacher else None
     return {
         "model": models_of(row.model, row.seeds),
-        "scores": scores_of(row),
-        "teacher_scores": [path for teacher in teachers for path in scores_of(teacher)],
+        "scores": scores_of(row.model, row.seeds[0]),
+        "teacher_scores": scores_of(*teacher) if teacher else [],
         "diagnostics": "<run>/tables/diagnostics.json",
     }
 
 
-def scores_of(row):
-    """Return the scores of the first seed of a row, on every test set."""
-    folder = f"<run>/evaluations/{row.model}/seed-{row.seeds[0]}"
+def scores_of(model, seed):
+    """Return the scores of a model on every test set."""
+    folder = f"<run>/evaluations/{model}/seed-{seed}"
     return expand(f"{folder}/{{test_set}}.json", test_set=CONFIG.corpus.test_sets)
 
 

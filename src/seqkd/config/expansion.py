@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from seqkd.config.experiment import ExperimentConfig
 from seqkd.config.methods import ModelsConfig, RowConfig, StageConfig
@@ -22,13 +22,10 @@ from seqkd.config.naming import (
     teacher_label,
     teachers_in,
 )
-from seqkd.config.table_rows import TableRow
+from seqkd.config.table_rows import Key, TableRow
 from seqkd.config.teachers import SEED
 from seqkd.config.training import PruneConfig, PruningMethod
 from seqkd.errors import SeqkdError
-
-Key: TypeAlias = tuple[str, int]
-"""A model's name and seed."""
 
 
 class _Teacher(NamedTuple):
@@ -182,21 +179,23 @@ class Experiment:
         label = self.config.architectures[entry.architecture].label
         # All models come before the first row, so that their order is that of the methods.
         for method, model in [(method, self._train(entry, method)) for method in entry.methods]:
+            taught = self._last_taught((model, seeds[0]))
             yield TableRow(
                 architecture=entry.architecture,
                 label=label,
                 method=method,
                 model=model,
-                teacher=self._last_teacher((model, seeds[0])),
+                teacher=taught.teacher,
+                teacher_seeds=taught.teacher_seeds,
                 seeds=seeds,
             )
 
-    def _last_teacher(self, key: Key) -> str | None:
-        """Return the teacher of the last stage that has one: a method may end on gold."""
+    def _last_taught(self, key: Key) -> ModelEntry:
+        """Return the last stage with a teacher, or the first: a method may end on gold."""
         entry = self.models[key]
         if entry.teacher is None and entry.parent is not None:
-            return self._last_teacher((entry.parent, entry.seed))
-        return entry.teacher
+            return self._last_taught((entry.parent, entry.seed))
+        return entry
 
     def _train(self, entry: ModelsConfig, method: str) -> str:
         """Add the models of one method and return the name of the last."""

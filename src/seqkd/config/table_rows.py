@@ -6,10 +6,14 @@ The steps `table`, `diagnose` and `report` read them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 from seqkd.config.header import Languages, Named
 from seqkd.config.schema import Section, load
 from seqkd.errors import SeqkdError
+
+Key: TypeAlias = tuple[str, int]
+"""A model's name and seed."""
 
 
 class TableRow(Section):
@@ -29,6 +33,8 @@ class TableRow(Section):
     """The same architecture trained without a teacher; none: no difference is shown."""
     teacher: str | None = None
     """Teacher of this model, in the last stage that has one."""
+    teacher_seeds: tuple[int, ...] = ()
+    """Seeds of the teacher that taught it; several are an ensemble."""
     named_teachers: tuple[str, ...] = ()
     """Labels of its teachers, where another row has the same architecture and method."""
     against: str | None = None
@@ -50,6 +56,20 @@ class TableConfig(Languages, Named):
     """Names of the test sets, the main one first."""
     rows: tuple[TableRow, ...] = ()
     """Rows in the order of the table."""
+
+    def teacher_of(self, row: TableRow) -> Key | None:
+        """Return the model that taught a row; for a baseline, its architecture's other rows.
+
+        None if the table has no such model: an ensemble is none.
+        """
+        same = [other for other in self.rows if other.architecture == row.architecture]
+        models = {(other.model, seed) for other in self.rows for seed in other.seeds}
+        taught = (
+            (other.teacher, other.teacher_seeds[0])
+            for other in ([row] if row.teacher else same)
+            if other.teacher not in (None, row.model) and len(other.teacher_seeds) == 1
+        )
+        return next((key for key in taught if key in models), None)
 
 
 def load_table_config(path: str | Path) -> TableConfig:

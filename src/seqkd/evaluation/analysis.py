@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from seqkd.config.table_rows import TableConfig, TableRow
+from seqkd.config.table_rows import Key, TableConfig, TableRow
 from seqkd.corpus.test_sets import TestSet
 from seqkd.evaluation.results import (
     Comparison,
@@ -19,7 +19,6 @@ from seqkd.evaluation.results import (
     RowResult,
     SearchResult,
     searches_of,
-    teacher_of,
 )
 from seqkd.evaluation.score_files import Evaluation, Evaluations, signatures_of
 from seqkd.evaluation.significance import (
@@ -45,8 +44,6 @@ from seqkd.evaluation.significance import (
 from seqkd.text import running_words
 
 _INTERVAL = 1000  # resamples of an interval
-Key = tuple[str, int]
-"""Model and seed."""
 Places = npt.NDArray[np.int64]
 Role = Literal["baseline", "teacher", "against"]
 """What a row is compared with."""
@@ -226,17 +223,11 @@ def _compare(
 
     p values are not corrected yet.
     """
-    rows = {row.model: row for row in config.rows}
-    pairs: dict[tuple[str, Role], tuple[TableRow, TableRow]] = {}
-    for row in config.rows:
-        others: dict[Role, str | None] = {
-            "baseline": row.baseline,
-            "teacher": teacher_of(config, row),
-            "against": row.against,
-        }
-        for role, name in others.items():
-            if name is not None and name != row.model and name in rows:
-                pairs[row.model, role] = (row, rows[name])
+    pairs = {
+        (row.model, role): (row, other)
+        for row in config.rows
+        for role, other in _others(config, row)
+    }
     randomised = approximate_randomisation(
         bleu.metric, [bleu.pairs(*pair) for pair in pairs.values()], bleu.resamples
     )
@@ -251,6 +242,18 @@ def _compare(
             p_randomisation=p_randomisation,
         )
     return comparisons
+
+
+def _others(config: TableConfig, row: TableRow) -> Iterator[tuple[Role, TableRow]]:
+    """Yield the rows that one is compared with; of its teacher, the seed that taught."""
+    rows = {other.model: other for other in config.rows if other.model != row.model}
+    if row.baseline in rows:
+        yield "baseline", rows[row.baseline]
+    if teacher := config.teacher_of(row):
+        model, seed = teacher
+        yield "teacher", rows[model].model_copy(update={"seeds": (seed,)})
+    if row.against in rows:
+        yield "against", rows[row.against]
 
 
 def _standard_error(

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from seqkd.alignment.dictionary import Dictionary, align, complexity, faithfulness
 from seqkd.config.bleu import BleuConfig
-from seqkd.config.table_rows import TableConfig
+from seqkd.config.table_rows import Key, TableConfig
 from seqkd.corpus.test_sets import TestSet
-from seqkd.evaluation.results import teacher_of
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric
 from seqkd.evaluation.text_statistics import (
@@ -81,6 +80,7 @@ class ModelDiagnostics:
     model: str
     seed: int
     teacher: str | None
+    teacher_seed: int | None
     same_as_teacher: float | None
     """Share of greedy outputs that are the teacher's beam output, word for word."""
     bleu_to_teacher: float | None
@@ -104,6 +104,11 @@ class Diagnostics:
     texts: Sequence[TextDiagnostics]
     nbest: Sequence[NbestDiagnostics]
     models: Sequence[ModelDiagnostics]
+
+    def of(self, model: str, seed: int | None) -> ModelDiagnostics | None:
+        """Return those of one model, if it was measured."""
+        found = (each for each in self.models if (each.model, each.seed) == (model, seed))
+        return next(found, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,26 +209,33 @@ def _agreement(text: ParallelText, known: Mapping[str, Set[str]] | None) -> floa
     return share(flags) if flags else None
 
 
+def measured_models(config: TableConfig) -> list[Key]:
+    """Return the models to measure: the first seed of each row, and the models that taught one."""
+    first = [(row.model, row.seeds[0]) for row in config.rows]
+    taught = filter(None, map(config.teacher_of, config.rows))
+    return list(dict.fromkeys([*first, *taught]))
+
+
 def model_diagnostics(
     config: TableConfig, evaluations: Evaluations, test: TestSet, training: Sequence[str]
 ) -> Iterator[ModelDiagnostics]:
-    """Measure each model of the table: its first seed, on one test set."""
+    """Yield those of each of `measured_models`, on one test set."""
     counts, lines = word_counts(training), frozenset(training)
     bleu = bleu_metric(evaluations.bleu)
     reference_words = sum(len(tokenise(line)) for line in test.references)
-    seeds = {row.model: row.seeds[0] for row in config.rows}
-    for row in config.rows:
-        output = evaluations.get(row.model, row.seeds[0], test.name).hypotheses("greedy")
-        teacher = teacher_of(config, row)
+    rows = {row.model: row for row in config.rows}
+    for model, seed in measured_models(config):
+        output = evaluations.get(model, seed, test.name).hypotheses("greedy")
+        teacher = config.teacher_of(rows[model])
         taught: list[str] | None = None
-        if teacher is not None and teacher in seeds:
-            evaluation = evaluations.get(teacher, seeds[teacher], test.name)
-            taught = evaluation.hypotheses(f"beam-{config.beam}")
+        if teacher is not None:
+            taught = evaluations.get(*teacher, test.name).hypotheses(f"beam-{config.beam}")
         measured = variety(output)
         yield ModelDiagnostics(
-            model=row.model,
-            seed=row.seeds[0],
-            teacher=teacher,
+            model=model,
+            seed=seed,
+            teacher=teacher[0] if teacher else None,
+            teacher_seed=teacher[1] if teacher else None,
             same_as_teacher=share(a == b for a, b in zip(output, taught, strict=True))
             if taught
             else None,

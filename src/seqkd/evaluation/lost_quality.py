@@ -12,19 +12,19 @@ FEWEST_SENTENCES, FEWEST_WORDS = 10, 20
 """Buckets with fewer say nothing."""
 
 
-def lost_quality(diagnostics: Diagnostics, model: str) -> list[str]:
+def lost_quality(diagnostics: Diagnostics, model: str, seed: int) -> list[str]:
     """Return what a student lost against its teacher, both greedy: a sentence a measure.
 
     Args:
         diagnostics: of the experiment.
-        model: name of the student. Nothing is returned for a model without a teacher, or if one of
-            the two was not diagnosed.
+        model: name of the student. Nothing is returned for a model without a teacher, for that of
+            an ensemble, or if one of the two was not diagnosed.
+        seed: of the student.
     """
     if not teachers_in(model):  # a baseline, whose teacher here is that of its architecture
         return []
-    models = {each.model: each for each in diagnostics.models}
-    student = models.get(model)
-    teacher = models.get(student.teacher or "") if student else None
+    student = diagnostics.of(model, seed)
+    teacher = diagnostics.of(student.teacher or "", student.teacher_seed) if student else None
     return list(_sentences(student, teacher)) if student and teacher else []
 
 

@@ -66,6 +66,7 @@ class SearchResult:
     """Words of the output to words of the references."""
     baseline: Comparison | None = None
     teacher: Comparison | None = None
+    """With the model that taught it, of one seed."""
     against: Comparison | None = None
     """With the row's model to beat."""
 
@@ -131,10 +132,3 @@ class Results:
 def searches_of(config: TableConfig) -> tuple[str, str]:
     """Return the names of the two searches of a table."""
     return "greedy", f"beam-{config.beam}"
-
-
-def teacher_of(config: TableConfig, row: TableRow) -> str | None:
-    """Return the teacher of a row; for a baseline, that of its architecture's other rows."""
-    same = [row, *(other for other in config.rows if other.architecture == row.architecture)]
-    teacher = next((other.teacher for other in same if other.teacher), None)
-    return None if teacher == row.model else teacher

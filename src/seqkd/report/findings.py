@@ -12,6 +12,7 @@ from seqkd.report.highlights import (
     best_student,
     bleu,
     speed_setting,
+    teacher_bleu,
     teacher_row,
 )
 from seqkd.report.material import Material
@@ -34,15 +35,17 @@ def findings(material: Material) -> Iterator[Finding]:
     """Yield the findings: the best student against its teacher and against no distillation."""
     results = material.analyses[0]
     teacher, student = teacher_row(results), best_student(results)
-    if teacher is None or student is None:
+    if student is None:
         return
     width = results.config.beam
     greedy, beam = results.searches
-    quality, goal = bleu(student, greedy), bleu(teacher, beam)
+    quality, goal = bleu(student, greedy), teacher_bleu(student, beam)
     yield Finding(
         f"{quality:.1f}",
         f"BLEU, {row_name(student)} student, greedy",
-        f"its teacher with beam {width}: {goal:.1f} ({signed(quality - goal)})",
+        f"its teacher with beam {width}: {goal:.1f} ({signed(quality - goal)})"
+        if goal is not None
+        else f"with beam {width}: {bleu(student, beam):.1f}",
     )
     gain, gain_with_beam = (student.searches[search].baseline for search in (greedy, beam))
     if gain is not None and gain_with_beam is not None:
@@ -54,6 +57,8 @@ def findings(material: Material) -> Iterator[Finding]:
             f"with beam {width}: {signed(gain_with_beam.delta)}; "
             f"p {p_value(gain.p_corrected)} after correction{seeds}",
         )
+    if teacher is None:
+        return
     smaller = teacher.parameters / max(student.nonzero_parameters, 1)
     if smaller >= _WORTH_SAYING:
         yield Finding(

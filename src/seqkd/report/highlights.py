@@ -45,10 +45,16 @@ def best_student(results: Results) -> RowResult | None:
 
 
 def teacher_row(results: Results) -> RowResult | None:
-    """Return the teacher of the best student."""
+    """Return the teacher of the best student; None if that is an ensemble."""
     student = best_student(results)
-    rows = (row for row in results.rows if student and row.row.model == student.row.teacher)
-    return next(rows, None)
+    teacher = results.config.teacher_of(student.row) if student else None
+    return next((row for row in results.rows if teacher and row.row.model == teacher[0]), None)
+
+
+def teacher_bleu(student: RowResult, search: str) -> float | None:
+    """Return the BLEU of the model that taught a student; None if that is an ensemble."""
+    taught = student.searches[search].teacher
+    return None if taught is None else bleu(student, search) - taught.delta
 
 
 def sibling(results: Results, row: RowResult, method: str) -> RowResult | None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from seqkd.config.table_rows import Key
 from seqkd.evaluation.lost_quality import FEWEST_SENTENCES, FEWEST_WORDS
 from seqkd.evaluation.results import Results, RowResult, by_architecture
 from seqkd.evaluation.text_statistics import Bucket
 from seqkd.report.chart import Chart, Point, Series
 from seqkd.report.highlights import best_student, sibling, teacher_row
 from seqkd.report.labels import LINE
-from seqkd.report.material import Key, Material
+from seqkd.report.material import Material
 from seqkd.report.plots import amounts, methods, pruning, quality_size, quality_speed
 from seqkd.report.results_table import taught_name
 from seqkd.training.manifest import TrainedModel
@@ -92,12 +93,12 @@ def buckets(material: Material) -> Iterator[Chart]:
     """BLEU by source length, and F1 by how often a word occurs in training."""
     models = material.diagnostics.models if material.diagnostics else []
     rows = _contrasting(material.analyses[0])
-    lengths = {model.model: model.by_length for model in models}
+    lengths = {(model.model, model.seed): model.by_length for model in models}
     if series := list(_bucket_lines(rows, lengths, FEWEST_SENTENCES)):
         names = [bucket.name for bucket in models[0].by_length]
         x = "words of the source"
         yield Chart(name="length", x=x, y="BLEU", series=series, categories=names, height=320)
-    frequencies = {model.model: model.by_frequency for model in models}
+    frequencies = {(model.model, model.seed): model.by_frequency for model in models}
     if series := list(_bucket_lines(rows, frequencies, FEWEST_WORDS)):
         names = [bucket.name for bucket in models[0].by_frequency]
         x = "times in training"
@@ -105,11 +106,12 @@ def buckets(material: Material) -> Iterator[Chart]:
 
 
 def _bucket_lines(
-    rows: Sequence[RowResult], buckets: Mapping[str, Sequence[Bucket]], fewest: int
+    rows: Sequence[RowResult], buckets: Mapping[Key, Sequence[Bucket]], fewest: int
 ) -> Iterator[Series]:
-    measured = [row for row in rows if row.row.model in buckets]
-    for turn, row in enumerate(measured):
-        entries = enumerate(buckets[row.row.model])
+    first = [(row, (row.row.model, row.row.seeds[0])) for row in rows]
+    measured = [(row, key) for row, key in first if key in buckets]
+    for turn, (row, key) in enumerate(measured):
+        entries = enumerate(buckets[key])
         points = [Point(x=n, y=bucket.score) for n, bucket in entries if bucket.size >= fewest]
         if len(points) > 1:
             name = f"{row.row.architecture} {taught_name(row.row)}"
@@ -118,9 +120,9 @@ def _bucket_lines(
 
 def _contrasting(results: Results) -> list[RowResult]:
     """Return the teacher, the student without it, Seq-KD and the best student."""
-    teacher, best = teacher_row(results), best_student(results)
-    if teacher is None or best is None:
+    best = best_student(results)
+    if best is None:
         return list(results.rows[:4])
     students = [sibling(results, best, method) for method in ("baseline", "seq-kd")]
-    rows = [row for row in (teacher, *students, best) if row is not None]
+    rows = [row for row in (teacher_row(results), *students, best) if row is not None]
     return list({row.row.model: row for row in rows}.values())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from seqkd.artefacts import read_json, read_json_lines
-from seqkd.config.table_rows import TableConfig, load_table_config
+from seqkd.config.table_rows import Key, TableConfig, load_table_config
 from seqkd.corpus.funnel import Stage, load_funnel
 from seqkd.corpus.test_sets import TestSet, load_test_set
 from seqkd.evaluation.analysis import OutputStatistics, analyse, analyse_all
@@ -23,9 +23,6 @@ from seqkd.training.manifest import (
     TrainingManifest,
     load_trained_model,
 )
-
-Key = tuple[str, int]
-"""Model and seed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
     results, setting = material.analyses[0], speed_setting(material.speeds)
     student, lost = best_student(results), list[str]()
     if student is not None and material.diagnostics is not None:
-        lost = lost_quality(material.diagnostics, student.row.model)
+        lost = lost_quality(material.diagnostics, student.row.model, student.row.seeds[0])
     context = {
         "material": material,
         "config": material.config,

@@ -16,6 +16,7 @@ from seqkd.report.highlights import (
     bleu,
     colour_of,
     speed_setting,
+    teacher_bleu,
     teacher_row,
 )
 from seqkd.report.material import Material
@@ -68,10 +69,9 @@ def _by_search(
 
 
 def _teacher_line(results: Results) -> tuple[float, str] | None:
-    teacher = teacher_row(results)
-    if teacher is None:
-        return None
-    return bleu(teacher, results.searches[1]), f"teacher, beam {results.config.beam}"
+    student = best_student(results)
+    quality = teacher_bleu(student, results.searches[1]) if student else None
+    return None if quality is None else (quality, f"teacher, beam {results.config.beam}")
 
 
 def methods(results: Results) -> Chart:

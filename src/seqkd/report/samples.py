@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from seqkd.evaluation.results import Results, RowResult
+from seqkd.config.table_rows import Key
+from seqkd.evaluation.results import Results
 from seqkd.evaluation.sentence_scores import Segment, similarity
 from seqkd.languages import standard_code
-from seqkd.report.highlights import best_student, sibling, teacher_row
+from seqkd.report.highlights import best_student, sibling
 from seqkd.report.material import Material
 from seqkd.report.results_table import taught_name
 from seqkd.text import pieces_of, tokenise
@@ -43,10 +44,8 @@ def samples(material: Material) -> dict[str, list[Card]]:
     if len(models) < 2:
         return {}
     outputs = {
-        name: material.evaluations.get(
-            row.row.model, row.row.seeds[0], results.test_set
-        ).hypotheses(search)
-        for name, (row, search) in models.items()
+        name: material.evaluations.get(*key, results.test_set).hypotheses(search)
+        for name, (key, search) in models.items()
     }
     before, after = list(outputs)[-2:]
     gains = _gains(outputs[before], outputs[after], material.test.references)
@@ -67,16 +66,20 @@ def samples(material: Material) -> dict[str, list[Card]]:
     }
 
 
-def _models(results: Results) -> dict[str, tuple[RowResult, str]]:
+def _models(results: Results) -> dict[str, tuple[Key, str]]:
     """Return teacher, the student without one, and the best student, each with its search."""
     greedy, beam = results.searches
-    teacher, best = teacher_row(results), best_student(results)
-    if teacher is None or best is None:
+    best = best_student(results)
+    if best is None:
         return {}
-    models = {f"Teacher, beam {results.config.beam}": (teacher, beam)}
-    if baseline := sibling(results, best, "baseline"):
-        models["Baseline student"] = (baseline, greedy)
-    models[f"{taught_name(best.row)} student"] = (best, greedy)
+    models = {}
+    if teacher := results.config.teacher_of(best.row):
+        models[f"Teacher, beam {results.config.beam}"] = (teacher, beam)
+    students = {"Baseline student": sibling(results, best, "baseline")}
+    students[f"{taught_name(best.row)} student"] = best
+    for name, student in students.items():
+        if student is not None:
+            models[name] = ((student.row.model, student.row.seeds[0]), greedy)
     return models
 
 

@@ -15,6 +15,7 @@ from seqkd.errors import SeqkdError
 from seqkd.evaluation.diagnostics import (
     Diagnostics,
     ParallelText,
+    measured_models,
     model_diagnostics,
     nbest_diagnostics,
     stride,
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     described = list(zip(*columns, strict=True))
     train = _parallel(args.train_src, args.train_tgt)
     lists = {path: teacher for _, teacher, _, _, path in described}
-    work = 1 + len(lists) + len(described) + len(config.rows)
+    work = 1 + len(lists) + len(described) + len(measured_models(config))
     with Progress("diagnose", work, "parts") as progress:
         nbest, best = [], {}
         count = len(train.src) // stride(len(train.src), PARSED_RECORDS)

@@ -83,7 +83,7 @@ def lost_by(info: ModelInfo, diagnostics: Path | None) -> list[str]:
     if diagnostics is None:
         return []
     name = info.model.removesuffix(f".{info.storage}")
-    return lost_quality(read_json(Diagnostics, diagnostics), name)
+    return lost_quality(read_json(Diagnostics, diagnostics), name, info.seed)
 
 
 def scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation]:
