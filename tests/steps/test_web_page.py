@@ -138,6 +138,7 @@ def strange_lines() -> list[str]:
         "क्या\u0964 हाँ",
         "\U00020001\u0301 a",
         "نمی\u200cشود 漢字 ශ්\u200dරී ދިވެހި",
+        "\ud83d Licht\udc00\ud83d🎉",  # surrogates alone, beside a pair
     ]
 
 
@@ -146,6 +147,11 @@ def scripts(browser: Browser, expression: str) -> Any:
     folder = files("seqkd.translation") / "templates" / "web"
     code = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return browser.evaluate(f"(() => {{ {code}\nreturn {expression}; }})()")
+
+
+def test_older_safari_can_parse_the_patterns() -> None:
+    folder = files("seqkd.translation") / "templates" / "web"
+    assert not [x.name for x in folder.iterdir() if re.search(r"\(\?<[=!]", x.read_text("utf-8"))]
 
 
 @needs_browser

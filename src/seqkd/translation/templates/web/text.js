@@ -3,7 +3,7 @@
 const CONTROL = /[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]/g;
 const INVISIBLE =
   /[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]/g;
-const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const LONE_SURROGATE = /[\ud800-\udfff]/gu;
 const WORD_MARK = "\u2581"; // sentencepiece's mark of a space
 const SPACES =
   /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
