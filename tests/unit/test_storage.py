@@ -1,5 +1,7 @@
 """Every number format gives the weights back, as closely as it rounds."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -59,3 +61,14 @@ def test_quantising_twice_is_quantising_once(seed):
 def test_an_unknown_storage_names_the_nearest():
     with pytest.raises(SeqkdError, match="did you mean 'fp32'"):
         encode({}, "fp23")
+
+
+@pytest.mark.parametrize(
+    ("storage", "value"),
+    [*itertools.product(STORAGES, (torch.nan, -torch.inf)), ("fp16", 1e5)],
+)
+def test_what_is_not_finite_is_refused(storage, value):
+    for weight in (torch.ones(3, 4), torch.ones(4)):
+        weight[..., 2] = value
+        with pytest.raises(SeqkdError, match=f"combine.*: infinite or not a number in {storage}"):
+            encode({"combine": weight}, storage)

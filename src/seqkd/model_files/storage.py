@@ -24,7 +24,7 @@ def encode(weights: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:
     """Return the tensors that store `weights`, on the CPU.
 
     Raises:
-        SeqkdError: if the storage is unknown.
+        SeqkdError: if the storage is unknown, or a weight is not finite in it.
     """
     if storage not in STORAGES:
         options = ", ".join(STORAGES)
@@ -36,6 +36,12 @@ def encode(weights: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:
             tensors |= {f"{name}:values": values, f"{name}:scale": scale}
         else:
             tensors[name] = weight.detach().cpu().to(_DTYPES.get(storage, torch.float32))
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise SeqkdError(
+                f"{name}: infinite or not a number in {storage}; train the model again, or take "
+                f"bf16 where the range of fp16 is too small"
+            )
     return tensors
 
 

@@ -47,7 +47,7 @@ def quantize_channels(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """
     largest = weight.float().abs().amax(dim, keepdim=True)
     # A scale of 0 would divide by 0; such a channel is all zeros whatever the scale is.
-    scale = torch.where(largest > 0, largest / _INT8_MAX, torch.ones_like(largest))
+    scale = torch.where(largest == 0, torch.ones_like(largest), largest / _INT8_MAX)
     return (weight.float() / scale).round_().clamp_(-_INT8_MAX, _INT8_MAX).to(torch.int8), scale
 
 
