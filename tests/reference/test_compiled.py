@@ -2,6 +2,9 @@
 
 import gc
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import pytest
 import torch
@@ -271,6 +274,23 @@ def test_it_is_compiled_once_and_kept(monkeypatch, tmp_path):
         monkeypatch.setattr(compiled.subprocess, "run", None)  # the second time needs no compiler
     assert len(list((tmp_path / "seqkd").iterdir())) == 1
     compiled._library.cache_clear()
+
+
+@needs_compiler
+def test_threads_that_need_it_at_once_share_one_build(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compiler = mock.Mock(wraps=compiled.subprocess.run)
+    monkeypatch.setattr(compiled.subprocess, "run", compiler)
+    together = threading.Barrier(4)
+
+    def built(_):
+        together.wait()
+        return compiled.build(compiled._SOURCE, ())
+
+    with ThreadPoolExecutor(4) as threads:
+        (name,) = {lib and lib._name for lib in threads.map(built, range(4))}
+    assert [name] == list(map(str, (tmp_path / "seqkd").iterdir()))
+    assert compiler.call_count == 1
 
 
 @needs_compiler

@@ -18,6 +18,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from ctypes import c_double, c_float, c_int64, c_void_p
 from pathlib import Path
@@ -26,11 +27,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqkd.files import atomic_path
+
 _SOURCE = Path(__file__).with_suffix(".c")
 _COMMON = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-shared", "-fPIC"]
 _TARGETS = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], []]
 _OPTIONS: dict[torch.dtype, tuple[str, ...]] = {torch.float32: (), torch.bfloat16: ("-DBF16",)}
 _SECONDS = 60  # that a compiler may take
+_BUILDING = threading.Lock()
 
 
 def library(dtype: torch.dtype, device: torch.device) -> ctypes.CDLL | None:
@@ -66,12 +70,13 @@ def build(source: Path, options: tuple[str, ...]) -> ctypes.CDLL | None:
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     if compiler is None:
         return None
-    for folder in _folders():
-        for target in _TARGETS:
-            try:
-                return ctypes.CDLL(_built(folder, compiler, source, [*target, *options]))
-            except (OSError, subprocess.SubprocessError):
-                continue
+    with _BUILDING:
+        for folder in _folders():
+            for target in _TARGETS:
+                try:
+                    return ctypes.CDLL(_built(folder, compiler, source, [*target, *options]))
+                except (OSError, subprocess.SubprocessError):
+                    continue
     return None
 
 
@@ -95,13 +100,13 @@ def _built(folder: str, compiler: str, source: Path, options: list[str]) -> str:
     key = hashlib.sha256(b"\n".join([*code, repr(command).encode(), _processor()]))
     path = Path(folder, f"{source.stem}-{key.hexdigest()[:16]}.so")
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        subprocess.run(
-            [*command, str(source), "-o", str(part), "-lm"],
-            check=True, timeout=_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
-        )  # fmt: skip
-        part.replace(path)  # several processes may build it at once
+        with tempfile.TemporaryDirectory() as scratch, atomic_path(path) as part:
+            output = Path(scratch, path.name)  # a linker may replace a file, and so lose its lock
+            subprocess.run(
+                [*command, str(source), "-o", str(output), "-lm"],
+                check=True, timeout=_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
+            )  # fmt: skip
+            shutil.copyfile(output, part)
     return str(path)
 
 
