@@ -15,6 +15,7 @@ from seqkd.config.architecture import LstmConfig
 from seqkd.config.vocab import VocabConfig
 from seqkd.model_files.model_file import load_model, save_model
 from seqkd.models.build import build
+from seqkd.text import has_removed_characters
 from seqkd.translation.api import load
 from seqkd.vocabulary.learning import train_vocabulary
 from tiny_model import sentences, write_model
@@ -39,11 +40,17 @@ def export(model: Path, folder: Path, *options: object) -> Path:
     return folder
 
 
-def translated(folder: Path, lines: list[str]) -> list[str]:
-    program = [sys.executable, "-I", "-c", WITHOUT_SEQKD, str(folder / "translate.py")]
+PROGRAM = (sys.executable, "-I", "-c", WITHOUT_SEQKD)
+
+
+def run(folder: Path, lines: list[str]) -> subprocess.CompletedProcess[bytes]:
     text = b"".join(line.encode(errors="surrogateescape") + b"\n" for line in lines)
-    done = subprocess.run(program, input=text, capture_output=True, check=True)
-    return done.stdout.decode().splitlines()
+    program = (*PROGRAM, str(folder / "translate.py"))
+    return subprocess.run(program, input=text, capture_output=True, check=True)
+
+
+def translated(folder: Path, lines: list[str]) -> list[str]:
+    return run(folder, lines).stdout.decode().splitlines()
 
 
 @pytest.fixture(scope="module", params=DESIGNS, ids=str)
@@ -57,10 +64,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 
 def test_it_translates_like_seqkd_without_seqkd(folder: Path) -> None:
     # Batches of 32 lines of all lengths, the second of one line.
-    lines = [*sentences(28), "", "  das\u3000Licht  ", "zu " * 300, "o\u0308ffnen", "Flur"]
+    characters = map(chr, (*range(0xD800), *range(0xE000, 0x10000)))
+    removed = "".join(filter(has_removed_characters, characters))
+    odd = ["\ufeffdas Licht", "die Lam\u00adpe", "im\u2581Flur", f"{removed}an", f"zu{removed}"]
+    long = "zu " * 300
+    lines = [*sentences(23), *odd, "", "  das\u3000Licht  ", long, "o\u0308ffnen", "Flur"]
     translator = load(folder / "model.safetensors", device="cpu", precision="fp32")
     ours = translator.translate(lines, beam=1)
-    assert translated(folder / "onnx", lines) == ours
+    done = run(folder / "onnx", lines)
+    assert done.stdout.decode().splitlines() == ours
+    assert done.stderr.decode() == f"cut after 250 of 300 tokens: {long[:40]}...\n"
     assert len(set(ours)) > 2
     assert translated(folder / "onnx", ["das\rLicht\r", "Flur"]) == translator.translate(
         ["das\rLicht", "Flur"], beam=1
