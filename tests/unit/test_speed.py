@@ -9,13 +9,15 @@ import torch
 from seqkd import cli
 from seqkd.evaluation.speed_files import load_speed
 from seqkd.steps.speed import _settings
+from seqkd.translation import engine as engine_module
 from seqkd.translation import speed
+from seqkd.translation.engine import load_engine
 from seqkd.translation.speed import sample
 from tiny_model import sentences, write_model
 
 
-def measured(tmp_path, *options, family="lstm"):
-    model = write_model(tmp_path / "model.safetensors", family=family)
+def measured(tmp_path, *options, family="lstm", storage="dense"):
+    model = write_model(tmp_path / "model.safetensors", family=family, storage=storage)
     src, output = tmp_path / "test.de", tmp_path / "speed.json"
     src.write_text("".join(f"{line}\n" for line in [*sentences(30), ""]), encoding="utf-8")
     words = [
@@ -46,6 +48,18 @@ def test_every_setting_is_measured_and_read_back(tmp_path, family, threads):
     assert (batched["beam"], batched["batch"], batched["sentences"]) == (1, 2000, 20)
     assert single["precision"] == batched["precision"]
     assert single["repeats"] == 2
+
+
+@pytest.mark.parametrize("family", ["lstm", "transformer"])
+def test_only_lstms_compute_in_int8(tmp_path, monkeypatch, family):
+    path = measured(tmp_path, family=family, storage="int8")
+    (precision,) = {timing.precision for timing in load_speed(path).measurements}
+    assert (precision == "int8") == (family == "lstm")
+    engine = load_engine([tmp_path / "model.safetensors"], torch.device("cpu"))
+    assert engine.arithmetic.startswith(f"{precision}, ")
+    # Blocks of another machine, with other steps, are not those of this one.
+    monkeypatch.setattr(engine_module, "activation_steps", lambda: 42)
+    assert ("42 steps" in engine.arithmetic) == (family == "lstm")
 
 
 def test_a_rate_is_words_over_seconds(monkeypatch, tmp_path):

@@ -10,10 +10,17 @@ from seqkd.models.protocol import Decoder
 
 
 def decoder_of(loaded: LoadedModel) -> Decoder:
-    """Return the decoder of a model: in int8 if it is stored so and is on a CPU."""
+    """Return the decoder of a model: in int8 if it is an LSTM, stored so, and on a CPU."""
     if isinstance(loaded.model, Lstm) and _in_int8(loaded):
         return Int8Decoder(loaded.model)
     return loaded.model.decoder()
+
+
+def precision_of(loaded: LoadedModel) -> str:
+    """Name the numbers of the decoder's matrix products: int8, bfloat16 or float32."""
+    if isinstance(loaded.model, Lstm) and _in_int8(loaded):
+        return "int8"
+    return str(loaded.model.compute_dtype).removeprefix("torch.")
 
 
 def sentence_search_of(loaded: LoadedModel) -> SentenceSearch | None:

@@ -1,8 +1,8 @@
 """Store a model in another number format.
 
-bf16 and fp16 round each weight; int8 has one scale per output channel, and the model then computes
-in int8 on a CPU; fp32 converts back. An output that ends in .zst is compressed, which also shrinks
-a pruned model. The result is a model file like any other.
+bf16 and fp16 round each weight; int8 has one scale per output channel, and an LSTM then computes in
+int8 on a CPU; fp32 converts back. An output that ends in .zst is compressed, which also shrinks a
+pruned model. The result is a model file like any other.
 """
 
 from __future__ import annotations

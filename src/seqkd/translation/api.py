@@ -194,7 +194,7 @@ def load(
         device: cpu, cuda, or auto for a GPU where there is one.
         threads: of PyTorch in this process. Small models gain nothing from a second one; to use
             more cores, run more processes.
-        precision: of matrix products; auto is bf16 where the hardware has it. A model stored in
+        precision: of matrix products; auto is bf16 where the hardware has it. An LSTM stored in
             int8 computes in int8 on a CPU.
 
     Raises:

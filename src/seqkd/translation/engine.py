@@ -10,9 +10,10 @@ from typing import Literal
 
 import torch
 
-from seqkd.model_files.decoders import decoder_of, sentence_search_of
+from seqkd.model_files.decoders import decoder_of, precision_of, sentence_search_of
 from seqkd.model_files.model_file import LoadedModel, load_ensemble
 from seqkd.models.kernels import compiled
+from seqkd.models.kernels.lstm_int8 import activation_steps
 from seqkd.models.kernels.sentence import MOST_AT_ONCE, SentenceSearch
 from seqkd.models.precision import compute_dtype
 from seqkd.models.protocol import Decoder
@@ -37,19 +38,23 @@ class Engine:
         models: what was loaded.
         decoder: the models made ready for search.
         device: where they live.
-        precision: of matrix products, such as `bfloat16`.
     """
 
     models: tuple[LoadedModel, ...]
     decoder: Decoder
     device: torch.device
-    precision: str
+
+    @property
+    def precision(self) -> str:
+        """Of matrix products, such as `bfloat16`; each that an ensemble has."""
+        return ", ".join(dict.fromkeys(map(precision_of, self.models)))
 
     @property
     def arithmetic(self) -> str:
         """What decides the last digits of scores."""
-        dtype: torch.dtype = getattr(torch, self.precision)
-        return f"{self.precision}, {compiled.name(dtype, self.device)}"
+        steps = [f"{activation_steps()} steps"] if "int8" in self.precision else []
+        kernels = compiled.name(self.models[0].model.compute_dtype, self.device)
+        return ", ".join([self.precision, *steps, kernels])
 
     @property
     def src_vocab(self) -> Vocabulary:
@@ -118,4 +123,4 @@ def load_engine(
     models = load_ensemble(paths, device, dtype)
     decoders = [decoder_of(loaded) for loaded in models]
     decoder = decoders[0] if len(decoders) == 1 else Ensemble(decoders)
-    return Engine(models, decoder, device, str(dtype).removeprefix("torch."))
+    return Engine(models, decoder, device)

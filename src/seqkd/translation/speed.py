@@ -32,7 +32,6 @@ class Stopwatch:
 
     def __init__(self, path: Path, device: torch.device) -> None:
         """Load the model."""
-        self._device = device
         self._engine = load_engine([path], device)
         self.info = self._engine.models[0].info
 
@@ -55,17 +54,13 @@ class Stopwatch:
         words = round(sum(map(running_words, lines)))
         return SpeedMeasurement(
             **dataclasses.asdict(setting),
-            precision=self._precision(),
+            precision=self._engine.precision,
             sentences=len(lines),
             words=words,
             repeats=len(seconds),
             words_per_second=_throughput(words, seconds),
             sentences_per_second=_throughput(len(lines), seconds),
         )
-
-    def _precision(self) -> str:
-        int8 = self.info.storage == "int8" and self._device.type == "cpu"
-        return "int8" if int8 else self._engine.precision
 
 
 def _translate(engine: Engine, batches: Sequence[Sequence[str]], config: SearchConfig) -> None:
