@@ -14,7 +14,8 @@ from processes import seqkd
 from seqkd import cli
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.score_files import Evaluation, SearchScores
-from seqkd.files import write_json
+from seqkd.files import digest, write_json
+from seqkd.model_files.conversion import convert
 from seqkd.model_files.model_file import load_model
 from seqkd.models.kernels import compiled
 from seqkd.search.batches import translate_ids
@@ -81,14 +82,18 @@ def scores_of(bleu: float, chrf: float) -> SearchScores:
     )  # fmt: skip
 
 
-def test_the_folder_says_what_the_model_is(model, tmp_path):
-    scores = tmp_path / "test.json"
-    evaluation = Evaluation(
-        model="lstm-2x16.nll", seed=1, test_set="test", sentences=7, parameters=9,
+def evaluation_of(model: str) -> Evaluation:
+    return Evaluation(
+        model=model, seed=1, test_set="test", sentences=7, parameters=9,
         nonzero_parameters=9, file_bytes=36, compressed_bytes=36,
         storage="fp32", perplexity=None, mode_mean=None, mode_median=None,
         searches={"greedy": scores_of(31.24, 50.0), "beam-5": scores_of(32.06, 51.0)},
     )  # fmt: skip
+
+
+def test_the_folder_says_what_the_model_is(model, tmp_path):
+    scores = tmp_path / "test.json"
+    evaluation = evaluation_of("lstm-2x16.nll")
     write_json(scores, evaluation)
     folder = tmp_path / "exported"
     export(model, folder, "--scores", scores, "--licence", "Apache-2.0")
@@ -105,6 +110,22 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     write_json(scores, dataclasses.replace(evaluation, model="other"))
     with pytest.raises(SystemExit, match="scores of other"):
         export(model, folder, "--scores", scores)
+    write_json(scores, dataclasses.replace(evaluation, sha256=digest(model)))
+    export(model, tmp_path / "packed", "--scores", scores, "--compress")  # made from this file
+    write_json(scores, dataclasses.replace(evaluation, sha256="0" * 64))
+    with pytest.raises(SystemExit, match=r"scores of another file of lstm-2x16\.nll"):
+        export(model, folder, "--scores", scores)
+
+
+def test_scores_of_fp32_are_not_those_of_rounded_weights(model, tmp_path):
+    int8, scores, folder = tmp_path / "int8", tmp_path / "test.json", tmp_path / "exported"
+    convert(model, "int8", int8)
+    write_json(scores, evaluation_of("lstm-2x16.nll"))
+    with pytest.raises(SystemExit, match=r"but the model is lstm-2x16\.nll\.int8\.fp32"):
+        export(int8, folder, "--format", "fp32", "--scores", scores)
+    own = dataclasses.replace(evaluation_of("lstm-2x16.nll.int8"), sha256=digest(int8))
+    write_json(scores, own)
+    export(model, folder, "--format", "int8", "--scores", scores)  # the same file, made again
 
 
 def test_a_folder_with_other_files_is_refused(model, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqkd import cli
-from seqkd.config.naming import STORAGES
+from seqkd.config.naming import STORAGES, without_formats
 from seqkd.errors import SeqkdError
 from seqkd.model_files.conversion import compressed_size, convert
 from seqkd.model_files.model_file import load_model, read_info
@@ -45,6 +45,15 @@ def test_every_storage_loads_and_translates(tmp_path, storage, suffix):
         assert lines == translations(source)
     else:
         assert len(lines) == 20
+
+
+def test_rounded_weights_are_named_so_in_any_format(tmp_path):
+    files = [write_model(tmp_path / "0"), *(tmp_path / str(n) for n in range(1, 5))]
+    for n, storage in enumerate(("int8", "int8", "fp32", "fp16")):
+        convert(files[n], storage, files[n + 1])
+    names = [read_info(file).model.removeprefix("lstm-2x16.nll") for file in files]
+    assert names == ["", ".int8", ".int8", ".int8.fp32", ".int8.fp32.fp16"]
+    assert {without_formats(read_info(file).model) for file in files} == {"lstm-2x16.nll"}
 
 
 def test_the_compressed_size_is_that_of_the_file(tmp_path):

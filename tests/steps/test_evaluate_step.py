@@ -9,7 +9,7 @@ import pytest
 
 from decoding_folder import make_folder, make_vocabulary
 from seqkd import cli
-from seqkd.files import read_lines
+from seqkd.files import digest, read_lines
 from seqkd.model_files.conversion import convert
 from seqkd.model_files.model_file import load_model
 from tiny_model import write_model
@@ -37,6 +37,7 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
     assert (scores["seed"], scores["test_set"], scores["sentences"]) == (1, "train", 47)
     assert scores["parameters"] >= scores["nonzero_parameters"] > 0
     assert scores["file_bytes"] == (work / "model.safetensors").stat().st_size
+    assert scores["sha256"] == digest(work / "model.safetensors")
     assert scores["perplexity"] > 1
     assert 0 < scores["mode_median"] <= 1
     for search, name in (("greedy", "g.en"), ("beam-3", "b.en")):

@@ -313,6 +313,18 @@ def test_the_card_says_what_the_model_is_and_has_lost(tmp_path: Path) -> None:
         export(model, page, "--scores", own)
 
 
+def test_scores_of_another_teacher_are_refused(tmp_path: Path) -> None:
+    model = write_model(
+        tmp_path / "model.safetensors", model="lstm-2x16.seq-kd.from-lstm-2x256-ensemble-2"
+    )
+    page, scores = tmp_path / "page.html", tmp_path / "test.json"
+    write_json(scores, scores_of("lstm-2x256.nll", 40.0, 135))
+    export(model, page, "--teacher-scores", scores)
+    write_json(scores, scores_of("lstm-2x25.nll", 40.0, 135))
+    with pytest.raises(SystemExit, match=r"scores of lstm-2x25\.nll, but .* from lstm-2x256"):
+        export(model, page, "--teacher-scores", scores)
+
+
 def test_languages_are_marked_as_browsers_write_them(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model.safetensors", source="heb", target="zho_Hans")
     export(model, tmp_path / "page.html")

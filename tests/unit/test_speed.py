@@ -16,7 +16,7 @@ from seqkd.translation.speed import sample
 from tiny_model import sentences, write_model
 
 
-def measured(tmp_path, *options, family="lstm", storage="dense"):
+def measured(tmp_path, *options, family="lstm", storage="fp32"):
     model = write_model(tmp_path / "model.safetensors", family=family, storage=storage)
     src, output = tmp_path / "test.de", tmp_path / "speed.json"
     src.write_text("".join(f"{line}\n" for line in [*sentences(30), ""]), encoding="utf-8")

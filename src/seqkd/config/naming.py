@@ -78,6 +78,11 @@ def teachers_in(model: str) -> tuple[str, ...]:
     return tuple(field.removeprefix("from-") for field in fields if field.startswith("from-"))
 
 
+def without_formats(model: str) -> str:
+    """Return the name of a model before its number format was changed, once or more often."""
+    return re.sub(rf"(?:\.(?:{'|'.join(STORAGES)}))+$", "", model)
+
+
 def pruned_name(parent: str, percentage: int, stage: int | None = None) -> str:
     """Return the name of a pruned model; `stage` counts unfinished retraining stages from 1."""
     name = f"{parent}.pruned-{percentage}"

@@ -44,6 +44,8 @@ class Evaluation:
     compressed_bytes: int
     """Of the model file under zstd."""
     storage: str
+    sha256: str = ""
+    """Of the model file; empty if an earlier version wrote the scores."""
     perplexity: float | None
     """None if no sentence has both a source and a reference token."""
     mode_mean: float | None

@@ -15,17 +15,17 @@ def convert(source: Path, storage: str, output: Path) -> None:
     Args:
         source: a model file.
         storage: number format of the weights in the copy.
-        output: the copy. Its model is named after that of the source and the format, such as
-            `lstm-2x64.seq-kd.int8`.
+        output: the copy. If the format changes, it is added to the model's name, such as
+            `lstm-2x64.seq-kd.int8`: what is rounded is another model, in any format.
 
     Raises:
         SeqkdError: if the source is missing or damaged, or the storage unknown.
     """
     loaded = load_model(source)
-    name = loaded.info.model.removesuffix(f".{loaded.info.storage}")
+    name = loaded.info.model
     info = dataclasses.replace(
         loaded.info,
-        model=name if storage == "fp32" else f"{name}.{storage}",
+        model=name if storage == loaded.info.storage else f"{name}.{storage}",
         storage=storage,
         parent=digest(source),
     )

@@ -21,7 +21,7 @@ from seqkd.evaluation.metrics import (
     translation_scores,
 )
 from seqkd.evaluation.score_files import Evaluation
-from seqkd.files import atomic_text, read_parallel, write_json
+from seqkd.files import atomic_text, digest, read_parallel, write_json
 from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import set_up
 from seqkd.model_files.conversion import compressed_size
@@ -125,6 +125,7 @@ def _evaluation(
         file_bytes=args.model.stat().st_size,
         compressed_bytes=compressed_size(args.model),
         storage=loaded.info.storage,
+        sha256=digest(args.model),
         perplexity=_perplexity(translator, test),
         mode_mean=mean,
         mode_median=median,

@@ -84,10 +84,9 @@ def _write_folder(args: argparse.Namespace, storage: str, lost: list[str]) -> No
 
 
 def _write_page(args: argparse.Namespace, info: ModelInfo, lost: list[str]) -> None:
-    from seqkd.evaluation.score_files import load_evaluation
     from seqkd.model_files.conversion import convert
     from seqkd.model_files.model_file import read_info
-    from seqkd.translation.export import scores_of
+    from seqkd.translation.export import scores_of, teacher_scores_of
     from seqkd.translation.web_page import write_page
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -95,6 +94,6 @@ def _write_page(args: argparse.Namespace, info: ModelInfo, lost: list[str]) -> N
         if info.storage != "int8" or model.suffix == ".zst":
             model = Path(temporary) / "model.safetensors"
             convert(args.model, "int8", model)
-        scores = scores_of(read_info(model), args.scores)
-        of_teacher = [load_evaluation(path) for path in args.teacher_scores]
+        scores = scores_of(model, args.scores)
+        of_teacher = teacher_scores_of(read_info(model), args.teacher_scores)
         write_page(model, args.web, scores, of_teacher, args.licence, lost)

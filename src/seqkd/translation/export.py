@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from seqkd.artefacts import read_json
+from seqkd.config.naming import teacher_label, teachers_in, without_formats
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.diagnostics import Diagnostics
 from seqkd.evaluation.lost_quality import lost_quality
@@ -42,7 +43,7 @@ def export(
         SeqkdError: if the model is missing or damaged, or scores are of another model.
     """
     info = read_info(model)
-    evaluations = scores_of(info, scores)
+    evaluations = scores_of(model, scores)
     name = "model.safetensors" + (".zst" if model.suffix == ".zst" else "")
     claim(folder, name, "config.yaml")
     with atomic_path(folder / name) as temporary:
@@ -82,22 +83,47 @@ def lost_by(info: ModelInfo, diagnostics: Path | None) -> list[str]:
     """Return what distillation lost in a model, whatever its number format."""
     if diagnostics is None:
         return []
-    name = info.model.removesuffix(f".{info.storage}")
+    name = without_formats(info.model)
     return lost_quality(read_json(Diagnostics, diagnostics), name, info.seed)
 
 
-def scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation]:
-    """Read the scores of a model.
+def scores_of(model: Path, paths: Sequence[Path]) -> list[Evaluation]:
+    """Read the scores of a model file, or of the file that it was made from.
 
     Raises:
         SeqkdError: if they are of another model.
     """
-    evaluations = [load_evaluation(path) for path in paths]
+    info, evaluations = read_info(model), [load_evaluation(path) for path in paths]
+    files = {"", digest(model), info.parent}
     for path, evaluation in zip(paths, evaluations, strict=True):
         if (evaluation.model, evaluation.seed) != (info.model, info.seed):
             raise SeqkdError(
                 f"{path}: scores of {evaluation.model}, seed {evaluation.seed}, but the model is "
-                f"{info.model}, seed {info.seed}"
+                f"{info.model}, seed {info.seed}; give its own (seqkd quantize to change the "
+                f"format, then seqkd evaluate)"
+            )
+        if evaluation.sha256 not in files:
+            raise SeqkdError(
+                f"{path}: scores of another file of {info.model} (sha256 {evaluation.sha256}); "
+                f"score this one with seqkd evaluate"
+            )
+    return evaluations
+
+
+def teacher_scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation]:
+    """Read the scores of a model's teacher; of any model if the name has no teacher.
+
+    Raises:
+        SeqkdError: if they are of a model that is not its teacher.
+    """
+    evaluations = [load_evaluation(path) for path in paths]
+    teachers = teachers_in(info.model)
+    for path, evaluation in zip(paths, evaluations, strict=True):
+        label = teacher_label(evaluation.model)
+        if teachers and label not in (name.partition("-ensemble-")[0] for name in teachers):
+            raise SeqkdError(
+                f"{path}: scores of {evaluation.model}, but {info.model} learned from "
+                f"{' and '.join(teachers)}; give those of its teacher"
             )
     return evaluations
 

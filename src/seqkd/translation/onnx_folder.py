@@ -31,7 +31,7 @@ def export_onnx(
     """
     check_packages(int8=int8)
     loaded = load_model(model)
-    evaluations = scores_of(loaded.info, scores)
+    evaluations = scores_of(model, scores)
     vocabularies = {"source.model": loaded.src_vocab, "target.model": loaded.tgt_vocab}
     if not all(isinstance(each, SubwordVocabulary) for each in vocabularies.values()):
         raise SeqkdError(
