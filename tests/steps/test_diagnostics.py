@@ -192,6 +192,32 @@ def test_a_repeated_source_has_several_references(tmp_path: Path) -> None:
     assert nbest["oracle"] == pytest.approx([100.0])
 
 
+def test_a_text_and_a_part_of_it_are_alike(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    distilled = made.root / "distilled" / TEACHER / "seed-1"
+    for language in ("de", "en"):
+        lines = (made.root / f"corpus/train.{language}").read_text().splitlines(keepends=True)
+        (distilled / f"seq-kd/train.{language}").write_text("".join(lines))
+        (distilled / f"seq-inter/train.{language}").write_text("".join(lines[3::6]))
+    gold, whole, part = json.loads(made.diagnose().read_text())["texts"]
+    assert [text["pairs"] for text in (gold, whole, part)] == [600, 600, 100]
+    assert gold["sampled"] == whole["sampled"] == part["sampled"] == 100
+    assert whole["complexity"] == gold["complexity"]
+    assert part["complexity"] == pytest.approx(whole["complexity"], rel=0.05)
+    assert whole["faithfulness"] == part["faithfulness"] == gold["faithfulness"] == 0.0
+    words = [text["variety"]["distinct_words"] for text in (whole, part)]
+    assert words[1] == pytest.approx(words[0], rel=0.05)
+
+
+def test_a_text_without_references_is_faithful_to_none(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    source = made.root / "distilled" / TEACHER / "seed-1" / "seq-kd" / "train.de"
+    lines = source.read_text(encoding="utf-8").splitlines()
+    source.write_text("".join(f"{line} neu\n" for line in lines), encoding="utf-8")
+    data = json.loads(made.diagnose().read_text())
+    assert [text["faithfulness"] is None for text in data["texts"]] == [False, True, False]
+
+
 def test_diagnose_writes_every_part(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=60)
     data = json.loads(made.diagnose().read_text())

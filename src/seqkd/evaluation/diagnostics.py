@@ -3,8 +3,8 @@
 Of each distilled text: complexity and faithfulness (Zhou et al. 2020), variety of words, length,
 repetition, and how often it differs from the most probable hypothesis. Of each n-best list: the
 BLEU of its best hypothesis for growing K. Of each model: agreement with its teacher, memorised and
-repeated output, BLEU by length, F1 by word frequency, and words to copy. Long texts are sampled
-evenly.
+repeated output, BLEU by length, F1 by word frequency, and words to copy. Complexity, faithfulness
+and variety depend on the size of a text, so of all texts as many pairs are measured.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from seqkd.alignment.dictionary import Dictionary, align, complexity, faithfulness
 from seqkd.config.bleu import BleuConfig
 from seqkd.config.table_rows import Key, TableConfig
+from seqkd.corpus.subset import evenly_spread
 from seqkd.corpus.test_sets import TestSet
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric
@@ -33,9 +34,9 @@ from seqkd.evaluation.text_statistics import (
     variety,
     word_counts,
 )
-from seqkd.text import length, tokenise
+from seqkd.text import Pair, length, tokenise
 
-ALIGNED_PAIRS = 20_000
+MEASURED_PAIRS = 20_000
 ORACLE_SENTENCES = 1_000
 
 
@@ -49,8 +50,10 @@ class TextDiagnostics:
     """None for `gold`."""
     pairs: int
     sampled: int
+    """Pairs that are measured: as many of each text."""
     complexity: float
-    faithfulness: float
+    faithfulness: float | None
+    """Over the pairs whose source has a reference; None if there are none."""
     variety: Variety
     words_per_source_word: float
     repeated: float
@@ -119,11 +122,6 @@ class ParallelText:
     tgt: Sequence[str]
 
 
-def stride(count: int, most: int) -> int:
-    """Return the step at which an even sample of `count` items has at most `most`."""
-    return max(1, -(-count // most))
-
-
 def nbest_diagnostics(
     teacher: str,
     lists: Iterable[tuple[int, Sequence[str]]],
@@ -167,39 +165,46 @@ def text_diagnostics(
     targets: str,
     teacher: str | None,
     text: ParallelText,
-    gold: Dictionary | None = None,
+    size: int,
     references: Mapping[str, Set[str]] | None = None,
     best: Mapping[str, Set[str]] | None = None,
-) -> tuple[TextDiagnostics, Dictionary]:
-    """Measure a text that models learn from, and return the dictionary of its alignment.
+) -> TextDiagnostics:
+    """Measure a text that models learn from.
 
     Args:
         targets: `gold`, or the name of the selection.
         teacher: the model that translated it; None for `gold`.
         text: its pairs.
-        gold: dictionary of the gold text; None if this is it.
+        size: how many pairs are measured, the same number for all texts that are compared.
         references: source line -> its gold targets, several if it is repeated; None for `gold`.
         best: source line -> its most probable hypotheses, where known; None for `gold`.
     """
-    sample = range(0, len(text.src), stride(len(text.src), ALIGNED_PAIRS))
-    pairs = [(tokenise(text.src[n]), tokenise(text.tgt[n])) for n in sample]
-    lines = [text.tgt[n] for n in sample]
-    dictionary = align(pairs)
-    source_words = sum(length(text.src[n]) for n in sample)
-    diagnostics = TextDiagnostics(
+    sample = [(text.src[n], text.tgt[n]) for n in evenly_spread(len(text.src), size)]
+    lines = [target for _, target in sample]
+    return TextDiagnostics(
         targets=targets,
         teacher=teacher,
         pairs=len(text.tgt),
-        sampled=len(pairs),
-        complexity=complexity(dictionary),
-        faithfulness=faithfulness(gold if gold is not None else dictionary, dictionary),
+        sampled=len(sample),
+        complexity=complexity(_dictionary(sample)),
+        faithfulness=0.0 if references is None else _faithfulness(sample, references),
         variety=variety(lines),
-        words_per_source_word=sum(map(length, lines)) / max(source_words, 1),
+        words_per_source_word=sum(map(length, lines)) / max(sum(length(x) for x, _ in sample), 1),
         repeated=share(map(has_loop, lines)),
         as_gold=_agreement(text, references),
         differs=None if (same := _agreement(text, best)) is None else 1 - same,
     )
-    return diagnostics, dictionary
+
+
+def _dictionary(pairs: Sequence[Pair]) -> Dictionary:
+    return align([(tokenise(source), tokenise(target)) for source, target in pairs])
+
+
+def _faithfulness(pairs: Sequence[Pair], references: Mapping[str, Set[str]]) -> float | None:
+    """Return it against gold pairs of the same sources: others have other words around them."""
+    known = [(source, target) for source, target in pairs if source in references]
+    gold = [(source, min(references[source])) for source, _ in known]
+    return faithfulness(_dictionary(gold), _dictionary(known)) if known else None
 
 
 def _agreement(text: ParallelText, known: Mapping[str, Set[str]] | None) -> float | None:

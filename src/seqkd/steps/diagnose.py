@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seqkd.config.table_rows import load_table_config
+from seqkd.corpus.subset import evenly_spread
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.diagnostics import (
+    MEASURED_PAIRS,
     Diagnostics,
     ParallelText,
     measured_models,
     model_diagnostics,
     nbest_diagnostics,
-    stride,
     text_diagnostics,
 )
 from seqkd.evaluation.score_files import Evaluations
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     work = 1 + len(lists) + len(described) + len(measured_models(config))
     with Progress("diagnose", work, "parts") as progress:
         nbest, best = [], {}
-        count = len(train.src) // stride(len(train.src), PARSED_RECORDS)
+        count = min(len(train.src), PARSED_RECORDS)
         for path, teacher in lists.items():
             measured, best[path] = nbest_diagnostics(
                 teacher, _lists(path, train), count, train, evaluations.bleu
@@ -71,18 +72,15 @@ def run(args: argparse.Namespace) -> None:
             if measured.sentences:  # none of monolingual text, which has no references
                 nbest.append(measured)
             progress.advance(1, 1)
-        gold, dictionary = text_diagnostics("gold", None, train)
+        size = min([MEASURED_PAIRS, len(train.src), *map(_count, args.text_tgt)])
+        texts = [text_diagnostics("gold", None, train, size)]
         progress.advance(1, 1)
-        texts = [gold]
         references: dict[str, set[str]] = {}
         for source, target in zip(train.src, train.tgt, strict=True):
             references.setdefault(source, set()).add(target)
         for targets, teacher, src, tgt, path in described:
             text = _parallel(src, tgt)
-            diagnosed, _ = text_diagnostics(
-                targets, teacher, text, dictionary, references, best[path]
-            )
-            texts.append(diagnosed)
+            texts.append(text_diagnostics(targets, teacher, text, size, references, best[path]))
             progress.advance(1, 1)
         models = []
         for model in model_diagnostics(config, evaluations, test, train.tgt):
@@ -103,13 +101,17 @@ def _parallel(src: Path, tgt: Path) -> ParallelText:
     return ParallelText([source for source, _ in pairs], [target for _, target in pairs])
 
 
+def _count(path: Path) -> int:
+    return sum(1 for _ in read_lines(path))
+
+
 def _lists(path: Path, train: ParallelText) -> Iterator[tuple[int, Sequence[str]]]:
     """Yield the line of the training text and the hypotheses of an even sample of records."""
     digests = [source_digest(line) for line in train.src]
     line_of = {digest: number for number, digest in enumerate(digests)}
-    step = stride(len(train.src), PARSED_RECORDS)
+    parsed = set(evenly_spread(len(train.src), PARSED_RECORDS))
     for index, line in enumerate(read_lines(path)):
-        if index % step:
+        if index not in parsed:
             continue
         record = from_line(line, f"{path}, line {index + 1}")
         if record.source and record.source not in line_of:

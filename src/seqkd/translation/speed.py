@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from seqkd.corpus.subset import evenly_spread
 from seqkd.evaluation.speed_files import SpeedMeasurement, SpeedSetting, Throughput
 from seqkd.search.config import SearchConfig
 from seqkd.text import running_words
@@ -82,6 +83,4 @@ def _throughput(count: int, seconds: Sequence[float]) -> Throughput:
 def sample(lines: Sequence[str], size: int) -> list[str]:
     """Return `size` lines spread evenly over all that are not empty."""
     full = [line for line in lines if line.strip()]
-    if len(full) <= size:
-        return full
-    return [full[i * len(full) // size] for i in range(size)]
+    return [full[number] for number in evenly_spread(len(full), size)]
