@@ -79,6 +79,7 @@ def test_every_part_is_there(page: str) -> None:
         "abc1234",
         "A CPU of some make",
         "near duplicate",
+        "5 words or more that are a reference of the training text word for word",
     ):
         assert text in page, text
     assert page.count("<caption>") >= 7
