@@ -228,6 +228,7 @@ def test_diagnose_writes_every_part(tmp_path: Path) -> None:
     assert seq_kd["faithfulness"] > 0
     assert seq_kd["teacher"] == TEACHER
     (nbest,) = data["nbest"]
+    assert (nbest["teacher"], nbest["search"]) == (TEACHER, "beam-12")
     assert nbest["widths"] == [1, 2, 3, 5, 10, 12]
     assert nbest["oracle"] == sorted(nbest["oracle"])
     assert len(data["models"]) == 10

@@ -6,15 +6,18 @@ import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pytest
 
+from seqkd.evaluation.diagnostics import NbestDiagnostics
 from seqkd.report import figures
 from seqkd.report.chart import Chart, Point, Series
 from seqkd.report.figures import HALF, NARROW, PAPER, draw, number_label, save_figures, svg
 from seqkd.report.labels import apart
+from seqkd.report.learning_plots import oracle
 
 CROWD = [
     Point(x=10.0 + n % 2, y=20.0 + 0.2 * n, label=f"model {n}", interval=(19, 22)) for n in range(8)
@@ -149,3 +152,16 @@ def test_paper_figures_are_the_same_bytes_each_time(tmp_path: Path, log: bool) -
     text = (tmp_path / "one" / "crowd.svg").read_text()
     assert "model 7" in text  # text stays text
     assert "&lt;x&gt; &amp; more" in text
+
+
+def test_lists_of_one_teacher_have_names_of_their_own():
+    lists = [
+        NbestDiagnostics(
+            teacher="lstm/seed-1", search=search, sentences=1, widths=[1, 8], oracle=[20.0, 30.0]
+        )
+        for search in ("beam-8", "sample-8-seed-1", "beam-8-length-100")
+    ]
+    chart = oracle(SimpleNamespace(diagnostics=SimpleNamespace(nbest=lists)))
+    assert [line.name for line in chart.series] == [
+        "lstm/seed-1, beam-8", "lstm/seed-1, sample-8-seed-1", "lstm/seed-1, beam-8-length-100",
+    ]  # fmt: skip

@@ -252,6 +252,22 @@ def test_a_page_shows_the_model_that_taught_its_own(tmp_path: Path):
         assert " --web " in done.stdout + done.stderr
 
 
+def test_texts_and_lists_of_different_teachers_have_different_names(tmp_path: Path):
+    workspace = make_workspace(tmp_path)
+    teacher, student = workspace.experiment()["models"]
+    teacher["seeds"] = [1, 2, 3]
+    entries = [teacher, student]
+    for name, seeds in ("of-second", [2]), ("of-all", [1, 2, 3]):
+        workspace.edit_config(**{f"methods__{name}": [{"targets": "seq-kd", "label": name}]})
+        entries.append({**student, "teacher_seeds": seeds, "methods": [name]})
+    workspace.edit_config(models=entries)
+    done = workspace.snakemake("--dry-run", "--printshellcmds")
+    (words,) = re.findall(r"--targets (.*) --teachers (.*) --text-src", done.stdout + done.stderr)
+    targets, teachers = map(str.split, words)
+    assert len(targets) == len(teachers) == len({*zip(targets, teachers, strict=True)}) == 4
+    assert {name for name in teachers if "seed-1+2+3" in name} == {"lstm-1x32.nll/seed-1+2+3"}
+
+
 def test_a_plan_may_have_two_thousand_jobs(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     workspace.edit_config(seeds=list(range(1, 56)))

@@ -65,7 +65,7 @@ rule diagnose:
         runtime=growing(240),
     params:
         targets=[targets for targets, _, _ in distilled_texts()],
-        teachers=[teacher for _, teacher, _ in distilled_texts()],
+        teachers=[f"{teacher}/seed-{seeds}" for _, teacher, seeds in distilled_texts()],
         code=code("diagnose"),
     shell:
         """

@@ -47,7 +47,7 @@ class TextDiagnostics:
     targets: str
     """`gold`, or the name of the selection."""
     teacher: str | None
-    """None for `gold`."""
+    """With its seeds; None for `gold`."""
     pairs: int
     sampled: int
     """Pairs that are measured: as many of each text."""
@@ -69,7 +69,9 @@ class NbestDiagnostics:
     """One n-best list."""
 
     teacher: str
-    beam: int
+    """With its seeds."""
+    search: str
+    """Folder of the list, such as `beam-5` or `sample-8-seed-1`."""
     sentences: int
     widths: Sequence[int]
     oracle: Sequence[float]
@@ -89,6 +91,7 @@ class ModelDiagnostics:
     bleu_to_teacher: float | None
     """BLEU of greedy output with the teacher's beam output as the reference."""
     memorised: float
+    """Share of outputs that are references of the training text, word for word."""
     repeated: float
     variety: Variety
     length_ratio: float
@@ -103,7 +106,7 @@ class Diagnostics:
 
     test_set: str
     memorised_references: float
-    """Share of the references that are in training: what memory alone would explain."""
+    """Share of the test set's references that are references of the training text, too."""
     texts: Sequence[TextDiagnostics]
     nbest: Sequence[NbestDiagnostics]
     models: Sequence[ModelDiagnostics]
@@ -124,6 +127,7 @@ class ParallelText:
 
 def nbest_diagnostics(
     teacher: str,
+    search: str,
     lists: Iterable[tuple[int, Sequence[str]]],
     count: int,
     train: ParallelText,
@@ -132,7 +136,8 @@ def nbest_diagnostics(
     """Measure an n-best list.
 
     Args:
-        teacher: name of the model that made it.
+        teacher: the model that made it, with its seeds.
+        search: folder of the list.
         lists: line of the training text and hypotheses, best first, evenly sampled; none of
             monolingual text.
         count: about how many there are; the oracle takes an even sample of them.
@@ -149,11 +154,10 @@ def nbest_diagnostics(
         if number % max(1, count // ORACLE_SENTENCES) == 0:
             texts.append(hypotheses)
             references.append(train.tgt[place])
-    beam = max(map(len, texts), default=1)
-    widths = nested_widths(max(beam, 1))
+    widths = nested_widths(max([1, *map(len, texts)]))
     diagnostics = NbestDiagnostics(
         teacher=teacher,
-        beam=beam,
+        search=search,
         sentences=len(texts),
         widths=widths,
         oracle=oracle_bleu(bleu, texts, references, widths) if texts else [],
@@ -173,7 +177,7 @@ def text_diagnostics(
 
     Args:
         targets: `gold`, or the name of the selection.
-        teacher: the model that translated it; None for `gold`.
+        teacher: the model that translated it, with its seeds; None for `gold`.
         text: its pairs.
         size: how many pairs are measured, the same number for all texts that are compared.
         references: source line -> its gold targets, several if it is repeated; None for `gold`.

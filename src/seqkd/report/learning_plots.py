@@ -82,7 +82,7 @@ def oracle(material: Material) -> Chart | None:
     for turn, nbest in enumerate(lists):
         points = [Point(x=x, y=y) for x, y in zip(nbest.widths, nbest.oracle, strict=True)]
         points[-1] = replace(points[-1], label=f"{points[-1].y:.1f}")
-        name = f"{nbest.teacher}, beam {nbest.beam}"
+        name = f"{nbest.teacher}, {nbest.search}"
         series.append(Series(name=name, points=points, colour=turn % 8, line=True))
     if not any(len(line.points) > 1 for line in series):
         return None

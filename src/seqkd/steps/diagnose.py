@@ -41,10 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--train-tgt", type=Path, required=True)
     every = "of each distilled text: "
     add("--targets", nargs="*", default=[], help=f"{every}the name of its targets")
-    add("--teachers", nargs="*", default=[], help=f"{every}the model that translated it")
+    add("--teachers", nargs="*", default=[], help=f"{every}its teacher, with seeds")
     add("--text-src", type=Path, nargs="*", default=[], help=f"{every}its source side")
     add("--text-tgt", type=Path, nargs="*", default=[], help=f"{every}its target side")
-    add("--nbest", type=Path, nargs="*", default=[], help=f"{every}the list it was chosen from")
+    add("--nbest", type=Path, nargs="*", default=[],
+        help=f"{every}the list it was chosen from, in the folder of its name")  # fmt: skip
     add("--output", type=Path, required=True, help="output: JSON")
 
 
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         count = min(len(train.src), PARSED_RECORDS)
         for path, teacher in lists.items():
             measured, best[path] = nbest_diagnostics(
-                teacher, _lists(path, train), count, train, evaluations.bleu
+                teacher, path.parent.name, _lists(path, train), count, train, evaluations.bleu
             )
             if measured.sentences:  # none of monolingual text, which has no references
                 nbest.append(measured)
