@@ -237,6 +237,24 @@ def test_a_wheel_is_not_fetched_again_for_another_language():
     parse(ParallelCorpus, slices[0])
 
 
+def test_a_file_is_not_fetched_again_for_another_partner_or_mirror():
+    files = {
+        name: {"url": f"https://x.org/{name}.txt", "sha256": digit * 64}
+        for digit, name in enumerate(("de", "en", "fr"))
+        for digit in [str(digit)]
+    }
+    slices = []
+    for target, mirror in (("en", None), ("fr", "${UNSET_VARIABLE}")):
+        source = {"provider": "url", "src": files["de"], "tgt": files[target], "mirror": mirror}
+        corpus = parse(
+            ParallelCorpus,
+            {"source": "de", "target": target, "train": [source], "dev": {"held_out": 5}},
+        )
+        slices.append(source_slice(corpus, f"url/{'0' * 12}/de.txt"))
+    assert slices[0] == slices[1]
+    parse(ParallelCorpus, slices[0])
+
+
 def test_tables_hold_the_rows_that_they_show(smoke: dict):
     experiment = Experiment(parse_experiment(smoke))
     assert len(table_of(experiment, "results").rows) == 10

@@ -201,7 +201,8 @@ def test_a_missing_package_is_said_in_one_line(smoke: dict, name: str):
         return
     assert config.bleu.tokenizer == "char"
     assert config.missing_tokenizer == (
-        f"BLEU counts characters (tok:char): for words of {name}, pip install 'seqkd[{name}-mecab]'"
+        f"BLEU counts characters (tok:char): for words of {name}, pip install "
+        f"'seqkd[{name}-mecab]' (it counts for dev BLEU, too: models are trained again)"
     )
     smoke["evaluation"] = {"tokenizer": f"{name}-mecab"}
     with pytest.raises(SeqkdError, match="needs packages: pip install"):

@@ -154,6 +154,7 @@ def test_a_line_too_many_is_named(tmp_path):
         ({"search": {"beam": 9}}, "shard 2 of 3 .* different search"),
         ({"block": 7}, "shard 2 of 3 .* different block"),
         ({"source": "other"}, "shard 2 of 3 .* different source"),
+        ({"code": "older"}, "shard 2 of 3 .* different code"),
         ({"shards": 4}, "is one of 4 shards"),
     ],
 )

@@ -47,6 +47,9 @@ def test_foreign_teachers_teach_and_new_files_of_theirs_teach_again(tmp_path: Pa
     refused = workspace.snakemake("--dry-run")
     assert refused.returncode == 1, refused.stdout + refused.stderr
     assert "file not found: wrong.en (paths in a config start" in refused.stderr + refused.stdout
+    (results / "distilled").rename(results / "elsewhere")  # removed to free the disk
+    assert workspace.snakemake("--dry-run").returncode == 1
+    (results / "elsewhere").rename(results / "distilled")
     workspace.edit_config(teachers=right)
 
     translations.write_text("the light\n", encoding="utf-8")

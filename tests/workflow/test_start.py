@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from seqkd.errors import SeqkdError
 from seqkd.runs import start
+from seqkd.runs.events import Event, Recorder, is_running, read_run
 from seqkd.runs.start import claim_folder, refuse_orphans
 from workflow_harness import Workspace
 
@@ -56,6 +59,24 @@ def test_the_lock_of_a_living_run_stays(killed: Path):
         fcntl.flock(file, fcntl.LOCK_SH)  # what a run holds
         assert not claim_folder(RESULTS, killed)
         assert locked(killed)
+
+
+def test_locks_are_those_that_nfs_gives(killed: Path, monkeypatch: pytest.MonkeyPatch):
+    def flock(file: IO[bytes], operation: int) -> None:
+        """Refuse as NFS does: shared locks need a file to read, exclusive ones a file to write."""
+        mode = fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE
+        if mode == (os.O_WRONLY if operation & fcntl.LOCK_SH else os.O_RDONLY):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        taken.append(operation)
+
+    taken: list[int] = []
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert claim_folder(RESULTS, killed)
+    path = killed / "events.jsonl"
+    recorder = Recorder(path)
+    recorder._write(Event(kind="total", time=1.0, total=2))
+    assert not is_running(read_run(path))
+    assert len(taken) == 4
 
 
 def test_two_runs_may_hold_the_folder(killed: Path):

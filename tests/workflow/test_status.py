@@ -70,6 +70,13 @@ def test_the_last_run_of_an_experiment_is_found(tmp_path: Path):
     assert last_run(Path("results/y"), tmp_path) is None
 
 
+def test_lines_that_a_power_failure_left_are_skipped(tmp_path: Path):
+    path = write(tmp_path / "run.jsonl", EVENTS)
+    whole = read_run(path)
+    path.write_bytes(path.read_bytes() + bytes(80) + b"\n")
+    assert read_run(path) == whole
+
+
 def test_a_run_is_alive_while_its_events_are_locked(tmp_path: Path):
     path = write(tmp_path / "run.jsonl", EVENTS)
     assert not is_running(None)

@@ -42,10 +42,12 @@ def test_every_shipped_experiment_can_be_planned(config: Path, tmp_path: Path):
     assert all(job.reason for job in plan)
 
 
-def test_the_default_experiment_needs_no_config_file(tmp_path: Path):
+@pytest.mark.parametrize("config", [[], ["--config", "experiment=another-name"]])
+def test_the_default_experiment_needs_no_config_file(tmp_path: Path, config: list[str]):
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
-         "--directory", str(tmp_path), "--cores", "1", "--dry-run", "--quiet", "rules"],
+         "--directory", str(tmp_path), "--cores", "1", "--dry-run", "--quiet", "rules",
+         *config],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

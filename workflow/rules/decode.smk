@@ -41,7 +41,7 @@ rule decode:
         code=nbest_code("decode"),
     shell:
         """
-        seqkd decode \
+        exec seqkd decode \
             --model {input.model:q} \
             --src {input.src:q} \
             {params.search:q} \
@@ -86,7 +86,7 @@ rule decode_hugging_face:
         code=nbest_code("decode_hugging_face"),
     shell:
         """
-        seqkd decode-hugging-face \
+        exec seqkd decode-hugging-face \
             {params.teacher:q} \
             --src {input.src:q} \
             --tgt-vocab {input.tgt_vocab:q} \

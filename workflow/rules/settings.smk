@@ -7,7 +7,13 @@ Steps: settings.
 
 if workflow.is_main_process:
     # A workflow that imports this one may make them, by rules before its `module`.
-    given = {x for x in OWN_FILES if not any(rule.is_producer(str(x)) for rule in workflow.rules)}
+    named = OWN_FILES.union(CORPUS_FILES, MONOLINGUAL_FILES, *TEST_SET_FILES.values())
+    given = {
+        path
+        for path in named
+        if RESOURCES not in path.parents
+        and not any(rule.is_producer(str(path)) for rule in workflow.rules)
+    }
     texts = {f"corpus/tests/{name}": files for name, files in TEST_SET_FILES.items()}
     texts |= {"corpus/config": CORPUS_FILES, "corpus/monolingual": MONOLINGUAL_FILES}
     try:
@@ -16,7 +22,7 @@ if workflow.is_main_process:
             if own and is_outdated(RESULTS / f"{part}.yaml", as_yaml(slice_of(EXPERIMENT, part))):
                 refuse_missing(own)
         for name in teachers_of_kind(FileTeacher):
-            if any(RESULTS.glob(f"distilled/{name}/*/*/nbest.jsonl.zst")):
+            if any(RESULTS.glob(f"models/*.from-{name}*")):
                 refuse_missing(given.intersection(GIVEN_FILES[name]))
     except SeqkdError as error:
         raise WorkflowError(str(error)) from None

@@ -45,7 +45,7 @@ rule train:
     shell:
         # The state of an unfinished run is no output: Snakemake would delete it with the job.
         """
-        seqkd train \
+        exec seqkd train \
             --config {input.config:q} \
             --source {params.languages[0]:q} \
             --target {params.languages[1]:q} \

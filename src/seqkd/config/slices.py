@@ -98,8 +98,10 @@ def source_slice(corpus: ParallelCorpus, name: str) -> dict[str, object]:
     text, _ = source_of(corpus, name)
     any_language = name in fetched_names(text, _ANY_LANGUAGES)
     source, target = _ANY_LANGUAGES if any_language else corpus.languages
-    if isinstance(text, MonolingualUrl):  # one file is fetched alike, whatever else its source has
-        text = UrlSource(src=text.src, tgt=text.src, mirror=text.mirror)
+    if isinstance(text, UrlSource | MonolingualUrl):
+        # One file is fetched alike, whatever else its source has.
+        file = next(file for file in text.remote_files if file.fetched_name == name)
+        text = UrlSource(src=file, tgt=file)
     assert not isinstance(text, MonolingualFile), "it is not fetched"
     alone = ParallelCorpus(source=source, target=target, train=(text,), dev=text)
     return alone.model_dump(mode="json", include={"source", "target", "train", "dev"})

@@ -96,6 +96,12 @@ class RemoteFile(Section):
         """The last part of the address."""
         return Path(urlsplit(self.url).path).name
 
+    @property
+    def fetched_name(self) -> str:
+        """Name below the resources folder."""
+        # The start of the sum keeps files of one name from different places apart.
+        return f"url/{self.sha256[:12]}/{self.name}"
+
 
 class UrlSource(Section):
     """Two parallel files on the web, with their checksums."""
@@ -198,8 +204,7 @@ def fetched_names(source: Source | MonolingualSource, languages: tuple[str, str]
         case HomeAssistantSource(version=version, wheel=None):
             return [f"home-assistant/homeassistant-{version}-py3-none-any.whl"]
         case UrlSource() | MonolingualUrl() if not _has_mirror(source):
-            # The start of the sum keeps files of one name from different places apart.
-            return [f"url/{x.sha256[:12]}/{x.name}" for x in source.remote_files]
+            return [file.fetched_name for file in source.remote_files]
         case SacrebleuSource(name=name):
             stem = f"sacrebleu/{name.replace('/', '-')}.{languages[0]}-{languages[1]}"
             return [f"{stem}.{language}" for language in languages]

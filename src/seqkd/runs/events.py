@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import os
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -140,7 +141,7 @@ class Recorder(logging.Handler):
     def _write(self, event: Event) -> None:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+            self._file = self._path.open("a+", encoding="utf-8", buffering=1)  # NFS
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._file.write(event.to_line())
@@ -199,7 +200,8 @@ def read_run(path: Path) -> Run:
     """Return the run whose events a file holds."""
     run = Run(path)
     for line in _complete_lines(path):
-        run.add(Event.from_line(line))
+        with contextlib.suppress(ValueError):  # a power failure leaves NULs
+            run.add(Event.from_line(line))
     return run
 
 
@@ -225,7 +227,8 @@ def is_running(run: Run | None) -> bool:
     """
     if run is None or run.ended:
         return False
-    with run.path.open("rb") as file:
+    # NFS gives an exclusive lock only to who may write.
+    with run.path.open("r+b" if os.access(run.path, os.W_OK) else "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

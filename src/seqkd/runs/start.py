@@ -5,6 +5,7 @@ The workflow calls this (`workflow/rules/common.smk`), so it holds however Snake
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -48,7 +49,7 @@ def claim_folder(results: Path, snakemake: Path = FOLDER.parent) -> bool:
     try:
         path = snakemake / FOLDER.name / "lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
+        file = path.open("a+b")  # NFS locks what is open for reading and writing alone
         _held.append(file)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone = True
@@ -58,7 +59,8 @@ def claim_folder(results: Path, snakemake: Path = FOLDER.parent) -> bool:
         return True  # as far as can be known
     if alone:
         _remove_stale_locks(results, snakemake / "locks")
-    fcntl.flock(file, fcntl.LOCK_SH)
+    with contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_SH)
     return alone
 
 

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seqkd.runs.dry_run import Plan, plan
-from seqkd.runs.events import Job, Run, is_running, last_run
+from seqkd.runs.events import Job, Run, State, is_running, last_run
 from seqkd.runs.experiments import find_configs, load
 from seqkd.runs.job_log import last_lines, progress_in, was_stopped
 from seqkd.runs.terminal import show_failure
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> None:
     last = last_run(Path("results", name))
     alive = is_running(last)
     jobs = plan(configs)
-    states = {id(job): _state(job, last, alive) for job in jobs.needed}
+    known = last.by_output() if last else {}
+    states = {id(job): _state(job, known, alive) for job in jobs.needed}
     console.print(_counts(name, jobs, states))
     console.print(_headline(jobs, last, alive, "failed" in states.values()))
     if running := [job for job in jobs.needed if states[id(job)] == "running"]:
@@ -58,10 +59,9 @@ def run(args: argparse.Namespace) -> None:
             show_failure(console, job.title, job.log, args.lines)
 
 
-def _state(job: Job, last: Run | None, alive: bool) -> str:
-    """Return the state of a job that is still needed, by the last run."""
-    states = last.by_output() if last else {}
-    state = next((states[path] for path in job.output if path in states), None)
+def _state(job: Job, known: dict[str, State], alive: bool) -> str:
+    """Return the state of a job that is still needed, by what the last run says of its outputs."""
+    state = next((known[path] for path in job.output if path in known), None)
     if state == "running" and alive:
         return "running"
     return "failed" if state == "failed" and not was_stopped(job.log) else "waiting"

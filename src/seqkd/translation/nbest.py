@@ -236,11 +236,11 @@ def _check_headers(shards: Sequence[_Shard], source_sha256: str) -> None:
     by_number: dict[int, _Shard] = {}
     for shard in shards:
         header = shard.header
-        for field in ("models", "source", "search", "block"):
+        for field in ("models", "source", "search", "block", "code"):
             if getattr(header, field) != getattr(first.header, field):
                 raise SeqkdError(
                     f"{shard} has a different {field.removesuffix('s')} from {first.path}; decode "
-                    "all shards with the same model, source and settings"
+                    "all shards with the same model, source, settings and code"
                 )
         if header.source != source_sha256:
             raise SeqkdError(f"{shard} was decoded from a different source text")
