@@ -62,7 +62,7 @@ Steps that a run calls:
 
 _PATH_ERRORS = {
     errno.EACCES, errno.ENOENT, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG,
-    errno.ELOOP,
+    errno.ELOOP, errno.EFBIG,
 }  # fmt: skip
 
 
@@ -84,6 +84,8 @@ def main(argv: list[str] | None = None) -> None:
     Exits with 0, with 1 and one line on standard error, with 2 on wrong usage, with 143 if it was
     stopped by SIGTERM or SIGHUP, or with 130 on Ctrl-C.
     """
+    if sys.stderr is None:  # closed by the caller: `2>&-`
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         _main(sys.argv[1:] if argv is None else argv)
         if sys.stdout is not None:  # closed by the caller: `>&-`

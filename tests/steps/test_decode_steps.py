@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -55,6 +56,12 @@ def merged(work: Path, shards: int, *options: object) -> Path:
     paths = decode_shards(work, shards, *options)
     seqkd("merge", "--shards", *paths, "--src", work / "train.de", "--output", output)
     return output
+
+
+def test_standard_error_may_be_closed(work: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    (path,) = decode_shards(work, 1)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("options", [(), ("--sample", "--n-best", 3)])

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess
+from threading import Timer
 
 import pytest
 
 import seqkd
 from processes import run
+from seqkd.steps.translate import _output
 from seqkd.translation import lines
 from seqkd.translation.api import load
 from seqkd.translation.lines import byte_lines, prompt_chunks
@@ -140,6 +142,45 @@ def test_closed_streams_are_one_line(model, closed):
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
     assert b"standard input or output is closed" in done.stderr
+
+
+def test_notes_never_get_into_the_translations(model):
+    command = f"{sys.executable} -m seqkd translate {model} --device cpu 2>&-"
+    done = subprocess.run(command, shell=True, input=b"an \xff\n", capture_output=True, check=True)
+    assert done.stdout.count(b"\n") == 1
+    assert b"not UTF-8" not in done.stdout
+
+
+def test_a_full_disk_is_an_error_without_buffers_too(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    program = (
+        "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (9, 9)); "
+        "from seqkd.cli import main; main()"
+    )
+    words = [sys.executable, "-c", program, "translate", str(model), "--device", "cpu"]
+    with (tmp_path / "out.txt").open("wb") as output:
+        done = subprocess.run(
+            words, input=b"die Lampe\n" * 9, stdout=output, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.endswith(b"File too large\n")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_standard_files_that_do_not_block_lose_nothing(monkeypatch):
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with open(reading) as source, open(writing, "wb", buffering=0) as sender:
+        monkeypatch.setattr(sys, "stdin", source)
+        Timer(0.1, lambda: (sender.write(b"an\n"), sender.close())).start()
+        assert [chunk.lines for chunk in lines.read_chunks([Path("-")])] == [[b"an"]]
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with open(reading, "rb") as receiver, open(writing, "w") as target:
+        monkeypatch.setattr(sys, "stdout", target)
+        Timer(0.1, receiver.read, [500_000]).start()
+        with _output(None) as write:
+            write("x" * 500_000)
 
 
 def test_no_model_is_one_line(tmp_path):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -103,8 +104,12 @@ def _output(path: Path | None) -> Iterator[Callable[[str], object]]:
             yield file.write
         return
 
-    def write(text: str) -> None:
-        sys.stdout.buffer.write(text.encode("utf-8"))
-        sys.stdout.buffer.flush()
+    os.set_blocking(sys.stdout.fileno(), True)
+    # Not `sys.stdout.buffer`: it drops what a full disk refuses if Python is unbuffered.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as stream:
 
-    yield write
+        def write(text: str) -> None:
+            stream.write(text.encode("utf-8"))
+            stream.flush()
+
+        yield write

@@ -58,6 +58,7 @@ def read_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:
 @contextlib.contextmanager
 def _standard_input() -> Iterator[Reader]:
     """Yield standard input as `open_bytes` opens a file."""
+    os.set_blocking(sys.stdin.fileno(), True)  # else a pause of the sender looks like the end
     stream = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), 1 << 16)
     yield unpacked(stream, "standard input")
 
