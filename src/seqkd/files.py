@@ -18,6 +18,7 @@ import json
 import lzma
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,12 +43,23 @@ _TWICE_LINES = 3  # fewer may be meant
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path; rename it to `path` on success, else remove it."""
+    """Yield a temporary path; rename it to `path` on success, else remove it.
+
+    A symbolic link stays one: its target is written. A file that is there keeps its mode.
+
+    Raises:
+        SeqkdError: if `path` is there and no regular file, such as a device or a pipe.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise SeqkdError(f"{path} is no regular file; name a file for the output")
+    path = Path(os.path.realpath(path))
     with temporary_path(path) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+        temporary.chmod(mode)
         temporary.replace(path)
 
 

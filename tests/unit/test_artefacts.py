@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,3 +60,43 @@ def test_lines_are_numbered(tmp_path: Path):
         read_json_lines(Inner, path)
     with pytest.raises(SeqkdError, match="file not found"):
         read_json_lines(Inner, tmp_path / "b.jsonl")
+
+
+# ---------------------------------------------------------------------------- outputs
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_one_and_its_target_is_written(there: bool, tmp_path: Path):
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk" / "a.json", tmp_path / "b.json"
+    link.symlink_to(Path("disk", "a.json"))
+    if there:
+        target.write_text("old")
+    write_json(link, 7)
+    assert link.is_symlink()
+    assert target.read_text() == "7\n"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_file_keeps_its_mode(tmp_path: Path):
+    path = tmp_path / "a.json"
+    path.touch(0o600)
+    write_json(path, 7)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    write_json(path, 7)
+    (tmp_path / "new").touch()
+    assert path.stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
+def test_what_is_no_regular_file_is_refused_as_an_output(tmp_path: Path):
+    ends = os.openpty()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path, Path(os.ttyname(ends[1]))):
+        kind = path.stat().st_mode
+        with pytest.raises(SeqkdError, match=f"{path} is no regular file"):
+            write_json(path, 7)
+        assert path.stat().st_mode == kind
+    for end in ends:
+        os.close(end)
