@@ -91,8 +91,13 @@ def _locked_file(path: Path) -> tuple[int, Path]:
         os.close(handle)  # removed as abandoned before it was locked
 
 
+def parts_of(path: Path) -> Iterator[Path]:
+    """Return the temporary files of `path`, of running and of killed processes."""
+    return path.parent.glob(f".{glob.escape(path.name)}.*{_PART}")
+
+
 def _remove_abandoned(path: Path) -> None:
-    for old in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
+    for old in parts_of(path):
         with contextlib.suppress(OSError):
             handle = os.open(old, os.O_RDWR)
             try:

@@ -136,6 +136,17 @@ def test_a_folder_with_other_files_is_refused(model, tmp_path):
         export(model, tmp_path / "thesis.tex")
 
 
+def test_what_a_killed_export_left_is_no_other_file(model, tmp_path):
+    for name in ("model.safetensors", "config.yaml", "README.md"):
+        (tmp_path / f".{name}.x1y2.part").touch()
+    (tmp_path / "__pycache__").mkdir()
+    export(model, tmp_path)
+    assert not list(tmp_path.glob(".*"))
+    (tmp_path / ".other.x1y2.part").touch()
+    with pytest.raises(SystemExit, match="holds other files"):
+        export(model, tmp_path)
+
+
 # ---------------------------------------------------------------------------- the API
 
 

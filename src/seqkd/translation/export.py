@@ -15,7 +15,7 @@ from seqkd.errors import SeqkdError
 from seqkd.evaluation.diagnostics import Diagnostics
 from seqkd.evaluation.lost_quality import lost_quality
 from seqkd.evaluation.score_files import Evaluation, load_evaluation, signatures_of
-from seqkd.files import atomic_path, atomic_text, digest
+from seqkd.files import atomic_path, atomic_text, digest, parts_of
 from seqkd.model_files.model_file import ModelInfo, read_info
 from seqkd.templates import templates_of
 
@@ -129,10 +129,15 @@ def teacher_scores_of(info: ModelInfo, paths: Sequence[Path]) -> list[Evaluation
 
 
 def claim(folder: Path, *names: str) -> None:
-    """Create the folder, or check that it holds nothing but these files and a card."""
+    """Create the folder, or check that it holds nothing but these files and a card.
+
+    What a killed export or Python left beside them is no harm.
+    """
     if folder.exists() and not folder.is_dir():
         raise SeqkdError(f"{folder} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    other_files = {path.name for path in folder.iterdir()} - {*names, CARD}
+    ours = {*names, CARD, "__pycache__"}
+    other_files = {path.name for path in folder.iterdir()} - ours
+    other_files -= {left.name for name in ours for left in parts_of(folder / name)}
     if other_files:
         raise SeqkdError(f"{folder} holds other files ({min(other_files)}); give a new folder")
