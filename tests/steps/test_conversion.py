@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from full_disk import full_disk
 from seqkd import cli
 from seqkd.config.naming import STORAGES, without_formats
 from seqkd.errors import SeqkdError
@@ -89,6 +90,15 @@ def test_the_verb_quantize(tmp_path):
     assert output.stat().st_size < source.stat().st_size
     with pytest.raises(SystemExit, match="did you mean 'int8'"):
         cli.main(["quantize", "--model", str(source), "--format", "in8", "--output", str(output)])
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+def test_a_full_disk_is_one_line(tmp_path, suffix):
+    source = write_model(tmp_path / "model.safetensors")
+    output = tmp_path / "new" / f"model.safetensors{suffix}"
+    with full_disk(), pytest.raises(SystemExit, match="File too large"):
+        cli.main(["quantize", "--model", str(source), "--format", "fp16", "--output", str(output)])
+    assert not list(output.parent.iterdir())
 
 
 def test_help_and_config_do_not_import_torch():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from digit_trainer import digit_run, digits, numbers, tokens, weights
+from full_disk import full_disk
 from seqkd.config.architecture import LstmConfig
 from seqkd.config.bleu import bleu_for
 from seqkd.config.training import TrainingConfig
@@ -58,6 +59,12 @@ def test_a_signal_that_stops_saves_first(number, tmp_path):
         checkpoint.save_if_due(run.state, CPU)
     assert stopped.value.code == 143
     assert "resumed after" in Checkpoint(tmp_path, "same", 60.0, 0.0).restore(digit_run().state)
+
+
+def test_a_full_disk_is_an_error_of_the_disk_and_leaves_no_checkpoint(tmp_path):
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        Checkpoint(tmp_path, "same", 0.0, time.time()).save_if_due(digit_run().state, CPU)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_resumed_run_costs_what_all_its_processes_took(tmp_path):

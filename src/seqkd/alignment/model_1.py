@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_path
@@ -76,7 +76,7 @@ class Lexicon:
         """Write the file that `load` reads."""
         tensors = {"codes": self.codes, "probability": self.probability}
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, {"vocabularies": " ".join(vocabularies)})
+            temporary.write_bytes(save(tensors, {"vocabularies": " ".join(vocabularies)}))
 
     def lookup(self, codes: Ints) -> Floats:
         """Return the probability of each code, a small one where a pair was never seen."""

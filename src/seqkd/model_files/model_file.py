@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 import zstandard
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save, save_file
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from seqkd.config.architecture import ARCHITECTURE
@@ -76,11 +76,9 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: object
     """Write tensors and a JSON header as one safetensors file, atomically; .zst compresses."""
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     metadata = {"seqkd": json.dumps(header, ensure_ascii=False)}
+    content = save(plain, metadata)  # not `save_file`: its error hides what a full disk says
     with atomic_path(path) as temporary:
-        if Path(path).suffix == ".zst":
-            temporary.write_bytes(compress(save(plain, metadata)))
-        else:
-            save_file(plain, temporary, metadata)
+        temporary.write_bytes(compress(content) if Path(path).suffix == ".zst" else content)
 
 
 def compress(content: bytes) -> bytes:

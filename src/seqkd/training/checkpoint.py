@@ -7,6 +7,7 @@ own. It carries a fingerprint; one with another fingerprint belongs to another r
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -89,13 +90,15 @@ class Checkpoint:
         if not stop and time.monotonic() - self._last < self._every_s:
             return
         if rank() == 0:
+            saved = {
+                "fingerprint": self._fingerprint,
+                "state": state.state_dict(),
+                "cost": tuple(cost(self._started, self.earlier)),
+            }
+            content = io.BytesIO()  # not the file: the error would hide what a full disk says
+            torch.save(saved, content)
             with atomic_path(self._path) as temporary:
-                saved = {
-                    "fingerprint": self._fingerprint,
-                    "state": state.state_dict(),
-                    "cost": tuple(cost(self._started, self.earlier)),
-                }
-                torch.save(saved, temporary)
+                temporary.write_bytes(content.getbuffer())
         self._last = time.monotonic()
         if stop:
             raise SystemExit(EXIT_SAVED)
