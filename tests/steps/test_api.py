@@ -242,6 +242,28 @@ def test_a_cut_inside_a_character_is_not_invalid(monkeypatch):
     assert notes == ["cut: 7 bytes or more, of which the first 4 are read"]
 
 
+@pytest.mark.parametrize("device", ["xpu", "meta", "mps", "cpu:0", "cuda:", "cuda:x", "", "gpu"])
+def test_other_devices_are_one_line(model, device):
+    with pytest.raises(SeqkdError, match="expected auto, cpu, cuda or cuda:N"):
+        load(model, device=device)
+
+
+def test_other_settings_are_one_line(model):
+    with pytest.raises(SeqkdError, match="precision fp16: expected auto, fp32 or bf16"):
+        load(model, device="cpu", precision="fp16")
+    loaded = load(model, device="cpu")
+    for numbers in ({"beam": 2.5}, {"beam": 4, "n_best": 2.0}):
+        with pytest.raises(SeqkdError, match="both must be at least 1, and integers"):
+            loaded.n_best(["das Licht"], **numbers)
+
+
+def test_a_gpu_beyond_the_last_is_one_line(model, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SeqkdError, match="sees 2 GPUs"):
+        load(model, device="cuda:2")
+
+
 def test_a_gpu_that_is_not_there_is_one_line(model):
     import torch
 

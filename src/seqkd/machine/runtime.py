@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import subprocess
 
 import torch
@@ -32,8 +33,10 @@ def set_up(threads: int, device: str = "auto") -> torch.device:
         device: `cpu`, `cuda`, `cuda:1`, or `auto` for a GPU if there is one.
 
     Raises:
-        SeqkdError: if a GPU is requested and there is none.
+        SeqkdError: for another device, or a GPU that is not there.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise SeqkdError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
     if threads < 1:
         raise SeqkdError(f"--threads must be at least 1, got {threads}")
     torch.set_num_threads(threads)
@@ -44,10 +47,10 @@ def set_up(threads: int, device: str = "auto") -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SeqkdError(f"--device {device}: PyTorch sees no GPU; use --device cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError:
-        raise SeqkdError(f"--device {device}: expected auto, cpu or cuda") from None
+    chosen, gpus = torch.device(device), torch.cuda.device_count()
+    if chosen.index is not None and chosen.index >= gpus:
+        raise SeqkdError(f"--device {device}: PyTorch sees {gpus} GPUs, numbered from 0")
+    return chosen
 
 
 def _keep_freed_memory() -> None:

@@ -9,6 +9,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import nn
 
+from seqkd.errors import SeqkdError
+
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
@@ -16,7 +18,12 @@ def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.devi
     """Return the dtype of matrix products; `auto` takes bf16 where the hardware multiplies it.
 
     On a GPU, products of float32 are computed in TF32 from now on, as is usual there.
+
+    Raises:
+        SeqkdError: for another precision.
     """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise SeqkdError(f"precision {precision}: expected auto, fp32 or bf16")
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     if precision == "fp32":

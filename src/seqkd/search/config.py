@@ -56,8 +56,10 @@ class SearchConfig:
     sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
-        if self.beam < 1 or self.n_best < 1:
-            raise SeqkdError(f"beam {self.beam} and n-best {self.n_best}: both must be at least 1")
+        if not all(isinstance(count, int) and count >= 1 for count in (self.beam, self.n_best)):
+            raise SeqkdError(
+                f"beam {self.beam} and n-best {self.n_best}: both must be at least 1, and integers"
+            )
         if self.beam > MAX_BEAM:
             raise SeqkdError(f"beam {self.beam}: at most {MAX_BEAM:,}")
         if self.n_best > self.beam and self.sampling is None:
