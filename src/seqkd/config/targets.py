@@ -91,7 +91,8 @@ class TargetConfig(Section):
     drop_by: Literal["log-prob", "similarity"] = "log-prob"
     """The teacher's log-probability per token, or the similarity to the reference."""
     gold: Fraction = 0.0
-    """Fraction of reference pairs added to the distilled text (1: all), spread evenly."""
+    """Fraction of the decoded text's reference pairs added to the distilled text (1: all), spread
+    evenly."""
     monolingual: MonolingualTargets | None = None
     """Add targets of monolingual text; null: none."""
 
