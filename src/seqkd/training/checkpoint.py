@@ -70,10 +70,7 @@ class Checkpoint:
             return f"the checkpoint cannot be read ({error}); starting from scratch"
         if saved["fingerprint"] != self._fingerprint:
             self._path.unlink(missing_ok=True)
-            return (
-                "the checkpoint has another config, input, code or arithmetic (bf16 on one "
-                "processor, fp32 on another); starting from scratch"
-            )
+            return "the checkpoint has another config, input or code; starting from scratch"
         state.load_state_dict(saved["state"])
         self.resumed_from, self.earlier = state.update, Cost(*saved["cost"])
         return f"resumed after update {state.update:,}"
