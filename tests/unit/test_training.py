@@ -163,12 +163,12 @@ def test_the_weights_kept_are_those_of_the_best_validation(best):
         assert torch.equal(weights(run)[name], value)
 
 
-@pytest.mark.parametrize("count", [1, 3, 99])
-def test_averaged_weights_are_the_mean_of_the_last_validations(count):
+@pytest.mark.parametrize(("best", "count"), [("last", 1), ("last", 3), ("last", 99), ("bleu", 3)])
+def test_averaged_weights_are_the_mean_of_the_last_validations(best, count):
     seen = []
     run = digit_run(
-        best="last", average_checkpoints=count, validations_per_epoch=2,
-        validate=lambda model: seen.append(weights(run)) or (2.0, 0.0),
+        best=best, average_checkpoints=count, validations_per_epoch=2,
+        validate=lambda model: seen.append(weights(run)) or (2.0, 9.0 - len(seen)),
     )  # fmt: skip
     run.run()
     assert len(seen) == 4

@@ -96,10 +96,10 @@ class TrainingConfig(Section):
     validations_per_epoch: Positive = 1
     """Validations (dev perplexity and greedy dev BLEU) per epoch."""
     best: Literal["bleu", "perplexity", "last"] = "bleu"
-    """Criterion for choosing the checkpoint, on dev. perplexity is a poor choice for students of
-    distilled text: it rises on the references while BLEU rises."""
+    """Criterion on dev for choosing the checkpoint, and for `patience`. perplexity is a poor choice
+    for students of distilled text: it rises on the references while BLEU rises."""
     average_checkpoints: Positive = 1
-    """Average the weights of this many last validations; 1: no averaging."""
+    """Average the weights of this many last validations, whichever is best; 1: no averaging."""
     patience: NonNegative = 0
     """Stop after this many validations without improvement; 0: never."""
 

@@ -49,7 +49,7 @@ class SpeedMeasurement(SpeedSetting):
     """Of matrix products: int8, bfloat16 or float32."""
     sentences: int
     words: int
-    """Source words, split at white space."""
+    """Source words, as `text.running_words` estimates them in scripts without spaces."""
     repeats: int
     words_per_second: Throughput
     sentences_per_second: Throughput

@@ -46,6 +46,7 @@ class TrainingManifest(Provenance):
     pairs_too_long_or_empty: int
     updates: int
     best_update: int
+    """Update of the best validation. With `average_checkpoints`, the weights are a mean instead."""
     stopped_early: bool
     resumed_from_update: int
     precision: str
