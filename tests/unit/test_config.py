@@ -157,13 +157,15 @@ def test_who_waits_longest_goes_first(smoke: dict):
     assert dependants["lstm-1x16.word-kd_seq-inter.from-lstm-1x32", 1] == 0
 
 
-def test_pruned_weights_are_held_in_the_second_stage(smoke: dict):
+def test_the_second_stage_keeps_the_zeros_of_the_first(smoke: dict):
+    smoke["pruning"]["cuts"] = 3
     models = Experiment(parse_experiment(smoke)).models
     name = "lstm-1x16.seq-kd_seq-inter.from-lstm-1x32.pruned-80"
     first, second = models[f"{name}-stage-1", 1], models[name, 1]
     assert first.prune is not None
     assert second.prune is not None
-    assert (first.prune.held, second.prune.held) == (False, True)
+    assert (first.prune.cuts, second.prune.cuts) == (3, 1)
+    assert first.prune.percentage == second.prune.percentage == 80
     assert second.parent == first.model
 
 

@@ -124,11 +124,15 @@ def test_cut_weights_stay_zero_after_every_update(make):
     assert len(moved) > 5  # the rest keeps learning
 
 
-def test_a_second_stage_holds_the_zeros_of_the_first():
-    model = lstm()
-    apply_masks(model, prune_masks(model, PruneConfig(percentage=85)))
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_second_stage_holds_the_zeros_of_the_first(scheme):
+    config = PruneConfig(percentage=85, scheme=scheme)
+    model = run(lstm(), config, 0, 12)
     first = masks_of_zeros(model)
-    pruner = Pruner(model, PruneConfig(percentage=85, held=True), total_updates=9)
+    before = copy.deepcopy(model.state_dict())
+    pruner = Pruner(model, config, total_updates=9)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name])
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1.0)

@@ -320,10 +320,11 @@ class Experiment:
             unfinished = number if number < len(pruning.stages) else None
             name = pruned_name(row.model, percentage, unfinished)
             teacher = self._teacher(entry, stage)
-            prune = PruneConfig(percentage=percentage, held=number > 1, **settings)
+            prune = PruneConfig(percentage=percentage, **settings)
             retrained = self._entry(row.architecture, stage, name, parent, teacher, prune)
             self._add(retrained, row.seeds)
             parent = name
+            settings["cuts"] = 1  # of weights that are at zero already
 
     def _sources(self, entry: ModelEntry) -> Iterator[Key]:
         """Yield the models that one is trained from: its parent, and its teacher unless given."""

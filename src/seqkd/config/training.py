@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from seqkd.config.schema import (
     NUMERIC,
-    Boolean,
     Fraction,
     FractionBelowOne,
     NonNegative,
@@ -200,5 +199,3 @@ class PruneConfig(PruningMethod):
 
     percentage: Percentage
     """Percentage of all parameters, embeddings included, that are pruned."""
-    held: Boolean = False
-    """Keep the mask of the parent, which is pruned already."""

@@ -119,12 +119,12 @@ class Pruner:
 
         Args:
             model: pruned in place.
-            config: what to prune; `held` keeps the existing zeros and prunes nothing.
+            config: what to prune. Zeros go first, so the same again keeps a pruned model's zeros.
             total_updates: of the whole run.
             update: updates already done.
         """
         self._config, self._total = config, total_updates
-        self.last_cut = 0 if config.held else last_cut(config, total_updates)
+        self.last_cut = last_cut(config, total_updates)
         self._masks = masks_of_zeros(model)
         if update == 0:
             self.after_update(model, 0)
@@ -132,6 +132,6 @@ class Pruner:
     def after_update(self, model: nn.Module, update: int) -> None:
         """Prune more if it is time; set pruned weights to zero."""
         fraction = fraction_at(self._config, update, self._total)
-        if fraction is not None and not self._config.held:
+        if fraction is not None:
             self._masks = prune_masks(model, self._config, fraction=fraction)
         apply_masks(model, self._masks)
