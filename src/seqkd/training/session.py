@@ -48,8 +48,8 @@ def _tie(state: TrainingState) -> str | None:
     if len(state.curve) < 2 or len(scores) > 1:
         return None
     return (
-        f"dev BLEU was {scores.pop():.2f} at each of {len(state.curve)} validations, so the first "
-        "was chosen: check evaluation.tokenizer, or set training.best: perplexity"
+        f"dev BLEU was {scores.pop():.2f} at each of {len(state.curve)} validations, so none "
+        "was the best: check evaluation.tokenizer, or set training.best: perplexity"
     )
 
 
