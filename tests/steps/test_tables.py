@@ -12,7 +12,7 @@ import pytest
 from seqkd.config.table_rows import TableConfig, load_table_config
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.evaluation.analysis import OutputStatistics, analyse
-from seqkd.evaluation.results import Comparison
+from seqkd.evaluation.results import Comparison, signed
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric, corpus_scores
 from seqkd.evaluation.speed_files import load_speed
@@ -23,7 +23,6 @@ from seqkd.report.tables import (
     count,
     latex_escape,
     megabytes,
-    signed,
     to_csv,
     to_latex,
     to_markdown,

@@ -20,7 +20,7 @@ from seqkd.evaluation.results import (
     SearchResult,
     searches_of,
 )
-from seqkd.evaluation.score_files import Evaluation, Evaluations, signatures_of
+from seqkd.evaluation.score_files import Evaluation, Evaluations, mean, signatures_of
 from seqkd.evaluation.significance import (
     CHRF_WORDS,
     RESAMPLES,
@@ -289,14 +289,8 @@ def _row(
         nonzero_parameters=seeds[0].nonzero_parameters,
         file_bytes=seeds[0].file_bytes,
         compressed_bytes=seeds[0].compressed_bytes,
-        perplexity=_mean([entry.perplexity for entry in seeds]),
-        mode_mean=_mean([entry.mode_mean for entry in seeds]),
-        mode_median=_mean([entry.mode_median for entry in seeds]),
+        perplexity=mean(seeds, lambda entry: entry.perplexity),
+        mode_mean=mean(seeds, lambda entry: entry.mode_mean),
+        mode_median=mean(seeds, lambda entry: entry.mode_median),
         searches=searches,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean, or None if a value is missing."""
-    present = [value for value in values if value is not None]
-    return sum(present) / len(present) if len(present) == len(values) else None

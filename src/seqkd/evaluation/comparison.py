@@ -6,7 +6,7 @@ randomisation over the sentences that both translated (see `significance`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -51,11 +51,6 @@ class Side:
     def first(self) -> Evaluation:
         """The evaluation of the first seed, for what all seeds share."""
         return self.evaluations[0]
-
-    def mean(self, field: Callable[[Evaluation], float | None]) -> float | None:
-        """Return the mean over seeds of a field; None if it is missing for a seed."""
-        values = [value for value in map(field, self.evaluations) if value is not None]
-        return fmean(values) if len(values) == len(self.evaluations) else None
 
     def references(self) -> Sequence[str] | None:
         """Return the references of the test set; None if the corpus was deleted."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from seqkd.config.naming import teachers_in
 from seqkd.evaluation.diagnostics import Diagnostics, ModelDiagnostics
+from seqkd.evaluation.results import signed
 from seqkd.evaluation.text_statistics import Bucket
 
 FEWEST_SENTENCES, FEWEST_WORDS = 10, 20
@@ -57,7 +58,7 @@ def _sentences(student: ModelDiagnostics, teacher: ModelDiagnostics) -> Iterator
 def _differences(ours: Sequence[Bucket], theirs: Sequence[Bucket], fewest: int) -> str:
     """Return the difference in each bucket that is large enough."""
     return ", ".join(
-        f"{own.name}: {round(own.score - other.score, 1) + 0.0:+.1f}".replace("-", "\u2212")
+        f"{own.name}: {signed(own.score - other.score)}"
         for own, other in zip(ours, theirs, strict=True)
         if own.size >= fewest
     )

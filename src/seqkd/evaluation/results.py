@@ -11,6 +11,16 @@ from dataclasses import dataclass
 from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.evaluation.significance import NoiseFloor
 
+MINUS = "\u2212"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Return a number with its sign; one that rounds to zero has none."""
+    shown = f"{abs(value):.{digits}f}"
+    if float(shown) == 0:
+        return shown
+    return ("+" if value > 0 else MINUS) + shown
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:

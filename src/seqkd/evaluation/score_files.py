@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from seqkd.artefacts import read_json
 from seqkd.config.bleu import BleuConfig
@@ -124,6 +125,12 @@ class Evaluations:
         if evaluation is None:
             raise SeqkdError(f"no scores of {model}, seed {seed}, on {test_set} among --scores")
         return evaluation
+
+
+def mean(seeds: Sequence[Evaluation], field: Callable[[Evaluation], float | None]) -> float | None:
+    """Return the mean of a field over seeds; None if it is missing for one."""
+    values = [value for value in map(field, seeds) if value is not None]
+    return fmean(values) if len(values) == len(seeds) else None
 
 
 def signatures_of(evaluations: Iterable[Evaluation]) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seqkd.evaluation.results import Results, RowResult
+from seqkd.evaluation.results import Results, RowResult, signed
 from seqkd.evaluation.speed_files import Speed, SpeedMeasurement, setting_name
 from seqkd.report.results_table import capitalised, is_seeded, row_name, score, taught_name
-from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, megabytes, ratio, signed
+from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, megabytes, ratio
 
 
 def _base(rows: Sequence[RowResult]) -> RowResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from seqkd.evaluation.results import RowResult
+from seqkd.evaluation.results import RowResult, signed
 from seqkd.evaluation.speed_files import setting_name
 from seqkd.report.highlights import (
     all_rows,
@@ -17,7 +17,7 @@ from seqkd.report.highlights import (
 )
 from seqkd.report.material import Material
 from seqkd.report.results_table import row_name
-from seqkd.report.tables import PLUS_MINUS, count, megabytes, ratio, signed
+from seqkd.report.tables import PLUS_MINUS, count, megabytes, p_value, ratio
 
 _WORTH_SAYING = 1.05  # times smaller or faster
 
@@ -68,11 +68,6 @@ def findings(material: Material) -> Iterator[Finding]:
             f"{megabytes(student.shipped_bytes)} MB of {megabytes(teacher.shipped_bytes)}",
         )
     yield from _speed_finding(material, teacher, student)
-
-
-def p_value(p: float) -> str:
-    """Return a p-value with its relation sign."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from functools import partial
 from seqkd import __version__
 from seqkd.corpus.funnel import corpus_summary
 from seqkd.evaluation.lost_quality import lost_quality
+from seqkd.evaluation.results import signed
 from seqkd.evaluation.speed_files import setting_name
 from seqkd.languages import standard_code
 from seqkd.machine.manifest import code_commit
@@ -16,7 +17,7 @@ from seqkd.machine.progress import duration
 from seqkd.report.chart import Chart
 from seqkd.report.compression_tables import pruning_table, speed_table
 from seqkd.report.figures import HALF, NARROW, WIDE, svg
-from seqkd.report.findings import findings, hours, p_value, words_per_second
+from seqkd.report.findings import findings, hours, words_per_second
 from seqkd.report.highlights import all_rows, best_student, colour_of, speed_setting
 from seqkd.report.material import Material
 from seqkd.report.palette import PALETTE
@@ -32,7 +33,7 @@ from seqkd.report.results_table import (
     taught_name,
 )
 from seqkd.report.samples import samples
-from seqkd.report.tables import Table, count, counted, megabytes, signed
+from seqkd.report.tables import Table, count, counted, megabytes, p_value
 from seqkd.templates import templates_of
 
 _SECTIONS = {

@@ -12,8 +12,9 @@ from seqkd.evaluation.results import (
     RowResult,
     SearchResult,
     by_architecture,
+    signed,
 )
-from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, counted, signed
+from seqkd.report.tables import DELTA, PLUS_MINUS, Table, count, counted
 
 _NAMES = {
     "baseline": "Baseline",

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import pandas as pd
 import tabulate
 
+from seqkd.evaluation.results import MINUS
+
 PLUS_MINUS = "\u00b1"
-MINUS = "\u2212"
 DELTA = "\u0394"
 TIMES = "\u00d7"
 TERMINAL = 118  # columns that notes are wrapped to
@@ -126,12 +127,9 @@ def latex_escape(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def signed(value: float, digits: int = 1) -> str:
-    """Return a number with its sign; one that rounds to zero has none."""
-    shown = f"{abs(value):.{digits}f}"
-    if float(shown) == 0:
-        return shown
-    return ("+" if value > 0 else MINUS) + shown
+def p_value(p: float) -> str:
+    """Return a p-value with its relation sign."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def count(value: float) -> str:

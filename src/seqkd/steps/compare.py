@@ -33,9 +33,10 @@ from seqkd.evaluation.comparison import (
     load_side,
     test_sets_of,
 )
-from seqkd.evaluation.score_files import Evaluation
+from seqkd.evaluation.results import signed
+from seqkd.evaluation.score_files import Evaluation, mean
 from seqkd.evaluation.significance import RESAMPLES
-from seqkd.report.tables import signed
+from seqkd.report.tables import p_value
 
 Row = tuple[str, str, Callable[[Evaluation], float | None]]
 _ROWS: tuple[Row, ...] = (
@@ -114,7 +115,7 @@ def _model_table(a: Side, b: Side, differences: list[Difference]) -> Table:
         scores = [f"{value:.1f}" for value in entry.chrf]
         table.add_row(f"chrF {entry.search}", *scores, signed(entry.chrf[1] - entry.chrf[0]))
     for heading, form, field in _ROWS:
-        values = [side.mean(field) for side in (a, b)]
+        values = [mean(side.evaluations, field) for side in (a, b)]
         table.add_row(heading, *("-" if value is None else form.format(value) for value in values))
     return table
 
@@ -149,14 +150,12 @@ def _experiment_table(title: str, rows: list[tuple[str, Difference]]) -> Table:
         table.add_column(heading, overflow="fold")
     for heading in ("A", "B", "B - A", "p, Holm"):
         table.add_column(heading, justify="right", overflow="fold")
-    p_values = corrected_p_values([entry for _, entry in rows])
-    for (model, entry), p_value in zip(rows, p_values, strict=True):
+    p_values = map(_p, corrected_p_values([entry for _, entry in rows]))
+    for (model, entry), p in zip(rows, p_values, strict=True):
         scores = [f"{value:.1f}" for value in entry.bleu]
-        table.add_row(escape(model), entry.search, *scores, signed(entry.delta), _p(p_value))
+        table.add_row(escape(model), entry.search, *scores, signed(entry.delta), p)
     return table
 
 
 def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "-" if value is None else p_value(value).removeprefix("= ")
