@@ -19,14 +19,16 @@ from seqkd.model_files.conversion import convert
 from seqkd.model_files.model_file import load_model
 from seqkd.models.kernels import compiled
 from seqkd.search.batches import translate_ids
-from seqkd.search.config import SearchConfig
+from seqkd.search.config import Hypothesis, SearchConfig
 from seqkd.translation import api
 from seqkd.translation import lines as source_lines
 from seqkd.translation.api import Note, clean_line, load
+from seqkd.translation.engine import Engine
 from seqkd.translation.lines import chunked
 from tiny_model import sentences, write_model
 
 CPU = torch.device("cpu")
+AT_LIMIT = "perhaps cut: the translation has {} tokens, the most it may have"
 
 
 @pytest.fixture(scope="module", params=["lstm", "transformer"])
@@ -59,7 +61,12 @@ def test_an_exported_folder_in_a_fresh_process_is_the_model_in_memory(
     done = translate(lines, folder, "--beam", beam, "--precision", "fp32")
     assert done.stdout.split("\n")[:-1] == in_memory
     assert len(set(in_memory)) > 8  # not all the same
-    assert done.stderr == ""
+    limits = SearchConfig().limit(torch.tensor([len(source) for source in ids])).tolist()
+    assert done.stderr.splitlines() == [
+        f"seqkd translate: standard input, line {number}: {AT_LIMIT.format(limit)}"
+        for number, (best, limit) in enumerate(zip(found, limits, strict=True), 1)
+        if len(best[0].tokens) + 1 == limit
+    ]
 
 
 def test_int8_in_a_fresh_process_is_int8_in_memory(tmp_path):
@@ -213,8 +220,26 @@ def test_notes_name_the_line(model):
     notes: list[Note] = []
     lines = ["das Licht", b"das \xff", "die \x00", "Lampe " * 900, "an"]
     list(load(model, device="cpu").stream(lines, beam=1, notify=notes.append))
+    assert [note.line for note in notes] == sorted(note.line for note in notes)
+    notes = [note for note in notes if not note.text.startswith("perhaps cut: ")]
     assert [note.line for note in notes] == [2, 3, 4]
     assert notes[2].text.startswith("cut: ")
+
+
+def test_a_translation_at_its_greatest_length_is_noted(model, monkeypatch):
+    def search(engine, sources, config):
+        limits = [int(config.limit(torch.tensor(len(source)))) for source in sources]
+        return [
+            [Hypothesis((9,) * (limit - shorter), -1.0)]
+            for limit, shorter in zip(limits, (1, 2, 1), strict=True)
+        ]
+
+    monkeypatch.setattr(Engine, "translate", search)
+    notes: list[Note] = []
+    loaded = load(model, device="cpu")
+    list(loaded.stream(["an", "an", "an " * 900], beam=1, notify=notes.append))
+    assert [note.line for note in notes] == [1, 3, 3]
+    assert notes[-1].text == AT_LIMIT.format(250)
 
 
 def test_characters_are_bounded_in_a_chunk():

@@ -32,6 +32,11 @@ def translate(model: Path, *options: object, data: bytes = b"") -> CompletedProc
     return run("seqkd", "translate", model, "--device", "cpu", *options, folder=Path(), data=data)
 
 
+def report(stderr: bytes) -> list[str]:
+    """Return its lines but for long translations, which a random model always makes."""
+    return [line for line in stderr.decode().splitlines() if ": perhaps cut: " not in line]
+
+
 def test_ten_thousand_lines_with_bad_ones_among_them(model, tmp_path):
     lines = [line.encode() for line in sentences(10_000)]
     bad = {
@@ -61,7 +66,7 @@ def test_ten_thousand_lines_with_bad_ones_among_them(model, tmp_path):
     alone = load(model, device="cpu").translate([lines[i] for i in good], beam=1)
     assert [found[i] for i in good] == alone
     assert len(set(found)) > 500  # the model does tell lines apart
-    notes = done.stderr.decode().splitlines()
+    notes = report(done.stderr)
     printed = [note.split(", line ")[1] for note in notes]
     assert [int(note.split(":")[0]) - 1 for note in printed] == [1234, 3999, 4000, 7000, 9999]
     assert "cut: 2500 tokens, of which the first 250 are translated" in printed[0]
@@ -99,7 +104,7 @@ def test_a_reader_that_goes_away_is_no_error(model):
     text = "".join(f"{line}\n" for line in sentences(9000)).encode()
     done = subprocess.run(command, shell=True, input=text, capture_output=True, check=False)
     assert done.stdout.count(b"\n") == 1
-    assert done.stderr == b""
+    assert report(done.stderr) == []
 
 
 def test_n_best_and_scores_are_written_as_help_says(model):
@@ -163,8 +168,7 @@ def test_a_full_disk_is_an_error_without_buffers_too(model, tmp_path, monkeypatc
             words, input=b"die Lampe\n" * 9, stdout=output, stderr=subprocess.PIPE, check=False
         )
     assert done.returncode == 1
-    assert done.stderr.endswith(b"File too large\n")
-    assert done.stderr.count(b"\n") == 1
+    assert report(done.stderr) == ["seqkd translate: [Errno 27] File too large"]
 
 
 def test_standard_files_that_do_not_block_lose_nothing(monkeypatch):

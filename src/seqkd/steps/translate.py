@@ -2,8 +2,8 @@
 
 MODEL is a folder that `seqkd export` wrote, or a model file. A line is one sentence, in UTF-8. An
 empty line gives an empty line. A line that is not UTF-8, has control characters or is too long is
-translated as far as possible and reported on standard error. Lines that you type are translated at
-once, large input in batches.
+translated as far as possible and reported on standard error, and so is a translation that reached
+its greatest length. Lines that you type are translated at once, large input in batches.
 
 Output, one line for each input line:
   (default)     TRANSLATION
@@ -88,7 +88,7 @@ def _text(args: argparse.Namespace, number: int, translations: Sequence[Translat
 
 
 def _notifier(name: str) -> Callable[[Note], None]:
-    """Return a function that reports a line that was replaced or cut."""
+    """Return a function that reports a note."""
 
     def notify(note: Note) -> None:
         print(f"seqkd translate: {name}, line {note.line}: {note.text}", file=sys.stderr)

@@ -4,7 +4,8 @@
     model.translate(["Das Licht ist an."])
 
 Any line may be given: empty, of any length, with any characters, even bytes that are not UTF-8.
-Each has exactly one translation, in its place; a `Note` says what was replaced or cut.
+Each has exactly one translation, in its place; a `Note` says what was replaced or cut, or that a
+translation reached its greatest length.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+import torch
 
 from seqkd.errors import SeqkdError
 from seqkd.machine.runtime import set_up
@@ -40,7 +43,7 @@ class Translation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What was done to a line before it was translated."""
+    """What is wrong with a line or its translation."""
 
     line: int
     """Position of the line, from 1."""
@@ -101,7 +104,7 @@ class Translator:
             beam: width of the beam search; 1 is greedy.
             n_best: translations of each line, at most `beam`; a line may have fewer.
             length_penalty: strength of length normalisation.
-            notify: called for each line that was replaced or cut.
+            notify: called with each note, in the order of the lines.
 
         Raises:
             SeqkdError: if the settings of the search are impossible, or `lines` is one string.
@@ -122,17 +125,26 @@ class Translator:
         notify: Callable[[Note], None] | None = None,
     ) -> list[list[Translation]]:
         """Translate lines together; the first of them is line number `first`."""
-        sources = self._encode(chunk, first, notify)
+        sources, notes = self._encode(chunk, first)
         n_best = self._engine.translate(sources, config)
+        limits = config.limit(torch.tensor([len(source) for source in sources])).tolist()
+        notes += [
+            Note(number, f"perhaps cut: the translation has {limit} tokens, the most it may have")
+            for number, (hypotheses, limit) in enumerate(zip(n_best, limits, strict=True), first)
+            if any(len(hypothesis.tokens) + 1 >= limit for hypothesis in hypotheses)
+        ]
+        if notify is not None:
+            for note in sorted(notes, key=lambda n: n.line):
+                notify(note)
         flat = [hypothesis for hypotheses in n_best for hypothesis in hypotheses]
         # A line feed in a translation would shift all lines after it.
         texts = iter([" ".join(text.splitlines()) for text in self._engine.text(flat)])
         return [[Translation(next(texts), h.log_prob) for h in hypotheses] for hypotheses in n_best]
 
     def _encode(
-        self, chunk: Sequence[str | bytes], first: int, notify: Callable[[Note], None] | None
-    ) -> list[list[int]]:
-        """Return the ids of each line as the model reads them; empty for an empty line."""
+        self, chunk: Sequence[str | bytes], first: int
+    ) -> tuple[list[list[int]], list[Note]]:
+        """Return the ids of each line as the model reads them, empty for an empty line; notes."""
         cleaned, notes = [], []
         for number, line in enumerate(chunk, first):
             text, changes = clean_line(line)
@@ -144,10 +156,7 @@ class Translator:
             for number, x in enumerate(ids, first)
             if len(x) > MAX_SOURCE
         ]
-        if notify is not None:
-            for note in sorted(notes, key=lambda n: n.line):
-                notify(note)
-        return source_rows([tokens[:MAX_SOURCE] for tokens in ids])
+        return source_rows([tokens[:MAX_SOURCE] for tokens in ids]), notes
 
 
 def clean_line(line: str | bytes) -> tuple[str, list[str]]:
