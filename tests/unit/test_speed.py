@@ -78,6 +78,12 @@ def test_a_sample_is_spread_and_leaves_out_empty_lines():
     assert sample(["a", ""], 3) == ["a"]
 
 
+def test_greedy_search_is_measured_once():
+    for beam, beams in ((1, [1, 1]), (5, [1, 5, 1, 5])):
+        arguments = argparse.Namespace(device="cpu", threads=1, beam=beam)
+        assert [each.beam for each in _settings(arguments, torch.device("cpu"))] == beams
+
+
 def test_models_beside_a_gpu_are_timed_alike_with_any_number_of_threads():
     found = [
         set(

@@ -83,5 +83,6 @@ def _settings(args: argparse.Namespace, device: torch.device) -> Iterator[SpeedS
             continue
         # Models timed beside a GPU with different numbers of cores are timed alike.
         threads = sorted({1, args.threads}) if name == "cpu" else [1]
-        for count, batch, beam in itertools.product(threads, (1, CHUNK_LINES), (1, args.beam)):
+        beams = sorted({1, args.beam})
+        for count, batch, beam in itertools.product(threads, (1, CHUNK_LINES), beams):
             yield SpeedSetting(device=name, threads=count, beam=beam, batch=batch)
