@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from seqkd.errors import SeqkdError
-from seqkd.unpacking import Reader, unpacked
+from seqkd.unpacking import Reader, is_packed, unpacked
 
 _PART = ".part"
 _BUFFER_BYTES = 1 << 16
@@ -284,6 +284,12 @@ def check_encoding(head: bytes, name: str) -> None:
         )
     if head.count(b"\r") > 1 and b"\n" not in head:
         raise SeqkdError(f"{name}: lines end in CR alone; convert it: tr '\\r' '\\n'")
+
+
+def is_compressed(path: Path) -> bool:
+    """Return whether `open_bytes` decompresses a file."""
+    with path.open("rb") as file:
+        return is_packed(file.read(16))
 
 
 def refuse_lfs_pointer(path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
+import shlex
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -133,6 +136,17 @@ def test_scores_of_fp32_are_not_those_of_rounded_weights(model, tmp_path):
     own = dataclasses.replace(evaluation_of("lstm-2x16.nll.int8"), sha256=digest(int8))
     write_json(scores, own)
     export(model, folder, "--format", "int8", "--scores", scores)  # the same file, made again
+
+
+@pytest.mark.parametrize("name", ["exported", 'mein Modell\'s "Größe" $HOME'])
+def test_the_commands_of_the_card_name_the_folder(model, tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    export(model, Path())
+    _, translate, python = Path("README.md").read_text("utf-8").split("```")[1].splitlines()[1:]
+    assert shlex.split(translate)[:3] == ["seqkd", "translate", name]
+    (call,) = re.findall(r"load\((.*)\)\.translate", shlex.split(python)[2])
+    assert ast.literal_eval(call) == name
 
 
 def test_a_folder_with_other_files_is_refused(model, tmp_path):

@@ -355,5 +355,17 @@ def test_what_a_page_cannot_compute_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="web pages support LSTMs, not a transformer"):
         export(model, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
-    with pytest.raises(SystemExit, match="nothing to write"):
-        cli.main(["export", str(model)])
+    with pytest.raises(SystemExit, match="nothing to write; give DIR right after MODEL"):
+        cli.main(["export", str(model), "--scores", "scores.json", str(tmp_path / "folder")])
+    with pytest.raises(SystemExit, match="a page is always in int8"):
+        export(model, tmp_path / "page.html", "--format", "bf16")
+
+
+def test_a_compressed_model_is_unpacked_whatever_its_name(tmp_path: Path) -> None:
+    plain = write_model(tmp_path / "plain.safetensors", storage="int8")
+    packed = write_model(tmp_path / "packed.safetensors.zst", storage="int8")
+    packed = packed.rename(tmp_path / "packed.safetensors")
+    for model in (plain, packed):
+        export(model, model.with_suffix(".html"))
+    sizes = [len(path.read_bytes()) for path in tmp_path.glob("*.html")]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)

@@ -33,7 +33,6 @@ from seqkd.config.sources import (
 from seqkd.corpus.readers import check_sha256
 from seqkd.errors import SeqkdError, nearest
 from seqkd.languages import standard_code
-from seqkd.unpacking import is_packed
 
 _TIMEOUT_S = 60
 _ATTEMPTS = 4
@@ -130,9 +129,8 @@ def _failed(url: str, error: Exception) -> SeqkdError:
 
 def _is_packed_on_the_way(path: Path, sha256: str) -> bool:
     """Unpack what a server compressed without being asked to, if that gives the right content."""
-    with path.open("rb") as file:
-        if not is_packed(file.read(16)):
-            return False
+    if not files.is_compressed(path):
+        return False
     plain = path.with_name(f"{path.name}.plain")
     try:
         with path.open("rb") as file, gzip.open(file) as packed, plain.open("wb") as output:

@@ -21,10 +21,9 @@ from torch import Tensor
 from seqkd.config.architecture import ARCHITECTURE
 from seqkd.config.schema import parse
 from seqkd.errors import SeqkdError
-from seqkd.files import atomic_path, check_file, open_bytes
+from seqkd.files import atomic_path, check_file, is_compressed, open_bytes
 from seqkd.model_files.storage import decode, encode
 from seqkd.models.build import Model, build
-from seqkd.unpacking import is_packed
 from seqkd.vocabulary.vocabulary import Vocabulary, parse_vocabulary
 
 FORMAT = "seqkd-model-1"
@@ -94,9 +93,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], object]:
     """
     with _readable(path):
         header = _header(path)
-        with Path(path).open("rb") as raw:
-            packed = is_packed(raw.read(8))
-        if packed:
+        if is_compressed(Path(path)):
             with open_bytes(path) as file:
                 tensors = load(file.read())
         else:

@@ -49,9 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write what is asked for."""
     if args.folder is None and args.web is None and args.onnx is None:
-        raise SeqkdError("nothing to write; give a folder, --web FILE or --onnx DIR")
+        raise SeqkdError("nothing to write; give DIR right after MODEL, --web FILE or --onnx DIR")
     if args.compress and args.folder is None:
         raise SeqkdError("--compress is for the model file in DIR; give DIR")
+    if args.format not in (None, "int8") and args.folder is None and args.onnx is None:
+        raise SeqkdError(f"--format {args.format} is for DIR or --onnx; a page is always in int8")
     if args.onnx is not None and args.format not in (None, "fp32", "int8"):
         raise SeqkdError(f"--onnx takes --format fp32 or int8, got {args.format}")
     from seqkd.model_files.model_file import read_info
@@ -84,6 +86,7 @@ def _write_folder(args: argparse.Namespace, storage: str, lost: list[str]) -> No
 
 
 def _write_page(args: argparse.Namespace, info: ModelInfo, lost: list[str]) -> None:
+    from seqkd.files import is_compressed
     from seqkd.model_files.conversion import convert
     from seqkd.model_files.model_file import read_info
     from seqkd.translation.export import scores_of, teacher_scores_of
@@ -91,7 +94,7 @@ def _write_page(args: argparse.Namespace, info: ModelInfo, lost: list[str]) -> N
 
     with tempfile.TemporaryDirectory() as temporary:
         model = args.model
-        if info.storage != "int8" or model.suffix == ".zst":
+        if info.storage != "int8" or is_compressed(model):
             model = Path(temporary) / "model.safetensors"
             convert(args.model, "int8", model)
         scores = scores_of(model, args.scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from seqkd.templates import templates_of
 
 CARD = "README.md"
 _TEMPLATES = templates_of("seqkd.translation", html=False)
+_TEMPLATES.filters["quote"] = shlex.quote
 
 
 def export(
@@ -70,7 +72,7 @@ def write_card(
             _TEMPLATES.get_template(template).render(
                 info=info,
                 bytes=size,
-                folder=folder.name,
+                folder=folder.resolve().name,
                 evaluations=evaluations,
                 signatures=sorted(signatures_of(evaluations)),
                 licence=licence,
