@@ -329,7 +329,9 @@ def _wide_encoding(head: bytes) -> str | None:
         return "UTF-32LE" if zeros[3] > zeros[0] else "UTF-32BE"
     even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
     wide_feeds = head.count(b"\n\0" if odd > even else b"\0\n")
-    wide = 5 * max(even, odd) > len(head) or 2 * wide_feeds > head.count(b"\n")
+    feeds = head.count(b"\n")
+    dense = 5 * max(even, odd) > len(head) and (wide_feeds or not feeds)
+    wide = dense or 2 * wide_feeds > feeds
     if wide and max(even, odd) > 8 * min(even, odd):
         return "UTF-16LE" if odd > even else "UTF-16BE"
     return None

@@ -200,6 +200,7 @@ def test_words_that_archives_begin_with_are_text(tmp_path: Path, text: str):
 
 def test_a_stray_nul_does_not_make_a_text_utf_16():
     check_text(b"one\ntw\0o\n" * 2 + b"\n" * 100, "x")
+    check_text(b"a\0\n", "x")
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), max_size=8)
