@@ -48,11 +48,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     A symbolic link stays one: its target is written. A file that is there keeps its mode.
 
     Raises:
-        SeqkdError: if `path` is there and no regular file, such as a device or a pipe.
+        SeqkdError: if `path` is there and no regular file, such as a device or a pipe, or is where
+            the output of this process goes (`/dev/stdout`).
     """
     path = Path(path)
     if path.exists() and not path.is_file():
         raise SeqkdError(f"{path} is no regular file; name a file for the output")
+    if any(_is_open_as(path, number) for number in (1, 2)):
+        raise SeqkdError(f"{path} is standard output or standard error; name another file")
     path = Path(os.path.realpath(path))
     with temporary_path(path) as temporary:
         yield temporary
@@ -61,6 +64,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
         temporary.chmod(mode)
         temporary.replace(path)
+
+
+def _is_open_as(path: Path, number: int) -> bool:
+    with contextlib.suppress(OSError):  # not there, or closed
+        return os.path.samestat(path.stat(), os.fstat(number))
+    return False
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,3 +102,15 @@ def test_what_is_no_regular_file_is_refused_as_an_output(tmp_path: Path):
         assert path.stat().st_mode == kind
     for end in ends:
         os.close(end)
+
+
+def test_what_standard_output_is_appended_to_is_not_replaced(tmp_path: Path):
+    path = tmp_path / "all.txt"
+    path.write_text("old\n")
+    program = "from seqkd.files import write_json; write_json('/dev/stdout', 7)"
+    with path.open("a") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=file, stderr=subprocess.PIPE, check=False
+        )
+    assert b"/dev/stdout is standard output" in done.stderr
+    assert path.read_text() == "old\n"
