@@ -139,13 +139,13 @@ def _unspaced(line: str) -> tuple[int, float]:
 def key_tokens(line: str) -> list[str]:
     """Return the words that decide whether two sentences are equal.
 
-    Case folded, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation. A line
+    Lower case, each run of digits as `0`, each `{placeholder}` as `X`, no punctuation. A line
     without letters is its own key: 12:30 and 42 % are no repetitions of 11:15 and 7 %. Characters
     that spell come in overlapping pairs, as each alone is in every sentence.
     """
     if not has_letter(line):
         return line.split()
-    line = line.casefold()
+    line = line.lower()
     if not line.isascii():  # Turkish has an i with a dot and one without
         line = line.replace("\u0131", "i").replace("i\u0307", "i")
     if "{" in line:

@@ -112,7 +112,6 @@ def test_key_ignores_case_digits_placeholders_and_punctuation() -> None:
     assert key_tokens("Battery 12: {level} %!") == ["battery", "0", "X"]
     assert key_tokens("BATTERY 7 {other}") == key_tokens("battery, 12 {level}.")
     assert key_tokens("... !") == ["...", "!"]
-    assert key_tokens("STRASSE") == key_tokens("stra\u00dfe")
     assert key_tokens("I\u015eIK \u0130Y\u0130") == key_tokens("\u0131\u015f\u0131k iyi")
     assert length("\u4eba\u3005") == length("\u4eba\u4eba") < length("\u4e8c\u3007\u4e8c\u56db")
     assert key_tokens("12:30") != key_tokens("11:15")
