@@ -304,25 +304,6 @@ def test_a_wrong_path_never_keeps_the_text_of_the_right_one(finished: Workspace)
     assert finished.plan() == []
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        {"provider": "home-assistant", "wheel": "wrong.whl"},
-        {
-            "provider": "url",
-            "mirror": ".",
-            "src": {"url": "https://x.org/wrong.whl", "sha256": "0" * 64},
-            "tgt": {"url": "https://x.org/b", "sha256": "1" * 64},
-        },
-    ],
-)
-def test_a_missing_copy_of_a_pinned_file_keeps_no_older_text(finished: Workspace, source: dict):
-    finished.edit_config(corpus__train=[source])
-    refused = finished.snakemake("--dry-run")
-    assert refused.returncode == 1
-    assert "wrong.whl (paths in a config start" in refused.stderr + refused.stdout
-
-
 def test_a_changed_input_reruns_all_that_follows(finished: Workspace):
     path = finished.folder / "tests/data/smoke/smoke.de"
     path.write_text("Ein anderer Satz.\n", encoding="utf-8")

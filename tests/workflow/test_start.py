@@ -152,3 +152,22 @@ def test_snakemake_refuses_to_start_next_to_orphans(
     assert "Slurm jobs of a killed run are still queued or running: 12." in refused.stderr
     assert not (finished.folder / "results/smoke/report.html").exists()
     assert not list((finished.folder / ".snakemake").glob("locks/*"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"provider": "home-assistant", "wheel": "wrong.whl"},
+        {
+            "provider": "url",
+            "mirror": ".",
+            "src": {"url": "https://x.org/wrong.whl", "sha256": "0" * 64},
+            "tgt": {"url": "https://x.org/b", "sha256": "1" * 64},
+        },
+    ],
+)
+def test_a_missing_copy_of_a_pinned_file_keeps_no_older_text(finished: Workspace, source: dict):
+    finished.edit_config(corpus__train=[source])
+    refused = finished.snakemake("--dry-run")
+    assert refused.returncode == 1
+    assert "wrong.whl (paths in a config start" in refused.stderr + refused.stdout
