@@ -324,7 +324,7 @@ class Experiment:
             retrained = self._entry(row.architecture, stage, name, parent, teacher, prune)
             self._add(retrained, row.seeds)
             parent = name
-            settings["cuts"] = 1  # of weights that are at zero already
+            settings["cuts"] = 1  # a later stage cuts what is zero already, so nothing more
 
     def _sources(self, entry: ModelEntry) -> Iterator[Key]:
         """Yield the models that one is trained from: its parent, and its teacher unless given."""

@@ -123,16 +123,7 @@ def copied_words(
 
 def _bare_words(line: str) -> set[str]:
     """Return the words without the marks around them; scripts without spaces are cut off."""
-    return {_bare(piece) for piece in pieces_of(line)}
-
-
-def _bare(piece: str) -> str:
-    start, end = 0, len(piece)
-    while start < end and _is_beside(piece[start]):
-        start += 1
-    while start < end and _is_beside(piece[end - 1]):
-        end -= 1
-    return piece[start:end]
+    return {piece.strip("".join(filter(_is_beside, piece))) for piece in pieces_of(line)}
 
 
 def _is_beside(character: str) -> bool:

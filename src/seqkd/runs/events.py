@@ -141,7 +141,8 @@ class Recorder(logging.Handler):
     def _write(self, event: Event) -> None:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a+", encoding="utf-8", buffering=1)  # NFS
+            # NFS gives a shared lock only to who may read.
+            self._file = self._path.open("a+", encoding="utf-8", buffering=1)
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._file.write(event.to_line())

@@ -49,7 +49,7 @@ def claim_folder(results: Path, snakemake: Path = FOLDER.parent) -> bool:
     try:
         path = snakemake / FOLDER.name / "lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")  # NFS locks what is open for reading and writing alone
+        file = path.open("a+b")  # NFS: a shared lock needs reading, an exclusive one writing
         _held.append(file)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone = True

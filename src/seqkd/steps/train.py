@@ -130,7 +130,6 @@ def _report_skipped(task: TrainingTask) -> None:
     if skipped > FEW_SKIPPED * len(pairs.src):
         print(
             f"seqkd train: {skipped:,} of {len(pairs.src):,} pairs are empty or longer than "
-            f"training.max_length ({longest} subwords) and are not trained on; raise it, or "
-            "vocab.size",
+            f"training.max_length ({longest} tokens), so they are not trained on",
             file=sys.stderr,
         )
