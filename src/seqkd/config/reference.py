@@ -72,11 +72,22 @@ def schema() -> Node:
     `properties`, for readers that follow no reference, such as Snakemake's workflow catalog.
     """
     full = _lenient(ExperimentConfig.model_json_schema())
+    definitions = full.pop("$defs")
+    sections = _expanded(full, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "An experiment of seqkd",
-        **_expanded(full, full["$defs"]),
+        "$defs": {name: definitions[name] for name in sorted(_referred(sections, definitions))},
+        **sections,
     }
+
+
+def _referred(node: Any, definitions: Node) -> set[str]:
+    """Return the names of the definitions that a part of a schema needs."""
+    if isinstance(node, dict) and "$ref" in node:
+        return {_name(node)} | _referred(definitions[_name(node)], definitions)
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return set().union(*(_referred(part, definitions) for part in parts))
 
 
 def _lenient(node: Any) -> Any:
