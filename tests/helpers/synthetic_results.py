@@ -17,7 +17,8 @@ import zstandard
 
 from seqkd import cli
 from seqkd.config.bleu import BleuConfig
-from seqkd.config.table_rows import TableConfig, TableRow, load_table_config
+from seqkd.config.schema import load
+from seqkd.config.table_rows import TableConfig, TableRow
 from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSetManifest
 from seqkd.evaluation.metrics import translation_scores
@@ -104,7 +105,7 @@ def seqkd(*words: object) -> None:
 class Synthetic:
     """Writes the folder; `root` is results/{experiment}."""
 
-    def __init__(self, root: Path, sentences: int = 120, seeds: tuple[int, ...] = (1,)) -> None:
+    def __init__(self, root: Path, sentences: int = 60, seeds: tuple[int, ...] = (1,)) -> None:
         self.root, self.seeds = root, seeds
         self.random = random.Random(7)
         syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
@@ -169,7 +170,7 @@ class Synthetic:
     def table(self, kind: str, out: Path, scores: Sequence[Path] | None = None) -> dict[str, str]:
         """Run `seqkd table`; return the text of each form by its suffix."""
         config = self.root / "tables" / f"{kind}.yaml"
-        scores = scores or self.scores(load_table_config(config).rows)
+        scores = scores or self.scores(load(TableConfig, config).rows)
         seqkd(
             *("table", "--kind", kind, "--config", config, "--scores", *scores),
             *("--tests", self.root / "corpus/tests/test.json"),
@@ -198,7 +199,7 @@ class Synthetic:
         return output
 
     def report(self, *options: str, whole: bool = True) -> Path:
-        """Run `seqkd report`, with all its files or with those alone that it needs."""
+        """Run `seqkd report`, with all its inputs or with those alone that it needs."""
         root, output = self.root, self.root / "report.html"
         shown = {row.model: row for row in rows(self.seeds) + pruned_rows(self.seeds)}
         scores = [path for path in self.scores(list(shown.values())) if path.exists()]
@@ -214,7 +215,7 @@ class Synthetic:
                 *("--pruning-config", root / "tables/pruning.yaml"),
                 *("--speeds", *(path.with_name("speed.json") for path in scores)),
                 *("--manifests", *sorted(root.glob("models/*/*/manifest.json"))),
-                *("--benchmarks", root / "benchmarks", "--figures", root / "figures"),
+                *("--benchmarks", root / "benchmarks"),
             ]
         if (root / "tables/diagnostics.json").exists():
             words += ["--diagnostics", root / "tables/diagnostics.json"]

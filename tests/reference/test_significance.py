@@ -13,6 +13,7 @@ from sacrebleu.significance import PairedTest
 
 from seqkd.config.bleu import BleuConfig
 from seqkd.evaluation.significance import (
+    CHRF_COUNTS,
     CHRF_WORDS,
     Metric,
     approximate_randomisation,
@@ -63,6 +64,13 @@ def test_metrics_equal_sacrebleu(systems: tuple[list[str], list[str], list[str]]
     for metric, theirs in METRICS:
         ours = corpus_scores(metric, [metric.extract(first, references)])[0]
         assert ours == pytest.approx(theirs.corpus_score(first, [references]).score, abs=1e-9)
+
+
+def test_the_statistics_of_chrf_are_the_first_of_chrf_pp(systems: tuple[list[str], ...]) -> None:
+    references, first, _ = systems
+    plain = chrf_metric().extract(first, references)
+    with_words = chrf_metric(CHRF_WORDS).extract(first, references)
+    np.testing.assert_array_equal(with_words[:, :CHRF_COUNTS], plain)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ from seqkd.evaluation.text_statistics import (
     memorised,
     nested_widths,
     oracle_bleu,
-    variety,
     word_counts,
 )
 from seqkd.files import atomic_text, read_lines
@@ -133,13 +132,6 @@ def test_memorised_counts_long_sentences_only() -> None:
     assert memorised(lines, training) == 0.5
 
 
-def test_variety_by_hand() -> None:
-    measured = variety(["a b a b", "c d"])
-    assert (measured.words, measured.distinct_words) == (6, 4)
-    assert variety(["a a a a a a"]).mtld < variety(["a b c d e f"]).mtld
-    assert variety([]).words == 0
-
-
 def test_buckets() -> None:
     assert bucket_names((0, 1, 5, 20)) == ["0", "1\u20134", "5\u201319", "20+"]
     assert [bucket_of(n, (1, 5, 10)) for n in (0, 1, 4, 5, 99)] == [0, 0, 0, 1, 2]
@@ -205,7 +197,7 @@ def test_a_text_and_a_part_of_it_are_alike(tmp_path: Path) -> None:
     assert whole["complexity"] == gold["complexity"]
     assert part["complexity"] == pytest.approx(whole["complexity"], rel=0.05)
     assert whole["faithfulness"] == part["faithfulness"] == gold["faithfulness"] == 0.0
-    words = [text["variety"]["distinct_words"] for text in (whole, part)]
+    words = [text["distinct_words"] for text in (whole, part)]
     assert words[1] == pytest.approx(words[0], rel=0.05)
 
 

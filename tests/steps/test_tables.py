@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from seqkd.config.table_rows import TableConfig, load_table_config
+from seqkd.artefacts import read_json
+from seqkd.config.schema import load
+from seqkd.config.table_rows import TableConfig
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.evaluation.analysis import OutputStatistics, analyse
 from seqkd.evaluation.results import Comparison, signed
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric, corpus_scores
-from seqkd.evaluation.speed_files import load_speed
+from seqkd.evaluation.speed_files import Speed
 from seqkd.report.compression_tables import speed_table
 from seqkd.report.results_table import method_name, results_tables
 from seqkd.report.tables import (
@@ -107,7 +109,7 @@ def test_seeds_give_spread_and_noise_floor(three_seeds: Synthetic, tmp_path: Pat
 
 
 def test_the_noise_floor_of_students_knows_nothing_of_their_teacher(three_seeds: Synthetic) -> None:
-    config = load_table_config(three_seeds.root / "tables" / "results.yaml")
+    config = load(TableConfig, three_seeds.root / "tables" / "results.yaml")
     outputs = OutputStatistics(
         config,
         Evaluations(three_seeds.scores()),
@@ -215,15 +217,15 @@ def test_speed_table_has_both_ratios(one_seed: Synthetic, tmp_path: Path) -> Non
 def test_speed_is_compared_with_the_teacher_wherever_it_stands(
     one_seed: Synthetic, tmp_path: Path
 ) -> None:
-    chosen = list(reversed(load_table_config(one_seed.root / "tables" / "speed.yaml").rows))
+    chosen = list(reversed(load(TableConfig, one_seed.root / "tables" / "speed.yaml").rows))
     config = one_seed.config("speed-reversed", chosen)
     config.rename(one_seed.root / "tables" / "reversed.yaml")
     outputs = OutputStatistics(
-        load_table_config(one_seed.root / "tables" / "reversed.yaml"),
+        load(TableConfig, one_seed.root / "tables" / "reversed.yaml"),
         Evaluations(one_seed.scores(chosen)),
         load_test_set(one_seed.root / "corpus/tests/test.json"),
     )
-    speeds = [load_speed(path.with_name("speed.json")) for path in one_seed.scores(chosen)]
+    speeds = [read_json(Speed, path.with_name("speed.json")) for path in one_seed.scores(chosen)]
     table = speed_table(analyse(outputs, resamples=100), speeds, "")
     teacher = [record for record in table.records if record["model"] == TEACHER]
     assert all(record["ratio_like_for_like"] == 1.0 for record in teacher)
@@ -245,7 +247,7 @@ def test_without_a_teacher_the_notes_name_the_first_row(
 
 
 def test_quantised_models_add_nothing_to_the_noise_floor(three_seeds: Synthetic) -> None:
-    config = load_table_config(three_seeds.root / "tables" / "pruning.yaml")
+    config = load(TableConfig, three_seeds.root / "tables" / "pruning.yaml")
     trained = [row for row in config.rows if row.format == "fp32"]
     assert len(trained) < len(config.rows)
     results = analyse(

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from seqkd import cli
-from seqkd.evaluation.speed_files import load_speed
+from seqkd.artefacts import read_json
+from seqkd.evaluation.speed_files import Speed
 from seqkd.steps.speed import _settings
 from seqkd.translation import engine as engine_module
 from seqkd.translation import speed
@@ -31,7 +32,7 @@ def measured(tmp_path, *options, family="lstm", storage="fp32"):
 @pytest.mark.parametrize(("family", "threads"), [("lstm", 2), ("transformer", 1)])
 def test_every_setting_is_measured_and_read_back(tmp_path, family, threads):
     path = measured(tmp_path, "--threads", threads, family=family)
-    found = load_speed(path)
+    found = read_json(Speed, path)
     settings = {(t.threads, t.batch, t.beam) for t in found.measurements}
     assert settings == {(t, b, k) for t in range(1, threads + 1) for b in (1, 2000) for k in (1, 2)}
     for timing in found.measurements:
@@ -53,7 +54,7 @@ def test_every_setting_is_measured_and_read_back(tmp_path, family, threads):
 @pytest.mark.parametrize("family", ["lstm", "transformer"])
 def test_only_lstms_compute_in_int8(tmp_path, monkeypatch, family):
     path = measured(tmp_path, family=family, storage="int8")
-    (precision,) = {timing.precision for timing in load_speed(path).measurements}
+    (precision,) = {timing.precision for timing in read_json(Speed, path).measurements}
     assert (precision == "int8") == (family == "lstm")
     engine = load_engine([tmp_path / "model.safetensors"], torch.device("cpu"))
     assert engine.arithmetic.startswith(f"{precision}, ")

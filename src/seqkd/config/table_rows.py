@@ -5,12 +5,10 @@ The steps `table`, `diagnose` and `report` read them.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TypeAlias
 
 from seqkd.config.header import Languages, Named
-from seqkd.config.schema import Section, load
-from seqkd.errors import SeqkdError
+from seqkd.config.schema import Section
 
 Key: TypeAlias = tuple[str, int]
 """A model's name and seed."""
@@ -70,19 +68,3 @@ class TableConfig(Languages, Named):
             if other.teacher not in (None, row.model) and len(other.teacher_seeds) == 1
         )
         return next((key for key in taught if key in models), None)
-
-
-def load_table_config(path: str | Path) -> TableConfig:
-    """Read the rows of a table.
-
-    Raises:
-        SeqkdError: if the file is missing or wrong, has no rows, or two of the same model.
-    """
-    config = load(TableConfig, path)
-    if not config.rows:
-        raise SeqkdError(f"{path}: no rows to show")
-    models = [row.model for row in config.rows]
-    for model in models:
-        if models.count(model) > 1:
-            raise SeqkdError(f"{path}: two rows show the model '{model}'")
-    return config

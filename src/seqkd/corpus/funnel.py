@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from seqkd.artefacts import read_json
-from seqkd.errors import SeqkdError
 from seqkd.text import Pair
 
 SAMPLES = 3
@@ -29,18 +26,6 @@ class Stage:
     def plain(cls, name: str, lines_in: int, lines_out: int) -> Stage:
         """Return a stage that changes no pair and shows no samples."""
         return cls(name, lines_in, lines_out, 0, [])
-
-
-def load_funnel(path: str | Path) -> list[Stage]:
-    """Read `funnel.json`.
-
-    Raises:
-        SeqkdError: if it is missing, invalid or empty.
-    """
-    stages = read_json(list[Stage], path)
-    if not stages:
-        raise SeqkdError(f"{path}: no filter in it")
-    return stages
 
 
 def heavy_losses(stages: Sequence[Stage], unit: str = "pairs") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from seqkd.evaluation.results import (
 )
 from seqkd.evaluation.score_files import Evaluation, Evaluations, mean, signatures_of
 from seqkd.evaluation.significance import (
+    CHRF_COUNTS,
     CHRF_WORDS,
     RESAMPLES,
     FloatArray,
@@ -50,7 +52,7 @@ Role = Literal["baseline", "teacher", "against"]
 
 
 class OutputStatistics:
-    """Sentence statistics of all outputs on one test set, counted once for any part of it.
+    """Sentence statistics of all outputs on one test set, counted once for any part or table of it.
 
     `counts` are by search and metric, then by model and seed; shape (sentences, k). `words` are by
     search, then by model and seed; shape (sentences,).
@@ -78,26 +80,40 @@ class OutputStatistics:
             self.metrics["second_bleu"] = bleu_metric(first.second_bleu)
         self.counts: dict[str, dict[str, dict[Key, FloatArray]]] = {}
         self.words: dict[str, dict[Key, FloatArray]] = {}
-        extractors = {name: m.extractor(test.references) for name, m in self.metrics.items()}
+        extractors = {
+            name: metric.extractor(test.references)
+            for name, metric in self.metrics.items()
+            if name != "chrf"  # whose counts are the first of chrF++'s
+        }
         for search in searches_of(config):
             texts = {key: entry.hypotheses(search) for key, entry in self.evaluations.items()}
-            self.counts[search] = {
+            counts = self.counts[search] = {
                 name: {key: extract(lines) for key, lines in texts.items()}
                 for name, extract in extractors.items()
             }
+            counts["chrf"] = {key: both[:, :CHRF_COUNTS] for key, both in counts["chrf_pp"].items()}
             self.words[search] = {key: _words(lines) for key, lines in texts.items()}
 
+    def of(self, config: TableConfig) -> OutputStatistics:
+        """Return those of another table, whose outputs must be among these."""
+        keys = [(row.model, seed) for row in config.rows for seed in row.seeds]
+        part = copy.copy(self)
+        part.config = config
+        part.evaluations = {key: self.evaluations[key] for key in keys}
+        part.counts = {
+            search: {name: {key: of_all[key] for key in keys} for name, of_all in counts.items()}
+            for search, counts in self.counts.items()
+        }
+        return part
 
-def analyse_all(
-    config: TableConfig, evaluations: Evaluations, tests: Sequence[TestSet], resamples: int
-) -> list[Results]:
+
+def analyse_all(outputs: Sequence[OutputStatistics], resamples: int) -> list[Results]:
     """Compare all rows on each test set: whole, then without near duplicates if it has any."""
     analyses = []
-    for test in tests:
-        outputs = OutputStatistics(config, evaluations, test)
-        analyses.append(analyse(outputs, resamples=resamples))
-        if 0 < len(test.clean) < len(test.references):
-            analyses.append(analyse(outputs, whole=False, resamples=resamples))
+    for of_test in outputs:
+        analyses.append(analyse(of_test, resamples=resamples))
+        if 0 < len(of_test.test.clean) < len(of_test.test.references):
+            analyses.append(analyse(of_test, whole=False, resamples=resamples))
     return analyses
 
 
@@ -113,10 +129,13 @@ def analyse(
     for search in searches_of(config):
         scored[search] = {
             # Only BLEU is tested for significance, which takes more resamples than an interval.
-            name: _Scored(metric, counts, places, resamples if name == "bleu" else _INTERVAL)
-            for (name, metric), counts in zip(
-                outputs.metrics.items(), outputs.counts[search].values(), strict=True
+            name: _Scored(
+                metric,
+                outputs.counts[search][name],
+                places,
+                resamples if name == "bleu" else _INTERVAL,
             )
+            for name, metric in outputs.metrics.items()
         }
         bleu = scored[search]["bleu"]
         noise[search] = _noise(config.rows, bleu)

@@ -13,7 +13,8 @@ from statistics import fmean
 
 import numpy as np
 
-from seqkd.config.table_rows import TableConfig, load_table_config
+from seqkd.config.schema import load
+from seqkd.config.table_rows import TableConfig
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError, nearest
 from seqkd.evaluation.score_files import Evaluation, load_evaluation
@@ -136,7 +137,7 @@ def _shown(folder: Path) -> dict[str, Sequence[int | str]]:
 
 
 def _tables(folder: Path) -> list[TableConfig]:
-    return [load_table_config(path) for path in sorted((folder / "tables").glob("*.yaml"))]
+    return [load(TableConfig, path) for path in sorted((folder / "tables").glob("*.yaml"))]
 
 
 def compare(first: Side, second: Side, resamples: int = RESAMPLES) -> list[Difference]:

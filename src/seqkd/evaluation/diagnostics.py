@@ -1,10 +1,10 @@
 """What distillation did: to the targets, and to the models that learnt from them.
 
-Of each distilled text: complexity and faithfulness (Zhou et al. 2020), variety of words, length,
+Of each distilled text: complexity and faithfulness (Zhou et al. 2020), distinct words, length,
 repetition, and how often it differs from the most probable hypothesis. Of each n-best list: the
 BLEU of its best hypothesis for growing K. Of each model: agreement with its teacher, memorised and
 repeated output, BLEU by length, F1 by word frequency, and words to copy. Complexity, faithfulness
-and variety depend on the size of a text, so of all texts as many pairs are measured.
+and distinct words depend on the size of a text, so of all texts as many pairs are measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import bleu_metric
 from seqkd.evaluation.text_statistics import (
     Bucket,
-    Variety,
     bleu_by_length,
     copied_words,
     corpus_score,
@@ -31,7 +30,6 @@ from seqkd.evaluation.text_statistics import (
     nested_widths,
     oracle_bleu,
     share,
-    variety,
     word_counts,
 )
 from seqkd.text import Pair, length, tokenise
@@ -54,7 +52,7 @@ class TextDiagnostics:
     complexity: float
     faithfulness: float | None
     """Over the pairs whose source has a reference; None if there are none."""
-    variety: Variety
+    distinct_words: int
     words_per_source_word: float
     repeated: float
     """Share of lines with a loop."""
@@ -93,7 +91,6 @@ class ModelDiagnostics:
     memorised: float
     """Share of outputs that are references of the training text, word for word."""
     repeated: float
-    variety: Variety
     length_ratio: float
     by_length: Sequence[Bucket]
     by_frequency: Sequence[Bucket]
@@ -192,7 +189,7 @@ def text_diagnostics(
         sampled=len(sample),
         complexity=complexity(_dictionary(sample)),
         faithfulness=0.0 if references is None else _faithfulness(sample, references),
-        variety=variety(lines),
+        distinct_words=len(word_counts(lines)),
         words_per_source_word=sum(map(length, lines)) / max(sum(length(x) for x, _ in sample), 1),
         repeated=share(map(has_loop, lines)),
         as_gold=_agreement(text, references),
@@ -231,7 +228,7 @@ def model_diagnostics(
     """Yield those of each of `measured_models`, on one test set."""
     counts, lines = word_counts(training), frozenset(training)
     bleu = bleu_metric(evaluations.bleu)
-    reference_words = sum(len(tokenise(line)) for line in test.references)
+    reference_words = word_counts(test.references).total()
     rows = {row.model: row for row in config.rows}
     for model, seed in measured_models(config):
         output = evaluations.get(model, seed, test.name).hypotheses("greedy")
@@ -239,7 +236,6 @@ def model_diagnostics(
         taught: list[str] | None = None
         if teacher is not None:
             taught = evaluations.get(*teacher, test.name).hypotheses(f"beam-{config.beam}")
-        measured = variety(output)
         yield ModelDiagnostics(
             model=model,
             seed=seed,
@@ -251,8 +247,7 @@ def model_diagnostics(
             bleu_to_teacher=corpus_score(bleu, output, taught) if taught else None,
             memorised=memorised(output, lines),
             repeated=share(map(has_loop, output)),
-            variety=measured,
-            length_ratio=measured.words / max(reference_words, 1),
+            length_ratio=word_counts(output).total() / max(reference_words, 1),
             by_length=bleu_by_length(bleu, test.sources, output, test.references),
             by_frequency=f1_by_frequency(output, test.references, counts),
             copied=copied_words(test.sources, output, test.references),

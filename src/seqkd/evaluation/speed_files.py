@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from seqkd.artefacts import read_json
-from seqkd.errors import SeqkdError
 from seqkd.machine.manifest import Hardware
 
 Setting = tuple[str, int, int]
@@ -73,18 +70,6 @@ class Speed:
         """Return greedy and beam search under one setting, None where one was not measured."""
         by_beam = {entry.beam: entry for entry in self.measurements if entry.setting == setting}
         return [by_beam.get(width) for width in (1, beam)]
-
-
-def load_speed(path: str | Path) -> Speed:
-    """Read one speed file.
-
-    Raises:
-        SeqkdError: if it is missing, wrong, or holds no measurement.
-    """
-    speed = read_json(Speed, path)
-    if not speed.measurements:
-        raise SeqkdError(f"{path}: no measurement in it; run `seqkd speed` again")
-    return speed
 
 
 def setting_name(setting: Setting) -> str:

@@ -1,4 +1,4 @@
-"""Statistics of sentences: variety, repetition, memorised lines, quality by length and frequency.
+"""Statistics of sentences: words, repetition, memorised lines, quality by length and frequency.
 
 Words are those of `text.tokenise`, lengths those of `text.length`.
 """
@@ -23,7 +23,6 @@ LENGTHS = (1, 5, 10, 15, 20, 30)
 FREQUENCIES = (0, 1, 5, 20, 100, 500)
 """Smallest count in training of each word bucket."""
 MEMORISED_WORDS = 5  # shorter sentences recur in any corpus
-_MTLD_THRESHOLD = 0.72  # McCarthy & Jarvis (2010)
 _LOOP_ORDER, _LOOP_TIMES = 4, 3
 _PARTS = "{}@#&*/\\-_"  # marks that may be part of a word to copy
 _RUN_OF_MARKS_RE = re.compile(r"([^\w\s])\1+")
@@ -38,16 +37,6 @@ class Bucket:
     """Sentences (by length) or words of the references (by frequency, to copy)."""
     score: float
     """BLEU (by length), F1 of words (by frequency) or share of them (to copy), 0 to 100."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variety:
-    """How varied the words of a text are."""
-
-    words: int
-    distinct_words: int
-    mtld: float
-    """Words it takes, on average, until variety falls below a threshold; hardly depends on size."""
 
 
 def corpus_score(metric: Metric, hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -143,32 +132,6 @@ def word_counts(lines: Iterable[str]) -> Counter[str]:
     for line in lines:
         counts.update(tokenise(line))
     return counts
-
-
-def variety(lines: Sequence[str]) -> Variety:
-    """Measure the variety of a text; compare only texts of about one size."""
-    tokenised = [tokenise(line) for line in lines]
-    words = [word for line in tokenised for word in line]
-    return Variety(
-        words=len(words),
-        distinct_words=len(set(words)),
-        mtld=(_mtld(words) + _mtld(words[::-1])) / 2,
-    )
-
-
-def _mtld(words: Sequence[str]) -> float:
-    """Measure of textual lexical diversity in one direction. Source: McCarthy & Jarvis (2010)."""
-    factors, seen, length = 0.0, set[str](), 0
-    for word in words:
-        seen.add(word)
-        length += 1
-        if len(seen) / length < _MTLD_THRESHOLD:
-            factors += 1
-            seen.clear()
-            length = 0
-    if length:
-        factors += (1 - len(seen) / length) / (1 - _MTLD_THRESHOLD)
-    return len(words) / factors if factors else float(len(words))
 
 
 def has_loop(line: str) -> bool:

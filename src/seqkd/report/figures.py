@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -67,26 +68,28 @@ def save_figures(charts: Sequence[Chart], folder: Path) -> None:
     """Write each chart as `{name}.svg` and `{name}.pdf`."""
     folder.mkdir(parents=True, exist_ok=True)
     for chart in charts:
-        for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):
-            with atomic_path(folder / f"{chart.name}.{kind}") as path:
-                _save(chart, PAPER, path, kind, {date: None, "Title": chart.name})
+        with _style(chart, PAPER):
+            figure = draw(chart, PAPER)
+            for kind, date in (("svg", "Date"), ("pdf", "CreationDate")):
+                metadata = {date: None, "Title": chart.name}
+                with atomic_path(folder / f"{chart.name}.{kind}") as path:
+                    figure.savefig(path, format=kind, metadata=metadata)
 
 
 def svg(chart: Chart, width: int) -> str:
     """Return a chart as an SVG element whose colours are variables of the page's style."""
     buffer = io.StringIO()
-    _save(chart, width, buffer, "svg", dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with _style(chart, width):
+        draw(chart, width).savefig(buffer, format="svg", metadata=metadata)
     names = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
     text = re.sub("#[0-9a-f]{6}", lambda match: names[match[0]], buffer.getvalue())
     return _for_page(ElementTree.fromstring(text), chart)
 
 
-def _save(
-    chart: Chart, width: int, target: Path | io.StringIO, kind: str, metadata: dict[str, str | None]
-) -> None:
+def _style(chart: Chart, width: int) -> AbstractContextManager[None]:
     # Ids of markers come from the salt: the same in each run, and others in each chart of a page.
-    with mpl.rc_context(_STYLE), mpl.rc_context({"svg.hashsalt": f"{chart.name} {width}"}):
-        draw(chart, width).savefig(target, format=kind, metadata=metadata)
+    return mpl.rc_context({**_STYLE, "svg.hashsalt": f"{chart.name} {width}"})
 
 
 def draw(chart: Chart, width: int) -> Figure:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from seqkd.artefacts import read_json, read_json_lines
-from seqkd.config.table_rows import Key, TableConfig, load_table_config
-from seqkd.corpus.funnel import Stage, load_funnel
+from seqkd.config.schema import load
+from seqkd.config.table_rows import Key, TableConfig
+from seqkd.corpus.funnel import Stage
 from seqkd.corpus.test_sets import TestSet, load_test_set
 from seqkd.evaluation.analysis import OutputStatistics, analyse, analyse_all
 from seqkd.evaluation.diagnostics import Diagnostics
 from seqkd.evaluation.results import Results
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import RESAMPLES
-from seqkd.evaluation.speed_files import Speed, load_speed
+from seqkd.evaluation.speed_files import Speed
 from seqkd.training.manifest import (
     FEW_SKIPPED,
     TrainedModel,
@@ -104,7 +105,7 @@ def gather(
     Raises:
         SeqkdError: if scores of a row are missing or a file is damaged.
     """
-    further = {table: load_table_config(path) for table, path in tables.items()}
+    further = {table: load(TableConfig, path) for table, path in tables.items()}
     config = further.pop("results")
     evaluations = Evaluations(scores)
     test_sets = [load_test_set(path) for path in tests]
@@ -112,26 +113,34 @@ def gather(
     shown = {row.model: row for row in config.rows}
     others = {row.model: row for other in further.values() for row in other.rows}
     rows = shown | others | shown  # the rows of the results table come first and have all seeds
-    analyses = analyse_all(config, evaluations, test_sets, resamples)
+    of_all = config.model_copy(update={"rows": tuple(rows.values())})
+    outputs = OutputStatistics(of_all, evaluations, test_sets[0])
+    analyses = analyse_all(
+        [
+            outputs.of(config),
+            *(OutputStatistics(config, evaluations, test) for test in test_sets[1:]),
+        ],
+        resamples,
+    )
     everything = analyses[0]
     if len(rows) > len(config.rows):
-        of_all = config.model_copy(update={"rows": tuple(rows.values())})
-        outputs = OutputStatistics(of_all, evaluations, test_sets[0])
         everything = analyse(outputs, resamples=resamples)
     return Material(
         config=config,
         further={
-            table: analyse(OutputStatistics(rows, evaluations, test_sets[0]), resamples=resamples)
-            for table, rows in further.items()
+            table: analyse(outputs.of(other), resamples=resamples)
+            for table, other in further.items()
         },
         analyses=analyses,
         everything=everything,
         evaluations=evaluations,
         test=test_sets[0],
-        speeds={speed.model: speed for speed in map(load_speed, reversed(speeds))},
+        speeds={
+            speed.model: speed for speed in (read_json(Speed, path) for path in reversed(speeds))
+        },
         trained={(model.manifest.model, model.manifest.seed): model for model in models},
-        funnel=load_funnel(funnel),
-        monolingual_funnel=load_funnel(monolingual_funnel) if monolingual_funnel else [],
+        funnel=read_json(list[Stage], funnel),
+        monolingual_funnel=read_json(list[Stage], monolingual_funnel) if monolingual_funnel else [],
         costs=_costs(benchmarks) if benchmarks else [],
         diagnostics=read_json(Diagnostics, diagnostics) if diagnostics else None,
         configs={

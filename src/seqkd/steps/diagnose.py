@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seqkd.config.table_rows import load_table_config
+from seqkd.config.schema import load
+from seqkd.config.table_rows import TableConfig
 from seqkd.corpus.subset import evenly_spread
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError
@@ -51,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write all diagnostics as one JSON file."""
-    config = load_table_config(args.config)
+    config = load(TableConfig, args.config)
     test = load_test_set(args.test)
     evaluations = Evaluations(args.scores)
     columns = (args.targets, args.teachers, args.text_src, args.text_tgt, args.nbest)

@@ -13,14 +13,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqkd.config.table_rows import load_table_config
-from seqkd.corpus.funnel import corpus_summary, load_funnel
+from seqkd.artefacts import read_json
+from seqkd.config.schema import load
+from seqkd.config.table_rows import TableConfig
+from seqkd.corpus.funnel import Stage, corpus_summary
 from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.analysis import OutputStatistics, analyse, analyse_all
 from seqkd.evaluation.score_files import Evaluations
 from seqkd.evaluation.significance import RESAMPLES
-from seqkd.evaluation.speed_files import load_speed
+from seqkd.evaluation.speed_files import Speed
 from seqkd.files import atomic_text
 from seqkd.machine.manifest import code_commit
 from seqkd.report.compression_tables import pruning_table, speed_table
@@ -63,16 +65,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _tables(args: argparse.Namespace) -> Sequence[Table]:
-    config = load_table_config(args.config)
+    config = load(TableConfig, args.config)
     evaluations = Evaluations(args.scores)
     tests = [load_test_set(path) for path in args.tests]
-    corpus = corpus_summary(load_funnel(args.funnel))
+    corpus = corpus_summary(read_json(list[Stage], args.funnel))
     commit = code_commit() or "unknown"
     setting = f"Experiment {config.experiment}; trained on {corpus}; code {commit}."
     if args.kind == "results":
-        return results_tables(analyse_all(config, evaluations, tests, args.resamples), setting)
-    outputs = OutputStatistics(config, evaluations, tests[0])
-    results = analyse(outputs, resamples=args.resamples)
+        outputs = [OutputStatistics(config, evaluations, test) for test in tests]
+        return results_tables(analyse_all(outputs, args.resamples), setting)
+    results = analyse(OutputStatistics(config, evaluations, tests[0]), resamples=args.resamples)
     if args.kind == "pruning":
         return [pruning_table(results, setting)]
-    return [speed_table(results, [load_speed(path) for path in args.speeds], setting)]
+    return [speed_table(results, [read_json(Speed, path) for path in args.speeds], setting)]
