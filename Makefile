@@ -21,8 +21,12 @@ TARGET :=
 PAIR = $(shell echo $(SOURCE)-$(TARGET) | tr A-Z_ a-z-)
 LANGUAGES = $(if $(SOURCE)$(TARGET),--config experiment=$(EXPERIMENT)-$(PAIR) source=$(SOURCE) \
   target=$(TARGET) $(if $(filter zh% ja% ko%,$(SOURCE) $(TARGET)),'vocab={size: 5000}'))
-# Tests side by side; those of one group in one process.
-PYTEST = pytest --numprocesses $(CORES) --dist loadgroup
+# Tests side by side; those of one group in one process, groups in the order of tests/conftest.py.
+PYTEST = pytest --numprocesses $(CORES) --dist loadgroup --no-loadscope-reorder
+
+# Compiles what is imported when it is first imported, which is far less than what is installed.
+INSTALL = $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -69,8 +73,6 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	  exit 1; }
 	@echo "making the environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check \
-	  --requirement requirements.lock
-	@$(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check \
-	  --no-deps --no-build-isolation --editable .
+	@$(INSTALL) --requirement requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

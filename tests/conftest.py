@@ -35,6 +35,8 @@ settings.load_profile("seqkd")
 
 GROUPS = {"finished_once": "finished", "smoke_run": "smoke"}
 """Session fixture -> group of the tests that use it. pytest-xdist runs a group in one process."""
+SLOW = ("finished", "timed", "smoke", "test_report", "test_workflow", "test_benchmarks")
+"""Groups of a minute and more, which start first, so that all processes end at about one time."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
@@ -45,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             fixtures = GROUPS.keys() & set(getattr(item, "fixturenames", ()))
             group = GROUPS[fixtures.pop()] if fixtures else item.path.stem
             item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group").args[0]
+    return SLOW.index(group) if group in SLOW else len(SLOW)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,10 @@ import sys
 from collections.abc import Sequence
 
 IMPORTS = {
-    "snakemake": ("snakemake.cli", "seqkd.config.slices", "seqkd.runs.start"),
+    "snakemake": (
+        "snakemake.cli", "snakemake.report", "smart_open", "seqkd.config.slices",
+        "seqkd.runs.start",
+    ),
     "seqkd": (
         "seqkd.steps.decode", "seqkd.steps.diagnose", "seqkd.steps.evaluate", "seqkd.steps.report",
         "seqkd.steps.soft_targets", "seqkd.steps.table", "seqkd.steps.train", "seqkd.steps.vocab",
@@ -75,6 +78,8 @@ def serve(address: str) -> None:
         words, folder, env = json.loads(message)
         for name in IMPORTS.get(words[0], IMPORTS["seqkd"]):
             importlib.import_module(name)
+        if words[0] == "snakemake":
+            sys.modules["snakemake.cli"].get_argument_parser()  # imports all plugins
         gc.freeze()
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,26 +65,14 @@ class TrainingFolder:
         }  # fmt: skip
         return ["train", *(word for name, value in words.items() for word in (f"--{name}", value))]
 
-    def start(self) -> Process:
-        """Start the training in one process."""
-        return Process("seqkd", *self.command(), folder=self.path)
-
-    def start_several(self, processes: int) -> subprocess.Popen[str]:
-        """Start the launcher of several processes, a group of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "seqkd", *self.command(processes)], cwd=self.path,
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
-        )  # fmt: skip
+    def start(self, processes: int = 1) -> Process:
+        """Start the training in one process, or the launcher of several."""
+        return Process("seqkd", *self.command(processes), folder=self.path)
 
     def finish(self, processes: int = 1) -> TrainingFolder:
         """Run the training to its end."""
-        if processes == 1:
-            alone = self.start()
-            assert alone.wait() == 0, alone.stderr
-            return self
-        job = self.start_several(processes)
-        _, printed = job.communicate()
-        assert job.returncode == 0, printed
+        job = self.start(processes)
+        assert job.wait() == 0, job.stderr
         return self
 
     @property

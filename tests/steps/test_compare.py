@@ -21,7 +21,7 @@ RESAMPLES = 500
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two experiments")
-    Synthetic(folder / "results" / "first", seeds=(1, 2))
+    Synthetic(folder / "results" / "first", sentences=120, seeds=(1, 2))
     shutil.copytree(folder / "results" / "first", folder / "results" / "second")
     shutil.rmtree(folder / "results" / "second" / "evaluations" / f"{STUDENT}.nll")
     (folder / "results" / "third").mkdir()

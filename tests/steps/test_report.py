@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     lines = evil.read_text().splitlines()
     evil.write_text("\n".join(['<script>alert("x")</script> & so'] * 3 + lines[3:]) + "\n")
     found.diagnose()
-    found.report()
+    found.report("--figures", str(found.root / "figures"))
     return found
 
 
@@ -131,7 +131,8 @@ def test_a_student_is_compared_with_the_seed_that_taught_it(tmp_path: Path) -> N
     for seeds in (2,), (1, 2):
         taught = seq_kd.model_copy(update={"teacher_seeds": seeds})
         made.config("results", [teacher, baseline, taught])
-        pages.append(made.report("--diagnostics", str(made.diagnose())).read_text(encoding="utf-8"))
+        made.diagnose()
+        pages.append(made.report().read_text(encoding="utf-8"))
     folder = made.root / "evaluations" / teacher.model / "seed-2"
     goal = json.loads((folder / "test.json").read_text())["searches"]["beam-5"]["bleu"]
     output = (folder / "test.beam-5.en").read_text(encoding="utf-8").splitlines()

@@ -146,7 +146,7 @@ def test_without_a_gpu_nothing_is_measured_and_that_is_said(monkeypatch, tmp_pat
 
 def test_scale_measures_every_step(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / "scale.py", "--pairs", "12000", "--folder", tmp_path],
+        [sys.executable, BENCHMARKS / "scale.py", "--pairs", "3000", "--folder", tmp_path],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

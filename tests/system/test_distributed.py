@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from processes import Process
 from training_folder import TrainingFolder
 
 pytestmark = pytest.mark.xdist_group("timed")  # one after the other
@@ -55,15 +55,14 @@ def test_after_kills_and_a_stop_of_one_process_the_bits_are_the_same(
         job, workers, before = start(folder)
         wait_for(lambda before=before: saved(folder) > before, job)
         os.kill(workers[victim], signal.SIGKILL)
-        job.communicate(timeout=WAIT_SECONDS)
-        assert job.returncode != 0
+        assert job.wait() != 0
         assert not (folder.path / "model.safetensors").exists()
 
     # Saves only when asked to stop; one process is asked, and both must stop.
     job, workers, before = start(TrainingFolder(folder.path, save_seconds=3600))
     wait_for(lambda: all(catches_sigterm(worker) for worker in workers), job)
     os.kill(workers[1], signal.SIGTERM)
-    job.communicate(timeout=WAIT_SECONDS)
+    job.wait()
     assert saved(folder) > before
 
     folder.finish(2)
@@ -71,10 +70,10 @@ def test_after_kills_and_a_stop_of_one_process_the_bits_are_the_same(
     assert folder.model_bytes() == two.model_bytes()
 
 
-def start(folder: TrainingFolder) -> tuple[subprocess.Popen[str], list[int], int]:
+def start(folder: TrainingFolder) -> tuple[Process, list[int], int]:
     """Start two processes; return launcher, workers, and when a state was saved before."""
     before = saved(folder)
-    job = folder.start_several(2)
+    job = folder.start(2)
     wait_for(lambda: len(workers_of(job)) == 2, job)
     return job, workers_of(job), before
 
@@ -84,15 +83,15 @@ def saved(folder: TrainingFolder) -> int:
     return folder.state.stat().st_mtime_ns if folder.state.exists() else 0
 
 
-def workers_of(job: subprocess.Popen[str]) -> list[int]:
+def workers_of(job: Process) -> list[int]:
     children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
     return [int(pid) for pid in children if "seqkd" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-def wait_for(ready: Callable[[], bool], job: subprocess.Popen[str]) -> None:
+def wait_for(ready: Callable[[], bool], job: Process) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not ready():
-        assert job.poll() is None, job.communicate()[1]
+        assert job.is_alive(), job.stderr
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
