@@ -148,6 +148,13 @@ def test_a_real_change_changes_it(tree: Path, name: str, old: str, new: str):
     assert after(tree, name, old, new) != before
 
 
+def test_every_python_gives_the_same_hash(tmp_path: Path):
+    (tmp_path / "pack").mkdir()
+    lines = ["x = f\"{'|'.join(y)} {z:<{width}}{z!r:>9}\"", "t = f'{{' + f''"]
+    (tmp_path / "pack" / "step.py").write_text("\n".join(lines), encoding="utf-8")
+    assert code_hash("pack.step", root=tmp_path) == "08a191f00dde"
+
+
 def test_templates_are_part_of_the_module_that_loads_them(tree: Path):
     (tree / "pack" / "templates").mkdir()
     (tree / "pack" / "templates" / "page.html.j2").write_text("<p>one</p>")

@@ -110,7 +110,8 @@ def _module(root: Path, name: str) -> tuple[str, tuple[str, ...]]:
             targets += _internal(root, node, package)
             if isinstance(node, ast.ImportFrom) and _file(root, _base(node, package)):
                 node.module, node.level = "_", 0
-    code = ast.unparse(tree).encode()  # unlike ast.dump, the same for every Python
+    # Unlike that of ast.dump, the same for every Python, but for f-strings.
+    code = ast.unparse(_FstringsAsCalls().visit(tree)).encode()
     if (c_code := path.with_suffix(".c")).exists():  # compiled by the module of this name
         code += b"".join(map(_c_code, _with_headers(c_code)))
     if b"templates_of(" in code:  # the templates of this package are part of the module
@@ -196,6 +197,21 @@ def _walk(root: Path, tree: ast.AST) -> Iterator[ast.AST]:
                 node.value = _blank(value)
         todo.extend(ast.iter_child_nodes(node))
         yield node
+
+
+class _FstringsAsCalls(ast.NodeTransformer):
+    """Writes f-strings as calls: since Python 3.12 they are printed with other quotes."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.Call:
+        self.generic_visit(node)
+        empty = ast.dump(ast.Constant(""))  # that of Python 3.11 after `{x:<{width}}`
+        parts = [part for part in node.values if ast.dump(part) != empty]
+        return ast.Call(ast.Name("f"), parts, [])
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.Call:
+        self.generic_visit(node)
+        form = [node.format_spec] if node.format_spec else []
+        return ast.Call(ast.Name("value"), [node.value, ast.Constant(node.conversion), *form], [])
 
 
 def _computes_nothing(line: ast.AST) -> bool:
