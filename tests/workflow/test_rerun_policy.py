@@ -295,10 +295,12 @@ def test_an_older_file_with_other_content_behind_a_link_reruns_what_follows(fini
 
 def test_a_wrong_path_never_keeps_the_text_of_the_right_one(finished: Workspace):
     (source,) = finished.experiment()["corpus"]["train"]
-    finished.edit_config(corpus__train=[source | {"src": "wrong.de"}])
-    refused = finished.snakemake("--dry-run")
-    assert refused.returncode == 1
-    assert "file not found: wrong.de (paths in a config start" in refused.stderr + refused.stdout
+    for wrong in "wrong.de", "resources/wrong.de":
+        finished.edit_config(corpus__train=[source | {"src": wrong}])
+        refused = finished.snakemake("--dry-run")
+        assert refused.returncode == 1
+        message = f"file not found: {wrong} (paths in a config start"
+        assert message in refused.stderr + refused.stdout
     finished.edit_config(corpus__train=[source])
     (finished.folder / source["src"]).unlink()  # what was made of it is still right
     assert finished.plan() == []

@@ -10,9 +10,8 @@ if workflow.is_main_process:
     named = OWN_FILES.union(CORPUS_FILES, MONOLINGUAL_FILES, *TEST_SET_FILES.values())
     given = {
         path
-        for path in named
-        if RESOURCES not in path.parents
-        and not any(rule.is_producer(str(path)) for rule in workflow.rules)
+        for path in named.difference(RESOURCES / name for name in FETCHED)
+        if not any(rule.is_producer(str(path)) for rule in workflow.rules)
     }
     texts = {f"corpus/tests/{name}": files for name, files in TEST_SET_FILES.items()}
     texts |= {"corpus/config": CORPUS_FILES, "corpus/monolingual": MONOLINGUAL_FILES}
