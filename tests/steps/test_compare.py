@@ -77,6 +77,15 @@ def test_two_models_side_by_side(place: Path):
         assert word in printed.stdout
 
 
+def test_without_p_the_reason_is_said(place: Path, tmp_path: Path):
+    for name in "first", "other":
+        shutil.copytree(place / "results" / "first", tmp_path / "results" / name)
+    shutil.rmtree(tmp_path / "results" / "other" / "corpus")
+    for words in (f"first/{SEQ_KD}", f"other/{SEQ_KD}"), ("first", "other"):
+        printed = seqkd("compare", *words, "--resamples", RESAMPLES, folder=tmp_path)
+        assert "No p-values: the two test sets differ, or one was deleted." in printed.stdout
+
+
 def test_two_seeds_of_a_model(place: Path):
     printed = seqkd("compare", f"first/{SEQ_KD}/seed-1", f"first/{SEQ_KD}/seed-2", folder=place)
     assert f"A: {SEQ_KD} of first, seed 1\n" in printed.stdout

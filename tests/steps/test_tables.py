@@ -232,6 +232,30 @@ def test_speed_is_compared_with_the_teacher_wherever_it_stands(
     assert "Ratios to lstm-2x256 Baseline: " in " ".join(table.notes)
 
 
+def test_speeds_of_different_processors_have_no_ratio(one_seed: Synthetic, tmp_path: Path) -> None:
+    path = one_seed.root / "evaluations" / TEACHER / "seed-1" / "speed.json"
+    plain = path.read_text(encoding="utf-8")
+    path.write_text(plain.replace("A CPU of some make", "Another CPU"), encoding="utf-8")
+    texts = one_seed.table("speed", tmp_path)
+    path.write_text(plain, encoding="utf-8")
+    for record in csv.DictReader(io.StringIO(texts["csv"])):
+        assert bool(record["ratio_like_for_like"]) == (record["model"] == TEACHER)
+    assert "No ratio: measured on another processor." in texts["md"]
+
+
+def test_a_baseline_is_compared_with_the_teacher_of_most_rows() -> None:
+    teacher, _, baseline, *taught = rows((1,))
+    other = teacher.model_copy(update={"model": "other.nll"})
+    odd = taught[0].model_copy(update={"teacher": "other.nll"})
+    for order in (odd, *taught[1:3]), (*taught[1:3], odd):
+        config = TableConfig(
+            experiment="x", source="de", target="en", test_sets=("test",),
+            rows=(teacher, other, baseline, *order),
+        )  # fmt: skip
+        assert config.teacher_of(baseline) == (TEACHER, 1)
+        assert config.teacher_of(odd) == ("other.nll", 1)
+
+
 def test_without_a_teacher_the_notes_name_the_first_row(
     one_seed: Synthetic, tmp_path: Path
 ) -> None:

@@ -15,16 +15,29 @@ from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import parse_experiment
 from seqkd.config.model_entry import ModelEntry
 from seqkd.config.schema import load, overlay, parse
-from seqkd.config.slices import parts, slice_of, source_slice, table_of
+from seqkd.config.slices import parts, slice_of, source_slice, table_of, tables
 from seqkd.errors import SeqkdError
 
 
 def test_numbers_may_be_written_as_everybody_writes_them(smoke: dict):
     put(smoke, "training.learning_rate", "4e-3")  # what PyYAML makes of 4e-3
     put(smoke, "seeds", ["1", "2"])  # what Snakemake's --config makes of [1, 2]
+    put(smoke, "vocab.joint", "false")
     config = parse_experiment(smoke)
+    assert config.vocab.joint is False
     assert config.training.learning_rate == 0.004
     assert config.seeds == (1, 2)
+
+
+@pytest.mark.parametrize("absent", [(), ("speed",), ("speed", "pruning")])
+def test_quantised_models_are_in_a_table(smoke: dict, absent: tuple[str, ...]):
+    for section in absent:
+        del smoke[section]
+    experiment = Experiment(parse_experiment(smoke))
+    assert experiment.quantised_rows
+    assert "speed" in tables(experiment.config)
+    shown = {row.model for row in table_of(experiment, "speed").rows}
+    assert {row.model for row in experiment.quantised_rows} <= shown
 
 
 def test_training_is_laid_over_in_the_order_general_architecture_stage(smoke: dict):

@@ -92,7 +92,7 @@ class QuantisationConfig(Section):
     """Smaller number formats of finished models."""
 
     of: Distinct[RowConfig] = ()
-    """Rows whose models are quantised."""
+    """Rows whose models are quantised. They are timed even if `speed.of` does not name them."""
     formats: Distinct[Literal["int8", "bf16", "fp16"]] = ()
     """Number formats; each is evaluated and timed as a separate model."""
 

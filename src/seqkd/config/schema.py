@@ -64,6 +64,11 @@ def _number(value: object) -> object:
     return value
 
 
+def _boolean(value: object) -> object:
+    """Return the truth value that a string spells, as Snakemake's --config gives it."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
     for place, item in enumerate(items):
         if item in items[:place]:
@@ -76,7 +81,7 @@ def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
 NUMERIC = BeforeValidator(_number)
 MAX_BEAM = 1000  # memory and time grow with it, and no larger one has helped anyone
 MAX_LENGTH_PENALTY = 10  # usually 0 to 1; 100 overflows for long lines
-Boolean = Annotated[bool, Field(strict=True)]
+Boolean = Annotated[bool, Field(strict=True), BeforeValidator(_boolean)]
 Positive = Annotated[int, Field(ge=1, strict=True), NUMERIC]
 Beam = Annotated[int, Field(ge=1, le=MAX_BEAM, strict=True), NUMERIC]
 NonNegative = Annotated[int, Field(ge=0, strict=True), NUMERIC]

@@ -51,7 +51,7 @@ def tables(config: ExperimentConfig) -> list[Table]:
     """Return the tables that a config asks for."""
     asked: dict[Table, bool] = {
         "results": True,
-        "speed": bool(config.speed.of),
+        "speed": bool(config.speed.of or config.quantisation.of),
         "pruning": bool(config.pruning.of),
     }
     return [table for table, is_asked in asked.items() if is_asked]
@@ -126,7 +126,8 @@ def _rows_of(experiment: Experiment, table: Table) -> list[TableRow]:
         case "results":
             return experiment.rows
         case "speed":
-            timed = [experiment.row(ref) for ref in config.speed.of]
+            quantised = [ref for ref in config.quantisation.of if ref not in config.speed.of]
+            timed = [experiment.row(ref) for ref in (*config.speed.of, *quantised)]
             names = {row.model for row in timed}
             formats = experiment.quantised_rows
             return timed + [row for row in formats if row.model.rpartition(".")[0] in names]

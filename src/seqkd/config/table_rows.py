@@ -5,6 +5,7 @@ The steps `table`, `diagnose` and `report` read them.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TypeAlias
 
 from seqkd.config.header import Languages, Named
@@ -56,15 +57,15 @@ class TableConfig(Languages, Named):
     """Rows in the order of the table."""
 
     def teacher_of(self, row: TableRow) -> Key | None:
-        """Return the model that taught a row; for a baseline, its architecture's other rows.
+        """Return the model that taught a row; for a baseline, most other rows of its architecture.
 
         None if the table has no such model: an ensemble is none.
         """
         same = [other for other in self.rows if other.architecture == row.architecture]
         models = {(other.model, seed) for other in self.rows for seed in other.seeds}
-        taught = (
+        taught = Counter(
             (other.teacher, other.teacher_seeds[0])
             for other in ([row] if row.teacher else same)
             if other.teacher not in (None, row.model) and len(other.teacher_seeds) == 1
         )
-        return next((key for key in taught if key in models), None)
+        return next((key for key, _ in taught.most_common() if key in models), None)

@@ -66,6 +66,11 @@ class Speed:
     """UTC, ISO 8601."""
     measurements: Sequence[SpeedMeasurement]
 
+    def is_comparable(self, other: Speed) -> bool:
+        """Return whether both were measured on the same kind of processor."""
+        ours, theirs = self.hardware, other.hardware
+        return (ours.cpu, ours.gpu) == (theirs.cpu, theirs.gpu)
+
     def timings(self, setting: Setting, beam: int) -> list[SpeedMeasurement | None]:
         """Return greedy and beam search under one setting, None where one was not measured."""
         by_beam = {entry.beam: entry for entry in self.measurements if entry.setting == setting}

@@ -25,15 +25,17 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
     by_model = {speed.model: speed for speed in reversed(speeds)}
     rows = [row for row in results.rows if row.row.model in by_model]
     base_row = _base(rows or results.rows)
+    base_model = base_row.row.model
+    comparable = {m for m, speed in by_model.items() if speed.is_comparable(by_model[base_model])}
     beam = results.config.beam
-    blocks, records = {}, []
+    blocks: dict[str, list[list[str]]] = {}
+    records: list[dict[str, object]] = []
     for measured_with in sorted({entry.setting for x in speeds for entry in x.measurements}):
         measured = {model: x.timings(measured_with, beam) for model, x in by_model.items()}
-        base = measured[base_row.row.model]
-        blocks[setting_name(measured_with)] = [
-            _speed_cells(results, row, measured[row.row.model], base) for row in rows
-        ]
+        cells = blocks[setting_name(measured_with)] = []
         for row in rows:
+            base = measured[base_model] if row.row.model in comparable else (None, None)
+            cells.append(_speed_cells(results, row, measured[row.row.model], base))
             records += list(_speed_records(results, row, measured[row.row.model], base))
     hardware = "; ".join(dict.fromkeys(str(speed.hardware) for speed in speeds))
     return Table(
@@ -49,6 +51,11 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
             f"{PLUS_MINUS}: half their range, in percent.",
             f"Ratios to {_full_name(base_row)}: like for like (K1/K1, K{beam}/K{beam}), and the "
             f"paper's, greedy search of a model to beam search of that one (K1/K{beam}).",
+            *(
+                ["No ratio: measured on another processor."]
+                if len(comparable) < len(by_model)
+                else []
+            ),
             *(["Speed: of the first seed; BLEU: mean over seeds."] if is_seeded(results) else []),
         ],
         records=records,

@@ -78,7 +78,10 @@ def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -
         and row.row.architecture == student.row.architecture
         and row is not teacher
     ]
-    if not timed:
+    if not timed or teacher.row.model not in material.speeds:
+        return
+    ours, theirs = (material.speeds[row.row.model] for row in (timed[0], teacher))
+    if not ours.is_comparable(theirs):
         return
     speeds = words_per_second(material, timed[0]), words_per_second(material, teacher)
     (greedy, _), (teacher_greedy, teacher_beam) = speeds

@@ -186,8 +186,8 @@ def _notes(analyses: Sequence[Results]) -> list[str]:
         f"BLEU: greedy (K=1) and beam search of {beam} (K={beam}); {PLUS_MINUS}: half the 95% "
         f"interval over test sentences ({results.resamples:,} bootstrap resamples).",
         f"{DELTA}: against {aim_name(results)}. {DELTA} T: K={beam} against "
-        f"K={beam} of its teacher, the seed that taught; none for an ensemble. After each "
-        "architecture: its parameters.",
+        f"K={beam} of its teacher, the seed that taught; for a Baseline, of the teacher of most "
+        "other rows of its size; none for an ensemble. After each architecture: its parameters.",
         # Markdown takes a star at the start of an item for a list in it.
         "Stars: * p < 0.05, ** p < 0.01 by both paired bootstrap and approximate randomisation, "
         f"each Holm-corrected for the {tests}.",

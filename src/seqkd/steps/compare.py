@@ -84,7 +84,14 @@ def run(args: argparse.Namespace) -> None:
             seeds = ", ".join(map(str, side.seeds))
             name = f"{letter}: {side.model} of {side.folder.name}, seed {seeds}"
             console.print(escape(name), soft_wrap=True)
-        console.print(_model_table(a, b, compare(a, b, args.resamples)))
+        differences = compare(a, b, args.resamples)
+        console.print(_model_table(a, b, differences))
+        _say_if_untested(console, differences)
+
+
+def _say_if_untested(console: Console, differences: list[Difference]) -> None:
+    if any(entry.p_values is None for entry in differences):
+        console.print("No p-values: the two test sets differ, or one was deleted.")
 
 
 def _experiment(results: Path, word: str) -> Path | None:
@@ -103,7 +110,8 @@ def _shared(names: list[list[str]], only: str | None) -> list[str]:
 
 def _model_table(a: Side, b: Side, differences: list[Difference]) -> Table:
     """Return the table of two models on one test set."""
-    title = f"{a.first.test_set}: {a.first.sentences:,} sentences"
+    sizes = dict.fromkeys(f"{side.first.sentences:,}" for side in (a, b))
+    title = f"{a.first.test_set}: {' and '.join(sizes)} sentences"
     table = Table("", title=title, title_justify="left")
     for heading in ("A", "B", "B - A", "p boot.", "p rand."):
         table.add_column(heading, justify="right")
@@ -138,6 +146,7 @@ def _compare_experiments(
             if a is not None and b is not None:
                 rows += [(model, entry) for entry in compare(a, b, args.resamples)]
         console.print(_experiment_table(f"{test_set}: A {first.name}, B {second.name}", rows))
+        _say_if_untested(console, [entry for _, entry in rows])
     for folder, names in ((first, models[0]), (second, models[1])):
         if alone := [name for name in names if name not in common]:
             console.print(f"Only in {folder.name}: {escape(', '.join(alone))}")
