@@ -1,10 +1,12 @@
 """Batches hold every pair once, within their budget, in an order of seed and epoch alone."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqkd.training import batching
 from seqkd.training.batching import ParallelTokens, collate, plan_batches
 from seqkd.vocabulary.specials import BOS, EOS, PAD
 from seqkd.vocabulary.tokens import Tokens, batches_by_length, encode_lines, source_rows
@@ -36,6 +38,21 @@ def test_each_usable_pair_once_and_within_the_budget(lengths, sentences, budget,
         assert not sentences or len(batch) <= sentences
         padded = len(batch) * (max(data.tgt.lengths[batch]) + 1)
         assert not budget or len(batch) == 1 or padded <= budget
+
+
+def test_planning_looks_at_each_pair_a_few_times_only(monkeypatch: pytest.MonkeyPatch):
+    seen = []
+
+    def counted(lengths, tokens):
+        seen.append(len(lengths))
+        return fitting(lengths, tokens)
+
+    fitting = batching._fitting
+    monkeypatch.setattr(batching, "_fitting", counted)
+    data = corpus([(k % 7 + 1, k % 50 + 1) for k in range(5000)])
+    plan = plan_batches(data, data.usable(99), sentences=0, tokens=200, seed=1, epoch=0)
+    assert len(plan) > 500
+    assert sum(seen) < 3 * 5000
 
 
 def test_order_depends_on_seed_and_epoch_only():

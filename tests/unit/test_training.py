@@ -47,6 +47,8 @@ def signals():
 def test_batches_are_smaller_with_little_text_unless_the_config_says(pairs: int, size: int):
     assert TrainingConfig().sentences_in_batch(pairs) == size
     assert TrainingConfig(batch_sentences=0).sentences_in_batch(pairs) == 0
+    assert TrainingConfig(accumulate=4).sentences_in_batch(4 * pairs) == size
+    assert TrainingConfig(epoch_updates=9).sentences_in_batch(pairs) == 64
 
 
 @pytest.mark.parametrize("number", STOPPING)

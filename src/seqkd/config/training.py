@@ -56,8 +56,8 @@ class TrainingConfig(Section):
     may then end within a pass. null: one pass over the text."""
     batch_sentences: NonNegative | None = None
     """Maximum number of sentences in a batch; 0: limited by `batch_tokens` only. null: 64, or with
-    little text 32 or 16, so that an epoch has at least 500 updates. (Models need some thousand
-    updates to learn to look at the source.)"""
+    little text and without `epoch_updates` 32 or 16, so that an epoch has at least 500 updates.
+    (Models need some thousand updates to learn to look at the source.)"""
     batch_tokens: NonNegative = 4096
     """Maximum number of target tokens in a batch, including padding; 0: limited by
     `batch_sentences` only."""
@@ -137,7 +137,10 @@ class TrainingConfig(Section):
         """Return `batch_sentences` for a text of so many pairs; 0: no limit."""
         if self.batch_sentences is not None:
             return self.batch_sentences
-        return next((size for size in (64, 32) if pairs >= 500 * size), 16)
+        if self.epoch_updates is not None:  # texts of different sizes are compared
+            return 64
+        batches = 500 * self.accumulate
+        return next((size for size in (64, 32) if pairs >= batches * size), 16)
 
     @model_validator(mode="after")
     def _check_batches(self) -> Self:

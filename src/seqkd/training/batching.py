@@ -133,6 +133,7 @@ def plan_batches(
     while start < len(order):
         size = sentences or len(order)
         if tokens:
+            size = min(size, max(1, tokens // int(sorted_tgt[start])))  # the shortest is first
             size = min(size, _fitting(sorted_tgt[start : start + size], tokens))
         batches.append(indices[order[start : start + size]])
         start += size
