@@ -199,8 +199,9 @@ class HuggingFaceTranslator:
     def _log_probs(self, rows: dict[str, Tensor], words_RT: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities (R,), the end included, and lengths (R,), the start included.
 
-        The first word is the model's start symbol, which is given and has no probability. Search
-        reports other scores (length-normalised, truncated by top-k), so the words are scored again.
+        The first word is the model's start symbol, which is given and has no probability, and so is
+        a language or another word that is forced after it. Search reports other scores
+        (length-normalised, truncated by top-k), so the words are scored again.
         """
         size = max(1, _SCORED_LOGITS // (words_RT.shape[1] * self._words))
         gain_RT = torch.cat(
@@ -214,7 +215,10 @@ class HuggingFaceTranslator:
         ends = torch.tensor(self._ends, device=words_RT.device)
         ends_RT = torch.isin(words_RT[:, 1:], ends).int()
         real_RT = ends_RT.cumsum(1) - ends_RT == 0  # up to the first end, and that itself
-        return gain_RT.masked_fill(~real_RT, 0.0).sum(1), 1 + real_RT.sum(1)
+        length_R = 1 + real_RT.sum(1)
+        if self._extra or self._model.generation_config.forced_bos_token_id is not None:
+            real_RT[:, 0] = False
+        return gain_RT.masked_fill(~real_RT, 0.0).sum(1), length_R
 
     def _gains(self, rows: dict[str, Tensor], words_RT: Tensor) -> Tensor:
         """Return the log-probability of each word after the first, (R, T - 1), float32."""
