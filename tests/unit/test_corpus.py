@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import runpy
 from collections.abc import Mapping
@@ -260,6 +261,18 @@ def test_made_lines_to_copy_repeat_no_held_out_line(tmp_path: Path, decontaminat
     assert len(pairs(corpus, "train")) == 2 * len(names) == funnel(corpus)["train"]["lines_out"]
     keys = [{" ".join(key_tokens(src)) for src, _ in pairs(corpus, x)} for x in ("train", "dev")]
     assert keys[0].isdisjoint(keys[1])
+
+
+def test_made_lines_are_of_all_of_the_text(tmp_path: Path) -> None:
+    names = ["".join(x) for x in itertools.product("abcdefghijk", repeat=3)][:1002]
+    lines = [f"{name} hier ist es\tthe {name} is here" for name in names]
+    (tmp_path / "x.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    corpus = build(
+        tmp_path, train=[{"provider": "files", "tsv": str(tmp_path / "x.tsv")}],
+        dev={"held_out": 1}, test_sets={}, made_copies=1, decontamination="exact",
+    )  # fmt: skip
+    made = pairs(corpus, "train")[1001:]
+    assert any(name in src.split() for src, _ in made for name in names[-4:])
 
 
 def test_made_lines_that_cannot_differ_are_left_out() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.server
+import ssl
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -129,6 +131,24 @@ def test_what_can_be_had_is_had(
     assert all(asked["User-Agent"].startswith("seqkd/") for asked in server.asked)
     if name == "resumed.gz":
         assert server.asked[1]["Range"] == f"bytes={HALF}-"
+
+
+def test_a_broken_tls_connection_is_tried_again(
+    server: Server, tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: object) -> bytes:
+        raise ssl.SSLError("decryption failed or bad record mac")
+
+    def once_broken(*args: object, **options: object):
+        response = urlopen(*args, **options)
+        if not pauses:
+            response.read = broken
+        return response
+
+    urlopen = urllib.request.urlopen
+    monkeypatch.setattr(urllib.request, "urlopen", once_broken)
+    assert fetch(server, "plain.gz", tmp_path) == BODY
+    assert len(pauses) == 1
 
 
 def test_the_server_says_how_long_to_wait(server: Server, tmp_path: Path, pauses: list[float]):

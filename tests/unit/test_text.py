@@ -144,6 +144,7 @@ def test_lengths_of_text_with_spaces_are_counts() -> None:
     line = "Schalte das Licht für {name} ein."
     assert (length(line), running_words(line)) == (7, 6)
     assert length("はい") == 1
+    assert running_words("ﾍﾞｯﾄﾞﾙｰﾑﾉﾗｲﾄｦﾂｹﾃｸﾀﾞｻｲ") > 5  # half-width, as full-width katakana
     assert running_words("དེ་རིང་གནམ་གཤིས་ཡག་པོ་འདུག") == length("དེ་རིང་གནམ་གཤིས་ཡག་པོ་འདུག") == 7
     assert length("") == 0
     assert length("\u4e00" * 100) == 55

@@ -100,6 +100,14 @@ def test_special_tokens_in_text_are_plain_text(vocabulary: Vocabulary) -> None:
     assert not {PAD, BOS, EOS} & set(ids)
 
 
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_characters_beside_what_sentencepiece_skips_are_learned(kind: str) -> None:
+    lines = ["drei kleine Lampen"] * 90 + ["signal \u2585 very quick </s> <pad>"] * 9
+    config = VocabConfig(kind=kind, size=30, character_coverage=1.0)
+    vocabulary = train_vocabulary(lines, config)
+    assert vocabulary.decode(vocabulary.encode(["signal very </s>"])) == ["signal very </s>"]
+
+
 def test_marks_of_sentence_leave_nothing(vocabulary: Vocabulary) -> None:
     [ids] = vocabulary.encode(["Der Vater."])
     assert UNK not in ids

@@ -67,7 +67,7 @@ class CleaningConfig(Section):
 
 
 class HeldOut(Section):
-    """Sentences held out from the training sources."""
+    """Sentences held out from the training sources; more text may choose others."""
 
     provider: Literal["held-out"] = "held-out"
     """Type of the source; implied by `held_out`."""

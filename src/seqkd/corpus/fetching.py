@@ -8,6 +8,7 @@ import http
 import http.client
 import re
 import shutil
+import ssl
 import string
 import subprocess
 import sys
@@ -38,8 +39,14 @@ _TIMEOUT_S = 60
 _ATTEMPTS = 4
 _LONGEST_PAUSE_S = 120.0
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
-# A body that is cut in the middle of a chunk, and an answer that is not HTTP, are HTTPExceptions.
-_TRY_AGAIN = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
+_TRY_AGAIN = (
+    urllib.error.URLError,
+    TimeoutError,
+    ConnectionError,
+    ssl.SSLError,
+    # A body that is cut in the middle of a chunk, and an answer that is not HTTP.
+    http.client.HTTPException,
+)
 _MARKUP_RE = re.compile(rb"\s*<(?:!doctype html|html)", re.IGNORECASE)
 
 
@@ -211,9 +218,10 @@ def fetch_sacrebleu(test_set: str, languages: tuple[str, str], part: int) -> Pat
         if part == 0:
             return Path(sacrebleu.get_source_file(test_set, pair))
         return Path(sacrebleu.get_reference_files(test_set, pair)[0])
-    # sacrebleu exits when a download fails.
+    # sacrebleu exits when a download fails, after it has said why.
     except (OSError, SystemExit, ValueError) as error:
-        raise SeqkdError(f"sacrebleu could not download '{test_set}': {error}") from None
+        reason = "see its message above" if isinstance(error, SystemExit) else error
+        raise SeqkdError(f"sacrebleu could not download '{test_set}': {reason}") from None
 
 
 def _langpair(languages: tuple[str, str], pairs: Sequence[str]) -> str | None:

@@ -17,6 +17,7 @@ from seqkd.corpus.made_copies import made_copies
 from seqkd.corpus.readers import read_given, read_pairs, write_pairs
 from seqkd.corpus.split import Mask, choose_held_out, keep_smallest, limit_digest
 from seqkd.corpus.spool import Spool, fill_spool
+from seqkd.corpus.subset import evenly_spread
 from seqkd.errors import SeqkdError
 from seqkd.text import Pair
 
@@ -71,7 +72,7 @@ def _copies(
     if not count:
         return []
     drawn = np.zeros_like(in_training)
-    drawn[rows[:: len(rows) // count][:count]] = True
+    drawn[rows[evenly_spread(len(rows), count)]] = True
     copies = list(made_copies(list(spool.pairs(drawn)), held_out))
     stages.append(Stage.plain("made lines to copy", len(rows), len(rows) + len(copies)))
     return copies

@@ -1,7 +1,7 @@
 """The split: which pairs are held out, and which training pairs a limit selects.
 
-Every choice depends on a digest of the sentence alone, never on its position in the file: text that
-is added later moves no sentence between training and test.
+Every choice depends on a digest of the sentence alone, never on its position in the file. The sizes
+are fixed, so text that is added later displaces some held-out sentences, which move to training.
 """
 
 from __future__ import annotations

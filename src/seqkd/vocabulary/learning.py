@@ -113,7 +113,7 @@ def _train_subwords(lines: Iterable[str], config: VocabConfig, pairs: int) -> Su
     try:
         SentencePieceTrainer.train(
             # An iterator and not a file: the model would carry the file's name.
-            sentence_iterator=iter(sample),
+            sentence_iterator=map(_learnable, sample),
             model_writer=model,
             model_type=config.kind,
             vocab_size=config.size or _default_size(sample, pairs),
@@ -132,6 +132,14 @@ def _train_subwords(lines: Iterable[str], config: VocabConfig, pairs: int) -> Su
     except RuntimeError as error:
         raise SeqkdError(_explain(str(error), config)) from None
     return SubwordVocabulary(model.getvalue())
+
+
+def _learnable(line: str) -> str:
+    """Return a line without what sentencepiece skips it for, U+2585, or erases: special tokens."""
+    line = line.replace("\u2585", " ")
+    for special in SPECIALS:
+        line = line.replace(special, " ".join(special))
+    return line
 
 
 def thin(lines: Iterable[str], most: int) -> list[str]:
