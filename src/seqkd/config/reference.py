@@ -44,7 +44,7 @@ starts.
 | `how-much` | Multi30k with captions that the teacher translates: how much text is enough |
 | `headline` | the same: a student 13 times smaller than its teacher, also pruned and in int8 |
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
-| `smoke` | every kind of step on a few sentences, for the tests |
+| `smoke` | nearly every kind of step on a few sentences, for the tests |
 
 An overlay changes some keys of an experiment. `compression.yaml` reuses the experiment's results.
 It prunes and quantises the best student, and measures speed:
