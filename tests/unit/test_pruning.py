@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from seqkd.config.architecture import LstmConfig
+from seqkd.config.architecture import LstmConfig, TransformerConfig
 from seqkd.config.training import PruneConfig
+from seqkd.models.build import build
 from seqkd.models.lstm import Lstm
 from seqkd.training.losses import projected_loss
 from seqkd.training.pruning import (
@@ -78,6 +79,16 @@ def test_class_uniform_cuts_the_same_share_of_each():
     model = Holder(small=[0.1, -0.2, 0.3, 0.4], large=[-5.0, 6.0, 7.0, 0.35])
     masks = prune_masks(model, PruneConfig(percentage=50, scheme="class-uniform"))
     assert cut(masks) == {"small": [0, 1], "large": [0, 3]}
+
+
+def test_class_uniform_keeps_the_norms_of_a_transformer():
+    model = build(TransformerConfig(family="transformer", width=16, layers=1, heads=2), 40, 40)
+    masks = prune_masks(model, PruneConfig(percentage=80, scheme="class-uniform"))
+    pruned = sum(int((~mask).sum()) for mask in masks.values())
+    assert pruned == round(0.8 * sum(mask.numel() for mask in masks.values()))
+    norms = [mask for name, mask in masks.items() if "norm" in name]
+    assert norms
+    assert all(mask.all() for mask in norms)
 
 
 def test_class_distribution_measures_in_standard_deviations():

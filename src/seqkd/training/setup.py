@@ -164,6 +164,10 @@ def initial_model(
         parent = load_model(init)
         _check_vocabularies(init, parent, vocabularies)
         try:
+            # No shape tells the number of heads.
+            heads = [getattr(each.config, "heads", None) for each in (parent.model, model)]
+            if heads[0] != heads[1]:
+                raise RuntimeError
             model.load_state_dict(parent.model.state_dict())
         except RuntimeError:
             raise SeqkdError(
