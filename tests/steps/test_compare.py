@@ -106,7 +106,7 @@ def test_two_experiments_row_by_row(place: Path):
         ((SEQ_KD, SEQ_KD), "in several experiments (first, second); write EXPERIMENT/"),
         ((f"first/{STUDENT}.nl", TEACHER), f"did you mean '{STUDENT}.nll'?"),
         ((f"first/{TEACHER}/seed-7", f"first/{TEACHER}"), "no scores for that seed"),
-        ((f"first/{TEACHER}", f"first/{TEACHER}", "--test-set", "tset"), "no test set in common"),
+        ((f"first/{TEACHER}", f"first/{TEACHER}", "--test-set", "tset"), "no test set 'tset'"),
         (("first", "second", "--resamples", "5"), "--resamples must be at least 100"),
         (("first", "third"), "third has no evaluated models yet"),
         (("third", "results/first"), "third has no evaluated models yet"),

@@ -335,6 +335,14 @@ def test_select_does_not_drop_by_scores_that_are_missing(work):
         select(work, nbest, rule="one-best", beam=4, drop=0.25)
 
 
+def test_decode_refuses_settings_of_sampling_without_it(work):
+    with pytest.raises(SystemExit, match="--top-k, --top-p and --temperature need --sample"):
+        seqkd(
+            "decode", "--model", work / "model.safetensors", "--src", work / "train.de",
+            "--top-k", 10, "--output", work / "x",
+        )  # fmt: skip
+
+
 def test_decode_refuses_a_shard_out_of_range(work):
     with pytest.raises(SystemExit, match="--shard must be between 1 and 2, got 3"):
         seqkd(

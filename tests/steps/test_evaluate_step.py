@@ -70,9 +70,11 @@ def test_zeros_that_int8_rounds_to_are_not_pruned_weights(work, pruned):
         ({"beam": 1}, "at least 2"),
         ({"reference": "tgt.vocab"}, "not parallel"),
         ({"model": "missing"}, "file not found"),
+        ({"bleu": Path("tok:13a")}, "tok:13a"),
     ],
 )
-def test_evaluate_refuses_bad_input(work, files, match):
+def test_evaluate_refuses_bad_input_before_it_translates(work, files, match):
     named = {k: work / v if isinstance(v, str) else v for k, v in files.items()}
     with pytest.raises(SystemExit, match=match):
         evaluate(work, **named)
+    assert not (work / "g.en").exists()

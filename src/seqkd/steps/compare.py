@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seqkd.errors import SeqkdError
+from seqkd.errors import SeqkdError, nearest
 from seqkd.evaluation.comparison import (
     Difference,
     Side,
@@ -103,6 +103,8 @@ def _experiment(results: Path, word: str) -> Path | None:
 def _shared(names: list[list[str]], only: str | None) -> list[str]:
     shared = [name for name in names[0] if name in names[1] and only in (None, name)]
     if not shared:
+        if only is not None and only not in names[0] + names[1]:
+            raise SeqkdError(f"no test set '{only}'{nearest(only, names[0] + names[1])}")
         lists = " and ".join(", ".join(side) or "none" for side in names)
         raise SeqkdError(f"no test set in common: {lists}")
     return shared

@@ -40,7 +40,11 @@ def configure_search(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--src", type=Path, required=True, help="source sentences, one per line")
     add("--beam", type=int, default=5, help="hypotheses kept alive; 1: greedy (default: 5)")
-    add("--n-best", type=int, help="hypotheses written per sentence (default: the beam)")
+    add(
+        "--n-best",
+        type=int,
+        help="hypotheses written per sentence (default: the beam; 1 with --sample)",
+    )
     add("--length-penalty", type=float, default=0.0, help="0: no length normalisation, 1: full")
     add("--sample", action="store_true", help="sample --n-best translations instead of searching")
     add("--seed", type=int, default=1, help="seed of the sampling (default: 1)")
@@ -86,6 +90,8 @@ def shard_task(
 def _search_config(args: argparse.Namespace) -> SearchConfig:
     names = ("seed", "top_k", "top_p", "temperature")
     sampling = parse(Sampling, {name: getattr(args, name) for name in names})
+    if not args.sample and sampling != Sampling(seed=args.seed):
+        raise SeqkdError("--top-k, --top-p and --temperature need --sample")
     beam = 1 if args.sample else args.beam
     return SearchConfig(
         beam=beam,

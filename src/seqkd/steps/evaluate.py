@@ -64,11 +64,11 @@ def run(args: argparse.Namespace) -> None:
     device = set_up(args.threads, args.device)
     translator = load_engine([args.model], device)
     test, cut = _read_test(args, translator)
+    given = [BleuConfig.from_signature(x) if x else None for x in (args.bleu, args.second_bleu)]
+    bleu, second = given[0] or bleu_for(translator.models[0].info.target), given[1]
+    searches = [SearchConfig(beam=width) for width in (1, args.beam)]
     with Progress(f"evaluate {args.src.stem}", 2 * len(test.lines), "sentences") as progress:
-        greedy, beam = (
-            _translate(translator, test, SearchConfig(beam=width), progress)
-            for width in (1, args.beam)
-        )
+        greedy, beam = (_translate(translator, test, search, progress) for search in searches)
         if cut:
             progress.say(
                 f"{cut} sources have more than {MAX_SOURCE} tokens; their ends were cut off"
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     for path, lines in zip((args.greedy, args.beam_output), texts.values(), strict=True):
         with atomic_text(path) as file:
             file.writelines(f"{line}\n" for line in lines)
-    write_json(args.scores, _evaluation(args, translator, test, greedy, texts))
+    write_json(args.scores, _evaluation(args, translator, test, greedy, texts, bleu, second))
 
 
 def _read_test(args: argparse.Namespace, translator: Engine) -> tuple[_Test, int]:
@@ -104,11 +104,11 @@ def _evaluation(
     test: _Test,
     greedy: Sequence[Hypothesis],
     texts: dict[str, list[str]],
+    bleu: BleuConfig,
+    second: BleuConfig | None,
 ) -> Evaluation:
     (loaded,) = translator.models
     parameters = sum(p.numel() for p in loaded.model.parameters())
-    bleu = BleuConfig.from_signature(args.bleu) if args.bleu else bleu_for(loaded.info.target)
-    second = BleuConfig.from_signature(args.second_bleu) if args.second_bleu else None
     searches = {}
     for (search, lines), path in zip(texts.items(), (args.greedy, args.beam_output), strict=True):
         name = os.path.relpath(path, args.scores.parent)

@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         default=[],
-        help="scores files of the teacher, for the card",
+        help="scores files of the teacher, for the card of a page",
     )
     add("--diagnostics", type=Path, help="diagnostics of the experiment, for the card")
     add("--licence", default="", help="licence of the training data, for the model card")
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError("nothing to write; give DIR right after MODEL, --web FILE or --onnx DIR")
     if args.compress and args.folder is None:
         raise SeqkdError("--compress is for the model file in DIR; give DIR")
+    if args.teacher_scores and args.web is None:
+        raise SeqkdError("--teacher-scores is for the card of a page; give --web FILE")
     if args.format not in (None, "int8") and args.folder is None and args.onnx is None:
         raise SeqkdError(f"--format {args.format} is for DIR or --onnx; a page is always in int8")
     if args.onnx is not None and args.format not in (None, "fp32", "int8"):

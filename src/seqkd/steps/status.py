@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from seqkd.errors import SeqkdError
 from seqkd.runs.dry_run import Plan, plan
 from seqkd.runs.events import Job, Run, State, is_running, last_run
 from seqkd.runs.experiments import find_configs, load
@@ -42,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the state of the experiment."""
+    if args.lines < 1:
+        raise SeqkdError(f"--lines must be at least 1, got {args.lines}")
     console = Console(highlight=False)
     configs = find_configs(args.config)
     name = load(configs).config.experiment
