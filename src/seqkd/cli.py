@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
 import signal
 import sys
 from types import FrameType, ModuleType
+from typing import Any, TextIO, cast
 
 from seqkd import __version__
 from seqkd.errors import EXIT_SAVED, SeqkdError, nearest
@@ -78,6 +80,25 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(EXIT_SAVED)
 
 
+class _Messages:
+    """Standard error whose reader may exit (`2>&1 | head`): that is no reason to stop working."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.flush()
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run one verb.
 
@@ -86,6 +107,8 @@ def main(argv: list[str] | None = None) -> None:
     """
     if sys.stderr is None:  # closed by the caller: `2>&-`
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if not isinstance(sys.stderr, _Messages):
+        sys.stderr = cast(TextIO, _Messages(sys.stderr))
     try:
         _main(sys.argv[1:] if argv is None else argv)
         if sys.stdout is not None:  # closed by the caller: `>&-`

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 from processes import Process, environment
 from seqkd.errors import SeqkdError
 from seqkd.machine.work_lock import sole_worker
+from seqkd.model_files.model_file import load_model
 from tiny_model import sentences, write_model
 from training_folder import TrainingFolder
 
@@ -73,7 +77,7 @@ def test_several_processes_together_do_not_wait(tmp_path: Path):
     with (
         sole_worker(tmp_path / "state", "work"),
         pytest.raises(
-            SeqkdError, match=f"process {os.getpid()} on .* is already working on this; stop it"
+            SeqkdError, match=f"process {os.getpid()} on .* is already doing this; stop it"
         ),
         sole_worker(tmp_path / "state", "work", wait=False),
     ):
@@ -115,19 +119,50 @@ def test_a_second_training_goes_on_where_the_first_was_stopped(
     assert second.wait() == 143
 
 
-def test_a_training_with_another_config_is_refused_while_the_old_one_lives(tmp_path: Path):
-    first, folder = training(tmp_path, epochs=40)
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_training_with_another_config_waits_and_replaces_the_old_model(
+    tmp_path: Path, is_killed: bool
+):
+    """Snakemake takes what lies there at the end for the result of the new config."""
+    first, folder = training(tmp_path, epochs=40 if is_killed else 6)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("dropout: 0.3", "dropout: 0.2"))
     second = Process("seqkd", *TrainingFolder(folder).command(), folder=folder)
-    assert second.wait() == 1
-    assert first.is_alive()
-    os.kill(first.pid, signal.SIGTERM)
-    assert first.wait() == 143
-    printed = second.stderr
-    assert printed.startswith(f"seqkd train: process {first.pid} on "), printed
-    assert "with another config, input or code; stop it there" in printed
-    assert len(printed.splitlines()) == 1
+    wait_for(lambda: "with another config, input or code; waiting for it" in second.stderr)
+    assert second.stderr.startswith(f"process {first.pid} on ")
+    if is_killed:
+        os.kill(first.pid, signal.SIGTERM)
+        wait_for(lambda: "another config, input or code; starting from scratch" in second.stderr)
+        os.kill(second.pid, signal.SIGTERM)
+    assert first.wait() == second.wait() == (143 if is_killed else 0)
+    assert is_killed or load_model(folder / "model.safetensors").model.config.dropout == 0.2
+
+
+def test_what_ends_after_its_snakemake_was_killed_is_made_again_from_its_checkpoint(
+    tmp_path: Path,
+):
+    run = TrainingFolder.make(tmp_path / "run", pairs=160, epochs=6)
+    command = shlex.join([sys.executable, "-m", "seqkd", *run.command()])
+    shell = subprocess.Popen(["sh", "-c", f"{command}; :"], cwd=run.path)
+    wait_for(lambda: run.state.exists())
+    shell.kill()
+    shell.wait()
+    manifest = run.path / "manifest.json"
+    wait_for(lambda: manifest.exists() and not (run.path / "state.lock").exists())
+    made = run.model_bytes()
+    for name in "model.safetensors", "manifest.json", "curve.jsonl":
+        (run.path / name).unlink()
+    again = run.start()
+    assert again.wait() == 0
+    assert "resumed after update" in again.stderr
+    assert run.model_bytes() == made
+    assert not run.state.exists()
+
+    run.state.parent.mkdir()
+    once_more = run.start()
+    assert once_more.wait() == 0
+    assert "nothing is left to do" in once_more.stderr
+    assert not run.state.parent.exists()
 
 
 def test_a_second_decoding_waits_and_takes_the_shard_of_the_first(tmp_path: Path):

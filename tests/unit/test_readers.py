@@ -255,6 +255,9 @@ def test_url_failures_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "x.de").unlink()
     with pytest.raises(SeqkdError, match=r"could not download file://.*x\.de"):
         fetching.fetch(config, name, output)
+    (output.parent / ".fetch-x.de" / "part").mkdir(parents=True)  # of a killed process
+    with pytest.raises(SeqkdError, match="could not download"):
+        fetching.fetch(config, name, output)
     assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(SeqkdError, match=r"no source of this config is fetched to 'url/x.de'"):
         fetching.fetch(config, "url/x.de", output)

@@ -14,17 +14,21 @@ from digit_trainer import digit_run, digits, numbers, tokens, weights
 from full_disk import full_disk
 from seqkd.config.architecture import LstmConfig
 from seqkd.config.bleu import bleu_for
-from seqkd.config.training import TrainingConfig
+from seqkd.config.model_entry import ModelEntry
+from seqkd.config.training import ObjectiveConfig, TrainingConfig
 from seqkd.errors import SeqkdError
+from seqkd.model_files.model_file import load_model
 from seqkd.models.lstm import Lstm
 from seqkd.models.protocol import State
 from seqkd.training.batching import ParallelTokens
 from seqkd.training.checkpoint import Checkpoint
 from seqkd.training.divergences import Objective
 from seqkd.training.schedule import halving_start, learning_rate
+from seqkd.training.setup import initial_model
 from seqkd.training.soft_targets import TeacherAlongside
 from seqkd.training.validation import greedy_bleu
 from seqkd.vocabulary.specials import EOS
+from tiny_model import write_model
 from training_folder import TrainingFolder
 
 CPU = torch.device("cpu")
@@ -102,6 +106,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
             assert torch.equal(value, weights(second)[name]), name
 
 
+def test_a_parent_with_another_number_of_heads_is_refused(tmp_path):
+    path = write_model(tmp_path / "parent.safetensors", family="transformer")
+    parent = load_model(path)
+    design = parent.model.config.model_copy(update={"heads": 2 * parent.model.config.heads})
+    entry = ModelEntry(
+        model="x", seed=1, architecture=design, training=TrainingConfig(), targets="gold",
+        objective=ObjectiveConfig(),
+    )  # fmt: skip
+    with pytest.raises(SeqkdError, match="its architecture differs"):
+        initial_model(entry, path, (parent.src_vocab, parent.tgt_vocab))
+
+
 def test_state_of_another_config_is_refused(tmp_path):
     Checkpoint(tmp_path, "one", 0.0, 0.0).save_if_due(digit_run().state, CPU)
     fresh = digit_run()
@@ -116,6 +132,21 @@ def test_truncated_state_is_refused(tmp_path, size):
     file = tmp_path / "checkpoint.pt"
     file.write_bytes(file.read_bytes()[:size])
     assert "cannot be read" in Checkpoint(tmp_path, "one", 1.0, 0.0).restore(digit_run().state)
+
+
+@pytest.mark.parametrize("error", [OSError(116, "Stale file handle"), RuntimeError("no memory")])
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"a": torch.ones(3)}, path)
+    monkeypatch.setattr(torch, "load", fails)
+    with pytest.raises(type(error)):
+        Checkpoint(tmp_path, "one", 1.0, 0.0).restore(digit_run().state)
+    assert path.exists()
 
 
 def test_accumulated_batches_equal_one_large_batch():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,11 @@ def test_a_line_that_is_being_written_is_not_read(tmp_path: Path):
 
 
 def test_the_last_run_of_an_experiment_is_found(tmp_path: Path):
-    write(tmp_path / "2026-01-01.jsonl", EVENTS)
-    newest = write(tmp_path / "2026-01-02.jsonl", EVENTS)
-    write(tmp_path / "2026-01-03.jsonl", EVENTS[:2])  # nothing to do
+    # The clock was set back between the first and the second.
+    for place, name in enumerate(("03", "02", "01")):
+        path = write(tmp_path / f"2026-01-{name}.jsonl", EVENTS[:2] if name == "01" else EVENTS)
+        os.utime(path, (place, place))
+    newest = tmp_path / "2026-01-02.jsonl"  # the one after it had nothing to do
     run = last_run(Path("results/x"), tmp_path)
     assert run is not None
     assert run.path == newest

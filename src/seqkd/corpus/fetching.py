@@ -12,7 +12,6 @@ import ssl
 import string
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -34,6 +33,7 @@ from seqkd.config.sources import (
 from seqkd.corpus.readers import check_sha256
 from seqkd.errors import SeqkdError, nearest
 from seqkd.languages import standard_code
+from seqkd.machine.work_lock import sole_worker
 
 _TIMEOUT_S = 60
 _ATTEMPTS = 4
@@ -58,8 +58,11 @@ def fetch(config: ParallelCorpus, name: str, output: Path) -> None:
     """
     source, part = source_of(config, name)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=output.parent) as temporary_folder:
-        folder = Path(temporary_folder)
+    folder = output.with_name(f".fetch-{output.name}")
+    with sole_worker(folder, name), contextlib.ExitStack() as at_end:
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        at_end.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.mkdir()
         match source:
             case HomeAssistantSource(version=version, sha256=sha256):
                 download = fetch_wheel("homeassistant", version, sha256, folder)

@@ -2,9 +2,9 @@
 
 A killed Snakemake leaves its jobs running, and the next one starts the same jobs again. So training
 and decoding hold a lock next to the folder of their unfinished work; the kernel frees it when they
-die. A second process that would do the same work waits, and then checks what is left to do. If the
-holder does other work, from an earlier config, input or code, only the user can stop it: an error
-says how.
+die. A second process waits, and then checks what is left to do. It waits also if the holder does
+other work, from an earlier config, input or code: else that would write its result later, as if it
+were that of the new config. Only the user can stop it: a message says how.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def sole_worker(folder: Path, work: str, *, wait: bool = True) -> Iterator[bool]
     Args:
         folder: of the unfinished work, which need not exist.
         work: what is done, such as a digest of config, inputs and code.
-        wait: for a process that does the same work; else that is an error too.
+        wait: for the process that holds it; else that is an error.
 
     Raises:
         SeqkdError: naming the process that holds the lock.
@@ -46,20 +46,22 @@ def sole_worker(folder: Path, work: str, *, wait: bool = True) -> Iterator[bool]
     waited = False
     while not _acquire(lock):
         holder = _holder(path)
-        if holder and (holder["work"] != work or not wait):
-            differs = "" if holder["work"] == work else ", with another config, input or code"
+        if not holder or waited:
+            continue
+        is_same = holder["work"] == work
+        differs = "" if is_same else ", with another config, input or code"
+        what = f"process {holder['pid']} on {holder['host']} is already doing this{differs}; "
+        if not wait:
             raise SeqkdError(
-                f"process {holder['pid']} on {holder['host']} is already working on this{differs}; "
-                f"stop it there (kill {holder['pid']}; it saves its state) or wait for it, "
-                "then run the same command again"
+                f"{what}stop it there (kill {holder['pid']}; it saves its state), then run the "
+                "same command again"
             )
-        if holder and not waited:
-            waited = True
-            print(
-                f"process {holder['pid']} on {holder['host']} is already doing this; waiting for "
-                f"it (if you kill {holder['pid']} there, this process resumes from its state)",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
+        waited = True
+        then = "resumes from its state" if is_same else "starts at once"
+        print(
+            f"{what}waiting for it (if you kill {holder['pid']} there, this process {then})",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
     try:
         note = {"work": work, "pid": os.getpid(), "host": socket.gethostname()}
         path.write_text(json.dumps(note), encoding="utf-8")

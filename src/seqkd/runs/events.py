@@ -215,7 +215,7 @@ def _complete_lines(path: Path) -> Iterable[str]:
 def last_run(results: Path, folder: Path = FOLDER) -> Run | None:
     """Return the newest run that made files in an experiment's folder; None if there was none."""
     mark = f'"{results.as_posix()}/'
-    for path in sorted(folder.glob("*.jsonl"), reverse=True):
+    for path in sorted(folder.glob("*.jsonl"), key=os.path.getmtime, reverse=True):
         if mark in path.read_text(encoding="utf-8"):
             return read_run(path)
     return None

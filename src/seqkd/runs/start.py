@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -31,7 +31,7 @@ def start_run(logger: logging.Logger, results: Path, *, dry_run: bool) -> bool:
     A dry run claims nothing, and is recorded only if SEQKD_EVENTS names a file for that.
     """
     if not dry_run:
-        logger.addHandler(Recorder(FOLDER / f"{datetime.now():%Y-%m-%dT%H%M%S.%f}.jsonl"))
+        logger.addHandler(Recorder(FOLDER / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}.jsonl"))
         return claim_folder(results)
     if path := os.environ.get(EVENTS_VARIABLE):
         logger.addHandler(Recorder(Path(path)))

@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -82,9 +83,10 @@ def run(args: argparse.Namespace) -> None:
     work = fingerprint(settings, files.by_role(), code)
     lock = sole_worker(args.state, work, wait=distributed.world_size() == 1)
     # The first process holds it for all. A waiting process needs neither data nor a GPU yet.
-    with lock if distributed.rank() == 0 else contextlib.nullcontext(False) as waited:
-        if waited and is_complete(args.manifest, args.model, args.curve, work):
-            print("that process has trained this model; nothing is left to do", file=sys.stderr)
+    with lock if distributed.rank() == 0 else contextlib.nullcontext():
+        if is_complete(args.manifest, args.model, args.curve, work):
+            print("this model is already trained; nothing is left to do", file=sys.stderr)
+            shutil.rmtree(args.state, ignore_errors=True)
         else:
             _train(args, entry, files, bleu, work)
 
@@ -92,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
 def _train(
     args: argparse.Namespace, entry: ModelEntry, files: TrainingFiles, bleu: BleuConfig, work: str
 ) -> None:
-    started = time.time()
+    started, parent = time.time(), os.getppid()
     device = distributed.join(set_up(args.threads, args.device))
     vocabularies = files.load_vocabularies()
     task = make_task(entry, files, vocabularies, device, bleu)
@@ -119,7 +121,9 @@ def _train(
             **dataclasses.asdict(provenance(inputs, started, checkpoint.earlier)),
         )
         write_json(args.manifest, manifest)
-        checkpoint.clear()
+        # A killed Snakemake takes the model for incomplete and makes it again, from this.
+        if os.getppid() == parent:
+            checkpoint.clear()
     distributed.leave()
 
 

@@ -13,6 +13,7 @@ import pickle
 import shutil
 import signal
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -33,6 +34,14 @@ def fingerprint(settings: object, inputs: Mapping[str, str | Path | None], code:
     digests = {role: digest(path) for role, path in inputs.items() if path is not None}
     text = json.dumps([settings, digests, code], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except zipfile.BadZipFile:
+        return False
 
 
 class Checkpoint:
@@ -60,20 +69,30 @@ class Checkpoint:
         self._stop_requested = True
 
     def restore(self, state: TrainingState) -> str:
-        """Load what an earlier run saved, if anything; return a message about it."""
+        """Load what an earlier run saved, if anything; return a message about it.
+
+        Raises:
+            OSError, RuntimeError: if the file is whole but cannot be read, as without memory.
+        """
         if not self._path.exists():
             return ""
         try:
             saved = torch.load(self._path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            self._path.unlink(missing_ok=True)  # another process may have done so
+            if _is_whole(self._path):
+                raise
+            self._remove()
             return f"the checkpoint cannot be read ({error}); starting from scratch"
         if saved["fingerprint"] != self._fingerprint:
-            self._path.unlink(missing_ok=True)
+            self._remove()
             return "the checkpoint has another config, input or code; starting from scratch"
         state.load_state_dict(saved["state"])
         self.resumed_from, self.earlier = state.update, Cost(*saved["cost"])
         return f"resumed after update {state.update:,}"
+
+    def _remove(self) -> None:
+        if rank() == 0:  # the others may compute in another way, and read it later
+            self._path.unlink(missing_ok=True)
 
     def save_if_due(self, state: TrainingState, device: torch.device) -> None:
         """Save if the interval is over or a signal came; then exit with 143.

@@ -9,6 +9,7 @@ still the same.
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -115,21 +116,26 @@ class ShardTask:
 
 
 def decode_shard(task: ShardTask, load: Callable[[], T]) -> T | None:
-    """Write a shard; if another process decodes it, wait for that one.
+    """Write a shard, unless it is there; if another process decodes it, wait for that one.
 
     Args:
         task: what to decode.
         load: loads the model. A waiting process needs neither a model nor a GPU.
 
     Returns:
-        What translated the shard; None if another process did.
+        What translated the shard; None if it was there.
     """
-    with sole_worker(task.folder, task.header.to_line()) as waited:
-        if waited and task.is_done():
-            print("that process has decoded this shard; nothing is left to do", file=sys.stderr)
+    parent = os.getppid()
+    with sole_worker(task.folder, task.header.to_line()):
+        if task.is_done():
+            print("this shard is already decoded; nothing is left to do", file=sys.stderr)
+            shutil.rmtree(task.folder, ignore_errors=True)
             return None
         translator = load()
         _decode(task, translator)
+        # A killed Snakemake takes the shard for incomplete and makes it again, from these.
+        if os.getppid() == parent:
+            shutil.rmtree(task.folder, ignore_errors=True)
         return translator
 
 
@@ -153,7 +159,6 @@ def _decode(task: ShardTask, translator: ShardTranslator) -> None:
             progress.say(f"{truncated} sources were too long for the model and were truncated")
         records = (line for path in sizes for line in itertools.islice(read_lines(path), 1, None))
         write_shard(task.output, header, records)
-    shutil.rmtree(task.folder, ignore_errors=True)
 
 
 def _decode_block(
