@@ -232,6 +232,17 @@ def test_another_folder_imports_the_workflow_as_a_module(tmp_path: Path):
     dry_run = workspace.call("--dry-run", "--quiet", "rules")
     assert re.search(r"^report +1$", dry_run.stdout, re.MULTILINE), dry_run.stdout + dry_run.stderr
 
+    path = workspace.folder / "workflow" / "Snakefile"
+    plain = path.read_text()
+    path.write_text(
+        plain.replace("    config:\n", '    pathvars:\n        results="out",\n    config:\n')
+    )
+    dry_run = workspace.call("all", "--dry-run", "--printshellcmds")
+    assert dry_run.returncode == 0, dry_run.stdout + dry_run.stderr
+    assert " --benchmarks out/smoke/benchmarks" in dry_run.stdout
+    assert "results/" not in dry_run.stdout
+    path.write_text(plain)
+
     path = workspace.folder / "config" / "config.yaml"
     path.write_text(path.read_text().replace("tests/data/smoke/smoke.de", "later.de"))
     assert "file not found: later.de" in workspace.call("--dry-run").stdout

@@ -29,7 +29,7 @@ from seqkd.config.teachers import FileTeacher, HuggingFaceTeacher
 from seqkd.runs.start import is_outdated, refuse_missing, refuse_orphans, start_run
 
 DEFAULTS = workflow.source_path("../../config/default.yaml")
-RESOURCES = Path("resources")
+RESOURCES = Path(workflow.pathvars.apply("<resources>"))
 
 try:
     for path in workflow.overwrite_configfiles or workflow.configfiles:
@@ -59,7 +59,7 @@ SOFT_TARGETS = 400  # only the students of Word-KD wait for these
 GPU = int(CONFIG.device == "cuda")
 SIDES = ("src", "tgt")
 SECOND_BLEU = CONFIG.evaluation.second_bleu
-RESULTS = Path("results", CONFIG.experiment)
+RESULTS = Path(workflow.pathvars.apply("<results>"), CONFIG.experiment)
 TIMED_TEST_SET = next(iter(CONFIG.corpus.test_sets))
 FETCHED = [
     name for source in all_sources(CORPUS) for name in fetched_names(source, CORPUS.languages)
