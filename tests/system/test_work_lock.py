@@ -34,16 +34,15 @@ def wait_for(ready: Callable[[], bool]) -> None:
 
 
 def test_a_free_lock_leaves_nothing_behind(tmp_path: Path):
-    with sole_worker(tmp_path / "state", "work") as waited:
-        assert not waited
+    with sole_worker(tmp_path / "state", "work"):
         assert (tmp_path / "state.lock").exists()
     assert not list(tmp_path.iterdir())
 
 
 def test_the_lock_of_a_dead_process_is_free(tmp_path: Path):
     (tmp_path / "state.lock").write_text('{"work": "other", "pid": 1, "host": "x"}')
-    with sole_worker(tmp_path / "state", "work") as waited:
-        assert not waited
+    with sole_worker(tmp_path / "state", "work", wait=False):
+        pass
 
 
 def test_a_lock_file_that_was_taken_away_meanwhile_is_no_lock(tmp_path: Path, monkeypatch):
@@ -69,8 +68,8 @@ def test_without_locks_on_the_file_system_work_goes_on(tmp_path: Path, monkeypat
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    with sole_worker(tmp_path / "state", "work") as waited:
-        assert not waited
+    with sole_worker(tmp_path / "state", "work", wait=False):
+        pass
 
 
 def test_several_processes_together_do_not_wait(tmp_path: Path):

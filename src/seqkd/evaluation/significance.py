@@ -38,9 +38,7 @@ _CHUNK = 1_000  # resamples at a time: bounds memory to chunk x sentences
 _ROUNDING = 1e-9  # BLEU
 _CHRF_BETA = 2.0
 CHRF_WORDS = 2  # of chrF++: the longest n-gram of words
-CHRF_COUNTS = (
-    3 * CHRF.CHAR_ORDER
-)  # statistics of a sentence for chrF, the first of those for chrF++
+CHRF_COUNTS = 3 * CHRF.CHAR_ORDER  # statistics of chrF, which are the first of chrF++'s
 
 
 Extractor: TypeAlias = Callable[[Sequence[str]], FloatArray]

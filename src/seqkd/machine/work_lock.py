@@ -27,10 +27,8 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextlib.contextmanager
-def sole_worker(folder: Path, work: str, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a folder; yield whether another process held it, and so may be finished.
-
-    On a file system without locks nothing is held.
+def sole_worker(folder: Path, work: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder; on a file system without locks, hold nothing.
 
     Args:
         folder: of the unfinished work, which need not exist.
@@ -65,7 +63,7 @@ def sole_worker(folder: Path, work: str, *, wait: bool = True) -> Iterator[bool]
     try:
         note = {"work": work, "pid": os.getpid(), "host": socket.gethostname()}
         path.write_text(json.dumps(note), encoding="utf-8")
-        yield waited
+        yield
     finally:
         path.unlink(missing_ok=True)  # before the release: then it may be another's
         lock.release()
