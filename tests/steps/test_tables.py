@@ -243,19 +243,6 @@ def test_speeds_of_different_processors_have_no_ratio(one_seed: Synthetic, tmp_p
     assert "No ratio: measured on another processor." in texts["md"]
 
 
-def test_a_baseline_is_compared_with_the_teacher_of_most_rows() -> None:
-    teacher, _, baseline, *taught = rows((1,))
-    other = teacher.model_copy(update={"model": "other.nll"})
-    odd = taught[0].model_copy(update={"teacher": "other.nll"})
-    for order in (odd, *taught[1:3]), (*taught[1:3], odd):
-        config = TableConfig(
-            experiment="x", source="de", target="en", test_sets=("test",),
-            rows=(teacher, other, baseline, *order),
-        )  # fmt: skip
-        assert config.teacher_of(baseline) == (TEACHER, 1)
-        assert config.teacher_of(odd) == ("other.nll", 1)
-
-
 def test_without_a_teacher_the_notes_name_the_first_row(
     one_seed: Synthetic, tmp_path: Path
 ) -> None:

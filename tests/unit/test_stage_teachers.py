@@ -10,7 +10,9 @@ from config_values import put
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import parse_experiment
 from seqkd.config.slices import parts, table_of
+from seqkd.config.table_rows import TableConfig
 from seqkd.errors import SeqkdError
+from synthetic_results import TEACHER, rows
 
 TAUGHT_TWICE = {"architecture": "student", "method": "seq-kd"}  # in the fixture `ensemble`
 
@@ -164,3 +166,16 @@ def test_a_member_that_is_not_trained_is_reported(ensemble: dict):
         SeqkdError, match="taught by seed 3 of 'teacher', which is trained with 1, 2"
     ):
         Experiment(parse_experiment(ensemble))
+
+
+def test_a_baseline_is_compared_with_the_teacher_of_most_rows() -> None:
+    teacher, _, baseline, *taught = rows((1,))
+    other = teacher.model_copy(update={"model": "other.nll"})
+    odd = taught[0].model_copy(update={"teacher": "other.nll"})
+    for order in (odd, *taught[1:3]), (*taught[1:3], odd):
+        config = TableConfig(
+            experiment="x", source="de", target="en", test_sets=("test",),
+            rows=(teacher, other, baseline, *order),
+        )  # fmt: skip
+        assert config.teacher_of(baseline) == (TEACHER, 1)
+        assert config.teacher_of(odd) == ("other.nll", 1)

@@ -163,16 +163,15 @@ def initial_model(
     if init is not None:
         parent = load_model(init)
         _check_vocabularies(init, parent, vocabularies)
+        message = f"{init}: its architecture differs from that of {entry.model}"
+        # No shape tells the number of heads.
+        heads = [getattr(each.config, "heads", None) for each in (parent.model, model)]
+        if heads[0] != heads[1]:
+            raise SeqkdError(message)
         try:
-            # No shape tells the number of heads.
-            heads = [getattr(each.config, "heads", None) for each in (parent.model, model)]
-            if heads[0] != heads[1]:
-                raise RuntimeError
             model.load_state_dict(parent.model.state_dict())
         except RuntimeError:
-            raise SeqkdError(
-                f"{init}: its architecture differs from that of {entry.model}"
-            ) from None
+            raise SeqkdError(message) from None
     return model
 
 
