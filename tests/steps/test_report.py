@@ -13,7 +13,7 @@ import yaml
 
 from browser import CHROMIUM, Browser
 from seqkd.report.plots import _front, _frontier
-from synthetic_results import FROM, STUDENT, Synthetic, aim_at, rows
+from synthetic_results import FROM, STUDENT, TEACHER, Synthetic, aim_at, rows
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +195,8 @@ def test_speed_is_shown_as_in_its_table(tmp_path: Path) -> None:
     made.config("speed", rows((1,))[:3])
     (made.root / "tables/pruning.yaml").unlink()
     speeds = sorted(made.root.glob("evaluations/*/seed-1/speed.json"))
-    page = made.report(
-        *("--speed-config", str(made.root / "tables/speed.yaml"), "--speeds", *map(str, speeds)),
-        whole=False,
-    ).read_text(encoding="utf-8")
+    measured = ("--speed-config", str(made.root / "tables/speed.yaml"), "--speeds")
+    page = made.report(*measured, *map(str, speeds), whole=False).read_text(encoding="utf-8")
     assert "Decoding speed" in page
     lines = made.table("speed", tmp_path)["md"].splitlines()
     timed = [line.strip("|").split("|") for line in lines if line.startswith("| lstm")]
@@ -206,6 +204,19 @@ def test_speed_is_shown_as_in_its_table(tmp_path: Path) -> None:
     for _, *cells in timed:
         assert "".join(f'<td class="right">{cell.strip()}</td>' for cell in cells) in page
     assert "10 models, 1 to 2 seeds each, trained on" in page
+    assert "faster than its teacher" in page
+
+    # Of another processor are no ratios, and charts and columns leave it out.
+    path = made.root / "evaluations" / TEACHER / "seed-1" / "speed.json"
+    plain = path.read_text(encoding="utf-8")
+    path.write_text(plain.replace("A CPU of some make", "Another CPU"), encoding="utf-8")
+    page = made.report(*measured, *map(str, speeds), whole=False).read_text(encoding="utf-8")
+    assert "faster than its teacher" not in page
+    assert "words/s: source words per second, greedy, 2 threads" not in page
+    assert re.search(
+        r"words/s: source words per second, greedy, [^.]*, Another CPU[^.]* alone", page
+    )
+    assert "Quality against speed" not in page
 
 
 def test_gains_are_against_what_is_to_be_beaten(tmp_path: Path) -> None:

@@ -239,8 +239,15 @@ def test_speeds_of_different_processors_have_no_ratio(one_seed: Synthetic, tmp_p
     texts = one_seed.table("speed", tmp_path)
     path.write_text(plain, encoding="utf-8")
     for record in csv.DictReader(io.StringIO(texts["csv"])):
-        assert bool(record["ratio_like_for_like"]) == (record["model"] == TEACHER)
-    assert "No ratio: measured on another processor." in texts["md"]
+        is_teacher = record["model"] == TEACHER
+        assert bool(record["ratio_like_for_like"]) == is_teacher
+        assert record["processor"].startswith("Another CPU" if is_teacher else "A CPU of some make")
+    blocks = texts["md"].split("\n| **")[1:]
+    assert any(
+        block.startswith("1 thread, one sentence at a time, Another CPU") for block in blocks
+    )
+    assert all(("Baseline" in block) for block in blocks)
+    assert "No ratio to speeds of another processor." in texts["md"]
 
 
 def test_without_a_teacher_the_notes_name_the_first_row(

@@ -66,10 +66,10 @@ class Speed:
     """UTC, ISO 8601."""
     measurements: Sequence[SpeedMeasurement]
 
-    def is_comparable(self, other: Speed) -> bool:
-        """Return whether both were measured on the same kind of processor."""
-        ours, theirs = self.hardware, other.hardware
-        return (ours.cpu, ours.gpu) == (theirs.cpu, theirs.gpu)
+    @property
+    def processor(self) -> str:
+        """The kind of processor, GPU first: speeds of two kinds are not comparable."""
+        return ", ".join(filter(None, [self.hardware.gpu, self.hardware.cpu]))
 
     def timings(self, setting: Setting, beam: int) -> list[SpeedMeasurement | None]:
         """Return greedy and beam search under one setting, None where one was not measured."""

@@ -25,18 +25,25 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
     by_model = {speed.model: speed for speed in reversed(speeds)}
     rows = [row for row in results.rows if row.row.model in by_model]
     base_row = _base(rows or results.rows)
-    base_model = base_row.row.model
-    comparable = {m for m, speed in by_model.items() if speed.is_comparable(by_model[base_model])}
     beam = results.config.beam
     blocks: dict[str, list[list[str]]] = {}
     records: list[dict[str, object]] = []
-    for measured_with in sorted({entry.setting for x in speeds for entry in x.measurements}):
-        measured = {model: x.timings(measured_with, beam) for model, x in by_model.items()}
-        cells = blocks[setting_name(measured_with)] = []
+    processors = list(dict.fromkeys(speed.processor for speed in speeds))
+    used = {(x.processor, entry.setting) for x in speeds for entry in x.measurements}
+    for processor, measured_with in sorted(used, key=lambda u: (processors.index(u[0]), u[1])):
+        measured = {
+            model: speed.timings(measured_with, beam)
+            for model, speed in by_model.items()
+            if speed.processor == processor
+        }
+        title = setting_name(measured_with)
+        cells = blocks[title if len(processors) == 1 else f"{title}, {processor}"] = []
+        base = measured.get(base_row.row.model, (None, None))
         for row in rows:
-            base = measured[base_model] if row.row.model in comparable else (None, None)
-            cells.append(_speed_cells(results, row, measured[row.row.model], base))
-            records += list(_speed_records(results, row, measured[row.row.model], base))
+            if row.row.model in measured:
+                cells.append(_speed_cells(results, row, measured[row.row.model], base))
+                for record in _speed_records(results, row, measured[row.row.model], base):
+                    records.append({**record, "processor": processor})
     hardware = "; ".join(dict.fromkeys(str(speed.hardware) for speed in speeds))
     return Table(
         title=f"Decoding speed: {results.config.experiment}, {results.test_set}",
@@ -51,11 +58,7 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
             f"{PLUS_MINUS}: half their range, in percent.",
             f"Ratios to {_full_name(base_row)}: like for like (K1/K1, K{beam}/K{beam}), and the "
             f"paper's, greedy search of a model to beam search of that one (K1/K{beam}).",
-            *(
-                ["No ratio: measured on another processor."]
-                if len(comparable) < len(by_model)
-                else []
-            ),
+            *(["No ratio to speeds of another processor."] if len(processors) > 1 else []),
             *(["Speed: of the first seed; BLEU: mean over seeds."] if is_seeded(results) else []),
         ],
         records=records,

@@ -11,6 +11,7 @@ from seqkd.report.highlights import (
     all_rows,
     best_student,
     bleu,
+    comparable_speeds,
     speed_setting,
     teacher_bleu,
     teacher_row,
@@ -71,21 +72,19 @@ def findings(material: Material) -> Iterator[Finding]:
 
 
 def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -> Iterator[Finding]:
+    speeds = comparable_speeds(material)
     timed = [
         row
         for row in (student, *all_rows(material))
-        if row.row.model in material.speeds
+        if row.row.model in speeds
         and row.row.architecture == student.row.architecture
         and row is not teacher
     ]
-    if not timed or teacher.row.model not in material.speeds:
+    if not timed:
         return
-    ours, theirs = (material.speeds[row.row.model] for row in (timed[0], teacher))
-    if not ours.is_comparable(theirs):
-        return
-    speeds = words_per_second(material, timed[0]), words_per_second(material, teacher)
-    (greedy, _), (teacher_greedy, teacher_beam) = speeds
-    setting = speed_setting(material.speeds)
+    greedy, _ = words_per_second(material, timed[0])
+    teacher_greedy, teacher_beam = words_per_second(material, teacher)
+    setting = speed_setting(speeds)
     if not (setting and greedy and teacher_greedy and teacher_beam):
         return
     if (faster := greedy / teacher_beam) >= _WORTH_SAYING:
@@ -100,10 +99,11 @@ def _speed_finding(material: Material, teacher: RowResult, student: RowResult) -
 
 def words_per_second(material: Material, row: RowResult) -> tuple[float | None, float | None]:
     """Return the median speed of greedy and of beam search under the shared setting."""
-    setting = speed_setting(material.speeds)
-    if setting is None or row.row.model not in material.speeds:
+    speeds = comparable_speeds(material)
+    setting = speed_setting(speeds)
+    if setting is None or row.row.model not in speeds:
         return None, None
-    timings = material.speeds[row.row.model].timings(setting, material.config.beam)
+    timings = speeds[row.row.model].timings(setting, material.config.beam)
     greedy, beam = (timing.words_per_second.median if timing else None for timing in timings)
     return greedy, beam
 

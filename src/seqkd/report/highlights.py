@@ -69,6 +69,15 @@ def bleu(row: RowResult, search: str) -> float:
     return row.searches[search].bleu.mean
 
 
+def comparable_speeds(material: Material) -> Mapping[str, Speed]:
+    """Return the speeds that were measured on the teacher's processor, or else on the first."""
+    teacher = teacher_row(material.analyses[0])
+    speeds = list(material.speeds.values())
+    if teacher and teacher.row.model in material.speeds:
+        speeds.insert(0, material.speeds[teacher.row.model])
+    return {speed.model: speed for speed in speeds if speed.processor == speeds[0].processor}
+
+
 def speed_setting(speeds: Mapping[str, Speed]) -> Setting | None:
     """Return the setting that all models share: a GPU or else one thread, the largest batch."""
     settings = [{entry.setting for entry in speed.measurements} for speed in speeds.values()]

@@ -18,7 +18,13 @@ from seqkd.report.chart import Chart
 from seqkd.report.compression_tables import pruning_table, speed_table
 from seqkd.report.figures import HALF, NARROW, WIDE, svg
 from seqkd.report.findings import findings, hours, words_per_second
-from seqkd.report.highlights import all_rows, best_student, colour_of, speed_setting
+from seqkd.report.highlights import (
+    all_rows,
+    best_student,
+    colour_of,
+    comparable_speeds,
+    speed_setting,
+)
 from seqkd.report.material import Material
 from seqkd.report.palette import PALETTE
 from seqkd.report.results_table import (
@@ -65,7 +71,7 @@ _TEMPLATES.filters |= {
 
 def page(material: Material, charts: Sequence[Chart]) -> str:
     """Return the report as one HTML document."""
-    results, setting = material.analyses[0], speed_setting(material.speeds)
+    results = material.analyses[0]
     student, lost = best_student(results), list[str]()
     if student is not None and material.diagnostics is not None:
         lost = lost_quality(material.diagnostics, student.row.model, student.row.seeds[0])
@@ -82,7 +88,7 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         "second_note": second_note(results),
         "colour_of": partial(colour_of, results.rows),
         "seeds_mark": partial(seeds_mark, results),
-        "setting": setting_name(setting) if setting else "",
+        "setting": _speed_setting(material),
         "words_per_second": partial(words_per_second, material),
         "hours": partial(hours, material),
         "charts": {chart.name: _draw(chart) for chart in charts},
@@ -104,6 +110,16 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         finished=_finished(material),
         palette=PALETTE,
     )
+
+
+def _speed_setting(material: Material) -> str:
+    """Say how the speeds of the column and the chart were measured; empty if they are none."""
+    speeds = comparable_speeds(material)
+    if (setting := speed_setting(speeds)) is None:
+        return ""
+    measured_on = {speed.processor for speed in speeds.values()}
+    others = len(speeds) < len(material.speeds)
+    return setting_name(setting) + (f", {measured_on.pop()} alone" if others else "")
 
 
 def _finished(material: Material) -> str:

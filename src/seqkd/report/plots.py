@@ -15,6 +15,7 @@ from seqkd.report.highlights import (
     best_student,
     bleu,
     colour_of,
+    comparable_speeds,
     speed_setting,
     teacher_bleu,
     teacher_row,
@@ -167,14 +168,15 @@ def _group(row: RowResult) -> str:
 
 def quality_speed(material: Material) -> Chart | None:
     """Quality against words a second, greedy and beam."""
-    setting = speed_setting(material.speeds)
-    rows = [row for row in all_rows(material) if row.row.model in material.speeds]
+    speeds = comparable_speeds(material)
+    setting = speed_setting(speeds)
+    rows = [row for row in all_rows(material) if row.row.model in speeds]
     if setting is None or len(rows) < 2:
         return None
     results = material.analyses[0]
     series, measured = [], []
     for row in rows:
-        timings = material.speeds[row.row.model].timings(setting, results.config.beam)
+        timings = speeds[row.row.model].timings(setting, results.config.beam)
         points = []
         for search, timing in zip(results.searches, timings, strict=True):
             if timing is not None:
