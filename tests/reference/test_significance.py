@@ -97,7 +97,7 @@ def test_metrics_equal_sacrebleu_at_their_limits(
     [(bleu_metric(), {"BLEU": BLEU()}), (chrf_metric(), {"chrF2": CHRF()})],
     ids=["bleu", "chrf"],
 )
-def test_p_values_equal_sacrebleu(
+def test_p_values_are_those_of_sacrebleu_and_two_sided(
     metric: Metric,
     theirs: dict[str, BLEU | CHRF],
     systems: tuple[list[str], list[str], list[str]],
@@ -106,18 +106,21 @@ def test_p_values_equal_sacrebleu(
     named = [("a", first), ("b", second)]
     a, b = metric.extract(first, references), metric.extract(second, references)
     samples = 2300  # more than one chunk, and not a whole number of them
-    for kind in ("bs", "ar"):
-        _, scores = PairedTest(named, theirs, [references], kind, n_samples=samples)()
-        expected = scores[next(iter(theirs))][1].p_value  # type: ignore[union-attr]
-        if kind == "bs":
-            resampled = bootstrap_scores(metric, [a, b], samples)
-            difference = float(np.diff(corpus_scores(metric, [a, b]))[0])
-            ours = paired_bootstrap(resampled[0], resampled[1], difference)
-        else:
-            ours = approximate_randomisation(metric, [[(a, b)]], samples)[0]
-        # sacrebleu sums in single precision; a resample at the very edge may fall either way. One
-        # as extreme as the difference counts here and not there; this many sentences have none.
-        assert ours == pytest.approx(expected, abs=3 / samples)
+    _, scores = PairedTest(named, theirs, [references], "ar", n_samples=samples)()
+    expected = scores[next(iter(theirs))][1].p_value  # type: ignore[union-attr]
+    randomised = approximate_randomisation(metric, [[(a, b)]], samples)[0]
+    # sacrebleu sums in single precision; a resample at the very edge may fall either way. One
+    # as extreme as the difference counts here and not there; this many sentences have none.
+    assert randomised == pytest.approx(expected, abs=3 / samples)
+
+    drawn = bootstrap_scores(metric, [a, b], samples)
+    difference = float(np.diff(corpus_scores(metric, [a, b]))[0])
+    bootstrap = paired_bootstrap(drawn[0], drawn[1], difference)
+    # Both ask how often chance makes such a difference, of either sign. sacrebleu's bootstrap takes
+    # absolute differences before it centres them, and gives less.
+    assert bootstrap == pytest.approx(randomised, abs=0.05)
+    _, scores = PairedTest(named, theirs, [references], "bs", n_samples=samples)()
+    assert scores[next(iter(theirs))][1].p_value < bootstrap  # type: ignore[union-attr]
 
 
 def test_interval_equals_sacrebleu(systems: tuple[list[str], list[str], list[str]]) -> None:
@@ -166,13 +169,16 @@ def test_randomisation_counts_trials_as_extreme_as_the_difference(different: int
 def test_null_p_values_are_spread_evenly() -> None:
     """Two systems that differ by chance only are called different about as often as p says."""
     metric = bleu_metric()
-    p_values = []
+    randomised, bootstrap = [], []
     for seed in range(60):
         references, first, second = _texts(seed, (0.3, 0.3), 40)
         a, b = metric.extract(first, references), metric.extract(second, references)
-        p_values += approximate_randomisation(metric, [[(a, b)]], 200)
-    assert sum(p < 0.1 for p in p_values) <= 15  # 6 expected; 16 or more has probability 2e-4
-    assert 0.35 < float(np.mean(p_values)) < 0.65
+        randomised += approximate_randomisation(metric, [[(a, b)]], 200)
+        difference = float(np.diff(corpus_scores(metric, [a, b]))[0])
+        bootstrap.append(paired_bootstrap(*bootstrap_scores(metric, [a, b], 200), difference))
+    for p_values in randomised, bootstrap:
+        assert sum(p < 0.1 for p in p_values) <= 15  # 6 expected; 16 or more: probability 2e-4
+        assert 0.35 < float(np.mean(p_values)) < 0.65
 
 
 def test_holm_by_hand() -> None:

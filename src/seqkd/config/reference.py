@@ -38,23 +38,24 @@ starts.
 | --- | --- |
 | `quick` | the default: real German-English text, eight minutes on two CPU cores |
 | `home-assistant` | the same with four times the text, two students and all of Table 1 |
-| `home-assistant-ko` | Korean to English, a distant pair of the same corpus |
-| `beyond` | methods after the paper, compared with Seq-KD: same text, three seeds |
 | `multi30k` | a small, widely used benchmark, downloaded or from `MULTI30K_DIR` |
-| `how-much` | Multi30k with captions that the teacher translates: how much text is enough |
-| `headline` | the same: a student 13 times smaller than its teacher, also pruned and in int8 |
 | `kim-rush-wmt14`, `kim-rush-iwslt` | the paper's sizes and schedules, on your files |
 | `smoke` | nearly every kind of step on a few sentences, for the tests |
 
-An overlay changes some keys of an experiment. `compression.yaml` reuses the experiment's results.
-It prunes and quantises the best student, and measures speed:
+An overlay in `overlays/` changes some keys of an experiment:
 
 ```
 make run CONFIG="config/experiments/home-assistant.yaml config/overlays/compression.yaml"
 ```
 
-`precision.yaml` asks whether bf16 costs BLEU, and `guided-alignment.yaml` how much guidance
-attention needs. These two write to separate folders in `results/`.
+| overlay | of | what it is |
+| --- | --- | --- |
+| `compression` | any | prunes and quantises a student, measures speed, in the same folder |
+| `beyond` | `home-assistant` | methods after the paper, compared with Seq-KD, three seeds |
+| `how-much` | `multi30k` | captions that the teacher translates: how much text is enough |
+| `headline` | `multi30k` | the same: a student 13 times smaller than its teacher, pruned, in int8 |
+| `precision` | `multi30k` | does bf16 cost BLEU? |
+| `guided-alignment` | `multi30k` | how much guidance does attention need? |
 
 `make docs` generates this page from the code.
 

@@ -161,7 +161,7 @@ class ObjectiveConfig(Section):
     """Weight of Word-KD; 0: plain NLL. The paper found 0.5 best."""
     soft_targets: Literal["top-k", "alongside"] = "top-k"
     """Teacher distributions: stored once (top-k), or computed by the teacher during training
-    (alongside)."""
+    (alongside). If left out, those of `soft_targets.kind`."""
     temperature: PositiveNumber = 1.0
     """Temperature of both distributions of Word-KD; the paper found 1 best. Other values need
     `soft_targets: alongside`."""

@@ -21,7 +21,7 @@ class VocabConfig(Section):
     each character; words: 50,000 (the paper). Less where the text does not support so many."""
     joint: Boolean = True
     """Use one vocabulary for both languages."""
-    character_coverage: Annotated[float, Field(ge=0.9, le=1, strict=True), NUMERIC] = 1.0
+    character_coverage: Annotated[float, Field(ge=0.98, le=1, strict=True), NUMERIC] = 1.0
     """Fraction of the text's characters that subwords can spell; the rest becomes `<unk>`. Lower it
     (0.9995) for scripts with thousands of characters or for noisy text."""
     tokenizer: Literal["simple", "whitespace"] = "simple"

@@ -117,8 +117,12 @@ def is_code(line: str) -> bool:
 
 
 def _digits(line: str) -> str:
-    """Return the digits of `line` as ASCII, in their order."""
-    return "".join(str(unicodedata.digit(c)) for c in line if c.isdigit())
+    """Return the digits of `line` as ASCII, and its fractions, Roman numerals and symbols."""
+    return "".join(
+        str(unicodedata.digit(c)) if c.isdigit() else c
+        for c in line
+        if c.isdigit() or unicodedata.category(c) in ("No", "Nl", "So")
+    )
 
 
 def digest64(text: str, salt: bytes = b"") -> int:

@@ -72,7 +72,7 @@ def read_moses(path: Path) -> Iterator[ForeignRecord]:
         yield ForeignRecord(rows[0].where, tuple(row.translation for row in rows))
 
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _MOSES_RE = re.compile(
     rf"\s*(?P<sentence>\d{{1,18}})\s*\|\|\|(?P<text>.*?)"
     rf"(?P<features>\|\|\|(?:\s*[^\s|]+[=:](?:\s*{_NUMBER}(?![^\s|]))+)*\s*)?"

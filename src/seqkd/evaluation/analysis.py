@@ -45,7 +45,7 @@ from seqkd.evaluation.significance import (
 )
 from seqkd.text import running_words
 
-_INTERVAL = 1000  # resamples of an interval
+INTERVAL_RESAMPLES = 1000  # of scores that no p value needs
 Places = npt.NDArray[np.int64]
 Role = Literal["baseline", "teacher", "against"]
 """What a row is compared with."""
@@ -133,7 +133,7 @@ def analyse(
                 metric,
                 outputs.counts[search][name],
                 places,
-                resamples if name == "bleu" else _INTERVAL,
+                resamples if name == "bleu" else INTERVAL_RESAMPLES,
             )
             for name, metric in outputs.metrics.items()
         }
@@ -253,10 +253,12 @@ def _compare(
     comparisons = {}
     for (key, (row, other)), p_randomisation in zip(pairs.items(), randomised, strict=True):
         delta = bleu.spread(row).mean - bleu.spread(other).mean
+        error, degrees = _by_seeds((row, other), noise)
         comparisons[key] = Comparison(
             other=other.model,
             delta=delta,
-            standard_error=_standard_error((row, other), noise),
+            standard_error=error,
+            degrees=degrees,
             p_bootstrap=paired_bootstrap(bleu.resampled(row), bleu.resampled(other), delta),
             p_randomisation=p_randomisation,
         )
@@ -275,13 +277,18 @@ def _others(config: TableConfig, row: TableRow) -> Iterator[tuple[Role, TableRow
         yield "against", rows[row.against]
 
 
-def _standard_error(
+def _by_seeds(
     rows: tuple[TableRow, TableRow], noise: Mapping[str, NoiseFloor]
-) -> float | None:
-    """Return the standard error by seeds of the difference of two rows, if it is known."""
+) -> tuple[float, int] | tuple[None, None]:
+    """Return the standard error by seeds of the difference of two rows and its degrees of freedom.
+
+    These are the fewer of the two architectures.
+    """
     if any(row.architecture not in noise for row in rows):
-        return None
-    return math.sqrt(sum(noise[row.architecture].variance(len(row.seeds)) for row in rows))
+        return None, None
+    floors = [(noise[row.architecture], len(row.seeds)) for row in rows]
+    variance = sum(floor.variance(count) for floor, count in floors)
+    return math.sqrt(variance), min(floor.degrees for floor, _ in floors)
 
 
 def _correct(

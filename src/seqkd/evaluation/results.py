@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seqkd.config.table_rows import TableConfig, TableRow
-from seqkd.evaluation.significance import NoiseFloor
+from seqkd.evaluation.significance import NoiseFloor, critical_t
 
 MINUS = "\u2212"
 
@@ -31,6 +31,8 @@ class Comparison:
     """Difference of the means over seeds; BLEU."""
     standard_error: float | None
     """Of that difference by seeds alone (noise floor); None if no model has two seeds."""
+    degrees: int | None
+    """Degrees of freedom of the standard error."""
     p_bootstrap: float
     p_randomisation: float
     p_corrected: float = 1.0
@@ -38,8 +40,10 @@ class Comparison:
 
     @property
     def within_noise(self) -> bool:
-        """Whether the difference is below two standard errors: other seeds may not show it."""
-        return self.standard_error is not None and abs(self.delta) < 2 * self.standard_error
+        """Whether seeds alone could make the difference: by a t test at 0.05."""
+        if self.standard_error is None or self.degrees is None:
+            return False
+        return abs(self.delta) < critical_t(self.degrees) * self.standard_error
 
     @property
     def stars(self) -> str:

@@ -23,7 +23,7 @@ LENGTHS = (1, 5, 10, 15, 20, 30)
 FREQUENCIES = (0, 1, 5, 20, 100, 500)
 """Smallest count in training of each word bucket."""
 MEMORISED_WORDS = 5  # shorter sentences recur in any corpus
-_LOOP_ORDER, _LOOP_TIMES = 4, 3
+_LOOP_ORDER, _LOOP_TIMES, _SHORT_LOOP_TIMES = 4, 3, 5
 _PARTS = "{}@#&*/\\-_"  # marks that may be part of a word to copy
 _RUN_OF_MARKS_RE = re.compile(r"([^\w\s])\1+")
 
@@ -137,14 +137,20 @@ def word_counts(lines: Iterable[str]) -> Counter[str]:
 def has_loop(line: str) -> bool:
     """Whether one to four words are repeated at least three times in a row.
 
-    A run of one mark, such as `...`, counts as one.
+    Numbers, marks and single characters may do so in good text (`0.0.0.0`): five times. A run of
+    one mark, such as `...`, counts as one.
     """
     words = tokenise(_RUN_OF_MARKS_RE.sub(r"\1", line))
     for order in range(1, _LOOP_ORDER + 1):
         run = 0
         for place in range(order, len(words)):
             run = run + 1 if words[place] == words[place - order] else 0
-            if run >= order * (_LOOP_TIMES - 1):
+            if run < order * (_LOOP_TIMES - 1):
+                continue
+            cycle = words[place - order : place]
+            if any(len(word) > 1 and has_letter(word) for word in cycle):
+                return True
+            if run >= order * (_SHORT_LOOP_TIMES - 1):
                 return True
     return False
 

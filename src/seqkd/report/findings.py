@@ -55,8 +55,8 @@ def findings(material: Material) -> Iterator[Finding]:
         yield Finding(
             signed(gain.delta),
             "BLEU against no distillation, greedy",
-            f"with beam {width}: {signed(gain_with_beam.delta)}; "
-            f"p {p_value(gain.p_corrected)} after correction{seeds}",
+            f"p {p_value(gain.p_corrected)} after correction{seeds}; "
+            f"with beam {width}: {signed(gain_with_beam.delta)}",
         )
     if teacher is None:
         return

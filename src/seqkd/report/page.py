@@ -8,6 +8,7 @@ from functools import partial
 
 from seqkd import __version__
 from seqkd.corpus.funnel import corpus_summary
+from seqkd.evaluation.analysis import INTERVAL_RESAMPLES
 from seqkd.evaluation.lost_quality import lost_quality
 from seqkd.evaluation.results import signed
 from seqkd.evaluation.speed_files import setting_name
@@ -89,6 +90,7 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
         "colour_of": partial(colour_of, results.rows),
         "seeds_mark": partial(seeds_mark, results),
         "setting": _speed_setting(material),
+        "other_resamples": INTERVAL_RESAMPLES,
         "words_per_second": partial(words_per_second, material),
         "hours": partial(hours, material),
         "charts": {chart.name: _draw(chart) for chart in charts},

@@ -227,7 +227,8 @@ def noise_note(results: Results) -> str:
         f"{seeds} seeds{' ([n]: n instead)' if other else ''}: means; sd: over seeds. "
         f"{PLUS_MINUS} after {DELTA}: its standard error by seeds alone (noise floor, from the sd "
         f"of one training on {results.test_set}, pooled by architecture: {floors}). Stars in "
-        f"brackets: {DELTA} is below twice that, so other seeds may not show it."
+        f"brackets: {DELTA} is within its 95% interval by seeds (Student's t), so other seeds may "
+        "not show it."
     )
 
 
