@@ -65,8 +65,9 @@ def compare_systems(args: argparse.Namespace) -> str:
         for system in systems:
             found = run(system, workshops, job, number)
             runs.append(found)
-            print(f"round {number + 1} {system}: {found.rate:,.0f} tokens / CPU-second, "
-                  f"{found.tokens / found.wall:,.0f} / second, {found.peak_mb:,.0f} MiB",
+            print(f"round {number + 1} {system}: {found.tokens / found.cpu:,.0f} tokens / "
+                  f"CPU-second, {found.tokens / found.wall:,.0f} / second, "
+                  f"{found.peak_mb:,.0f} MiB",
                   file=sys.stderr, flush=True)  # fmt: skip
         load.append(os.getloadavg()[0])
     name = args.name or f"{args.action}-{args.size}-v{args.vocab}" + (

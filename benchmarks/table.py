@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from seqkd.files import atomic_text, write_json
 
@@ -29,40 +30,12 @@ class Measurement:
     wall: float
     peak_mb: float
 
-    @property
-    def rate(self) -> float:
-        """Tokens a CPU second."""
-        return self.tokens / self.cpu
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spread:
-    """The median and the ends of what the rounds gave."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Summarise at least one value."""
-        return cls(median=statistics.median(values), low=min(values), high=max(values))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One system in comparison with ours; each ratio is taken within a round."""
-
-    system: str
-    tokens_per_cpu_second: Spread
-    tokens_per_second: Spread
-    peak_mb: float
-    ratio: Spread
-    """Our tokens a CPU second, or a second, over this system's."""
-
-
-def compare(runs: Sequence[Measurement], ours: str, *, by_clock: bool = False) -> list[Row]:
+def compare(runs: Sequence[Measurement], ours: str, *, by_clock: bool = False) -> pd.DataFrame:
     """Return a row a system, in the order of first appearance.
+
+    Columns are `per_cpu_second` and `per_second` (tokens), `peak_mb`, and `ratio`: our speed over
+    this system's, within a round. Each but the peak has median, min and max over rounds.
 
     Args:
         runs: any number of rounds of each system, each system in some round with `ours`; other
@@ -70,26 +43,16 @@ def compare(runs: Sequence[Measurement], ours: str, *, by_clock: bool = False) -
         ours: the system that the others are compared with.
         by_clock: compare tokens a second, not a CPU second.
     """
-
-    def rate(run: Measurement) -> float:
-        return run.tokens / run.wall if by_clock else run.rate
-
-    reference = {run.round: rate(run) for run in runs if run.system == ours}
-    rows = []
-    for system in dict.fromkeys(run.system for run in runs):
-        own = [run for run in runs if run.system == system]
-        rows.append(
-            Row(
-                system=system,
-                tokens_per_cpu_second=Spread.of([run.rate for run in own]),
-                tokens_per_second=Spread.of([run.tokens / run.wall for run in own]),
-                peak_mb=max(run.peak_mb for run in own),
-                ratio=Spread.of(
-                    [reference[r.round] / rate(r) for r in own if r.round in reference]
-                ),
-            )
-        )
-    return rows
+    table = pd.DataFrame(map(dataclasses.asdict, runs))
+    table["per_cpu_second"] = table["tokens"] / table["cpu"]
+    table["per_second"] = table["tokens"] / table["wall"]
+    speed = "per_second" if by_clock else "per_cpu_second"
+    reference = table[table["system"] == ours].set_index("round")[speed]
+    table["ratio"] = table["round"].map(reference) / table[speed]
+    spread = ["median", "min", "max"]
+    return table.groupby("system", sort=False).agg(
+        {"per_cpu_second": spread, "per_second": spread, "peak_mb": "max", "ratio": spread}
+    )
 
 
 def write(
@@ -111,32 +74,27 @@ def write(
         facts: hardware, versions, work: whatever the figures depend on.
         by_clock: ratios of tokens a second, not a CPU second.
     """
-    rows = compare(runs, ours, by_clock=by_clock)
     gain = f"{ours} is faster by{' (clock)' if by_clock else ''}"
     head = [
         f"| system | tokens / CPU-second | tokens / second | peak MiB | {gain} |",
         "|---|---|---|---|---|",
     ]
     body = [
-        f"| {row.system} | {_span(row.tokens_per_cpu_second, 0)} | "
-        f"{_span(row.tokens_per_second, 0)} | {row.peak_mb:,.0f} | {_span(row.ratio, 2)} |"
-        for row in rows
+        f"| {system} | {_span(row['per_cpu_second'], 0)} | {_span(row['per_second'], 0)} | "
+        f"{row['peak_mb', 'max']:,.0f} | {_span(row['ratio'], 2)} |"
+        for system, row in compare(runs, ours, by_clock=by_clock).iterrows()
     ]
     notes = [f"- {key}: {value}" for key, value in facts.items()]
     markdown = "\n".join([*head, *body, "", "Median (low to high) over rounds.", "", *notes, ""])
     write_json(
         folder / f"{name}.json",
-        {
-            "facts": facts,
-            "rows": [dataclasses.asdict(row) for row in rows],
-            "runs": [dataclasses.asdict(run) for run in runs],
-        },
+        {"facts": facts, "runs": [dataclasses.asdict(run) for run in runs]},
     )
     with atomic_text(folder / f"{name}.md") as file:
         file.write(markdown)
     return markdown
 
 
-def _span(spread: Spread, digits: int) -> str:
-    low, median, high = (f"{x:,.{digits}f}" for x in (spread.low, spread.median, spread.high))
+def _span(spread: pd.Series, digits: int) -> str:
+    median, low, high = (f"{spread[x]:,.{digits}f}" for x in ("median", "min", "max"))
     return median if low == high else f"{median} ({low} to {high})"

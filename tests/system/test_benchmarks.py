@@ -61,8 +61,7 @@ def test_ratios_are_taken_within_rounds(table, tmp_path: Path) -> None:
     markdown = table.write(tmp_path, "made-up", runs, "ours", {"hardware": "none"})
     assert "| peer | 1,500 (1,000 to 2,000) | 750 (500 to 1,000) | 800 | 3.00 |" in markdown
     assert "- hardware: none" in markdown
-    row = json.loads((tmp_path / "made-up.json").read_text())["rows"][1]
-    assert row["ratio"] == {"median": 3.0, "low": 3.0, "high": 3.0}
+    assert len(json.loads((tmp_path / "made-up.json").read_text())["runs"]) == 4
 
 
 def test_by_the_clock_idle_time_counts(table, tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ class TableConfig(Languages, Named):
     rows: tuple[TableRow, ...] = ()
     """Rows in the order of the table."""
 
+    @property
+    def searches(self) -> tuple[str, str]:
+        """Names of the two searches."""
+        return "greedy", f"beam-{self.beam}"
+
     def teacher_of(self, row: TableRow) -> Key | None:
         """Return the model that taught a row; for a baseline, most other rows of its architecture.
 

@@ -19,7 +19,6 @@ from seqkd.evaluation.results import (
     Results,
     RowResult,
     SearchResult,
-    searches_of,
 )
 from seqkd.evaluation.score_files import Evaluation, Evaluations, mean, signatures_of
 from seqkd.evaluation.significance import (
@@ -85,7 +84,7 @@ class OutputStatistics:
             for name, metric in self.metrics.items()
             if name != "chrf"  # whose counts are the first of chrF++'s
         }
-        for search in searches_of(config):
+        for search in config.searches:
             texts = {key: entry.hypotheses(search) for key, entry in self.evaluations.items()}
             counts = self.counts[search] = {
                 name: {key: extract(lines) for key, lines in texts.items()}
@@ -126,7 +125,7 @@ def analyse(
     scored: dict[str, dict[str, _Scored]] = {}
     noise = {}
     raw: dict[tuple[str, str, Role], Comparison] = {}
-    for search in searches_of(config):
+    for search in config.searches:
         scored[search] = {
             # Only BLEU is tested for significance, which takes more resamples than an interval.
             name: _Scored(

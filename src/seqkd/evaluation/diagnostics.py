@@ -235,7 +235,7 @@ def model_diagnostics(
         teacher = config.teacher_of(rows[model])
         taught: list[str] | None = None
         if teacher is not None:
-            taught = evaluations.get(*teacher, test.name).hypotheses(f"beam-{config.beam}")
+            taught = evaluations.get(*teacher, test.name).hypotheses(config.searches[1])
         yield ModelDiagnostics(
             model=model,
             seed=seed,

@@ -14,9 +14,9 @@ from seqkd.evaluation.significance import NoiseFloor, critical_t
 MINUS = "\u2212"
 
 
-def signed(value: float, digits: int = 1) -> str:
-    """Return a number with its sign; one that rounds to zero has none."""
-    shown = f"{abs(value):.{digits}f}"
+def signed(value: float) -> str:
+    """Return a number with its sign and one digit; one that rounds to zero has none."""
+    shown = f"{abs(value):.1f}"
     if float(shown) == 0:
         return shown
     return ("+" if value > 0 else MINUS) + shown
@@ -140,9 +140,4 @@ class Results:
     @property
     def searches(self) -> tuple[str, str]:
         """Names of the two searches."""
-        return searches_of(self.config)
-
-
-def searches_of(config: TableConfig) -> tuple[str, str]:
-    """Return the names of the two searches of a table."""
-    return "greedy", f"beam-{config.beam}"
+        return self.config.searches

@@ -73,17 +73,17 @@ def similarity(name: SimilarityName, bleu: BleuConfig | None = None) -> Similari
             return Similarity(_characters, _characters, sentence_chrf)
 
 
-def profile(items: Sequence[Hashable], orders: int) -> Profile:
+def profile(items: tuple[Hashable, ...] | str, orders: int) -> Profile:
     """Count the n-grams of a sequence, for n from 1 to `orders`."""
     counts = tuple(
-        Counter[Hashable](zip(*(items[i:] for i in range(n)), strict=False))
+        Counter[Hashable]([items[i : i + n] for i in range(len(items) - n + 1)])
         for n in range(1, orders + 1)
     )
     return Profile(counts, tuple(max(0, len(items) - n) for n in range(orders)))
 
 
 def _counter(
-    units: Callable[[Segment], Sequence[Hashable]], marks: bool = False
+    units: Callable[[Segment], tuple[Hashable, ...]], marks: bool = False
 ) -> Callable[[Segment], Profile]:
     """Return a function that profiles the units of a sentence, with sentence marks if asked."""
     if marks:
@@ -91,23 +91,18 @@ def _counter(
     return lambda segment: profile(units(segment), _BLEU_ORDER)
 
 
-def _tokens(segment: Segment) -> Sequence[Hashable]:
+def _tokens(segment: Segment) -> tuple[Hashable, ...]:
     return tuple(segment.tokens)
 
 
-def _bleu_words(config: BleuConfig) -> Callable[[Segment], Sequence[Hashable]]:
+def _bleu_words(config: BleuConfig) -> Callable[[Segment], tuple[Hashable, ...]]:
     """Return what cuts a sentence as sacreBLEU does."""
     preprocess: Callable[[str], str] = sacrebleu_of(config)._preprocess_segment
-    return lambda segment: preprocess(segment.text).split()
+    return lambda segment: tuple(preprocess(segment.text).split())
 
 
 def _characters(segment: Segment) -> Profile:
-    text = "".join(segment.text.split())
-    counts = tuple(
-        Counter[Hashable]([text[i : i + n] for i in range(len(text) - n + 1)])
-        for n in range(1, _CHRF_ORDER + 1)
-    )
-    return Profile(counts, tuple(max(0, len(text) - n) for n in range(_CHRF_ORDER)))
+    return profile("".join(segment.text.split()), _CHRF_ORDER)
 
 
 def matches(hypothesis: Profile, reference: Profile) -> list[int]:

@@ -33,7 +33,7 @@ from seqkd.errors import SeqkdError
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 RESAMPLES = 10_000
-SEED = 12345  # sacrebleu's own default
+_SEED = 12345  # sacrebleu's own default
 _CHUNK = 1_000  # resamples at a time: bounds memory to chunk x sentences
 _ROUNDING = 1e-9  # BLEU
 _CHRF_BETA = 2.0
@@ -141,7 +141,7 @@ def corpus_scores(metric: Metric, systems: Sequence[FloatArray]) -> FloatArray:
 
 
 def bootstrap_scores(
-    metric: Metric, systems: Sequence[FloatArray], resamples: int = RESAMPLES, seed: int = SEED
+    metric: Metric, systems: Sequence[FloatArray], resamples: int = RESAMPLES
 ) -> FloatArray:
     """Return the scores of all systems on the same resamples of the test sentences.
 
@@ -149,7 +149,6 @@ def bootstrap_scores(
         metric: what is computed from the sums.
         systems: statistics (sentences, k) of each system, over the same sentences.
         resamples: how many test sets are drawn.
-        seed: start of the random generator.
 
     Returns:
         Shape (systems, resamples).
@@ -157,7 +156,7 @@ def bootstrap_scores(
     sentences, width = systems[0].shape
     # Exact up to sums of 2^24, and twice as fast as float64; a larger one moves no score by 1e-4.
     stacked = np.concatenate(systems, axis=1).astype(np.float32)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     scores = np.empty((len(systems), resamples))
     for start in range(0, resamples, _CHUNK):
         rows = min(_CHUNK, resamples - start)
@@ -170,10 +169,9 @@ def bootstrap_scores(
     return scores
 
 
-def interval(scores: FloatArray, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of resampled scores."""
-    tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(scores, [tail, 100.0 - tail])
+def interval(scores: FloatArray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of resampled scores."""
+    low, high = np.percentile(scores, [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -216,7 +214,7 @@ def pair_seeds(ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, in
 
 
 def approximate_randomisation(
-    metric: Metric, comparisons: Sequence[SeedPairs], trials: int = RESAMPLES, seed: int = SEED
+    metric: Metric, comparisons: Sequence[SeedPairs], trials: int = RESAMPLES
 ) -> list[float]:
     """Return the two-sided p of each comparison by approximate randomisation.
 
@@ -226,7 +224,7 @@ def approximate_randomisation(
     if not comparisons:
         return []
     sentences = len(comparisons[0][0][0])
-    swapped = np.random.default_rng(seed).integers(2, size=(trials, sentences), dtype=bool)
+    swapped = np.random.default_rng(_SEED).integers(2, size=(trials, sentences), dtype=bool)
     return [_randomised(metric, pairs, swapped) for pairs in comparisons]
 
 

@@ -48,10 +48,6 @@ class Vocabulary(Protocol):
         """Return each sentence as plain text; `<pad>`, `<s>` and `</s>` leave nothing."""
         ...
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the tokens themselves, as they are written in the vocabulary."""
-        ...
-
 
 class SubwordVocabulary:
     """Subwords of a sentencepiece model."""
@@ -105,10 +101,6 @@ class SubwordVocabulary:
         lines: list[str] = self._model.decode([list(x) for x in ids], num_threads=1) if ids else []
         return lines
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the subwords; U+2581 stands for a space."""
-        return [self._model.id_to_piece(int(number)) for number in ids]
-
 
 class WordVocabulary:
     """The most frequent words; all others are `<unk>`.
@@ -156,10 +148,6 @@ class WordVocabulary:
             detokenise_words([self._words[i] for i in x if i not in silent], self._tokenizer)
             for x in ids
         ]
-
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the words."""
-        return [self._words[number] for number in ids]
 
 
 def load_vocabulary(path: str | Path) -> Vocabulary:
