@@ -2,7 +2,7 @@
 
   python benchmarks/gpu.py --folder gpu
 
-Each point is added to gpu.csv in the folder as soon as it is there: tokens a second by the clock,
+Each point is added to gpu.csv in the folder as soon as it is there: tokens per second by the clock,
 peak memory, and the share of the rate that bare products of 8,192 rows and columns reach in the
 same precision. What no longer fits into --minutes is named at the end. fp32 means TF32 on a GPU, as
 in training. profile-*.txt say where the time of the first size goes. `--device cpu` with small
@@ -95,7 +95,7 @@ def product_rate(device: torch.device, precision: str, size: int) -> float:
 def measured(
     point: Point, args: argparse.Namespace, device: torch.device, peak: float
 ) -> list[object]:
-    """Return tokens a second, memory, TFLOP/s and their share of the peak."""
+    """Return tokens per second, memory, TFLOP/s and their share of the peak."""
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.empty_cache()

@@ -106,7 +106,7 @@ def main() -> None:
                 {model.name: [model.native(), *model.in_page()] for model in models}
                 for _ in range(args.rounds)
             ]
-    print(f"{product}, {len(lines)} sentences, {words} words, words a CPU second\n")
+    print(f"{product}, {len(lines)} sentences, {words} words, words per CPU second\n")
     print(
         "| model | page, MB | native | page | "
         + " | ".join(f"{x}x slower" for x in RATES[1:])

@@ -20,7 +20,7 @@ class Job:
 
     Attributes:
         action: `train` counts target tokens, `decode` counts tokens of the best hypotheses.
-        data: folder with {train,dev,test}.{src,tgt}, one line of tokens a sentence, and vocab.txt.
+        data: folder with {train,dev,test}.{src,tgt}, one sentence of tokens per line; vocab.txt.
         layers, width: of encoder and decoder each; word vectors are as wide.
         batch: sentences.
         updates: of training; the first `warm_up` are not counted.

@@ -12,8 +12,8 @@ a round. The text is Multi30k de-en where MULTI30K_DIR names its folder, and mad
 All LSTMs decode with the same weights: those of --model, a model file of this project trained on
 the same text, or random ones, when every hypothesis is made --length tokens long.
 
-Ratios are of tokens a CPU second. With --processes 2 or --threads 2 they are of tokens a second,
-which is what a whole machine of two cores gives, and so they are on a GPU (--device cuda).
+Ratios are of tokens per CPU second. With --processes 2 or --threads 2 they are of tokens per
+second, which is what a whole machine of two cores gives, and so they are on a GPU (--device cuda).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Measurement:
 
 
 def compare(runs: Sequence[Measurement], ours: str, *, by_clock: bool = False) -> pd.DataFrame:
-    """Return a row a system, in the order of first appearance.
+    """Return one row per system, in the order of first appearance.
 
     Columns are `per_cpu_second` and `per_second` (tokens), `peak_mb`, and `ratio`: our speed over
     this system's, within a round. Each but the peak has median, min and max over rounds.
@@ -41,7 +41,7 @@ def compare(runs: Sequence[Measurement], ours: str, *, by_clock: bool = False) -
         runs: any number of rounds of each system, each system in some round with `ours`; other
             rounds give no ratio.
         ours: the system that the others are compared with.
-        by_clock: compare tokens a second, not a CPU second.
+        by_clock: compare tokens per second, not per CPU second.
     """
     table = pd.DataFrame(map(dataclasses.asdict, runs))
     table["per_cpu_second"] = table["tokens"] / table["cpu"]
@@ -72,7 +72,7 @@ def write(
         runs: all measurements.
         ours: the system that the ratios are relative to.
         facts: hardware, versions, work: whatever the figures depend on.
-        by_clock: ratios of tokens a second, not a CPU second.
+        by_clock: ratios of tokens per second, not per CPU second.
     """
     gain = f"{ours} is faster by{' (clock)' if by_clock else ''}"
     head = [

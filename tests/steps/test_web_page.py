@@ -257,7 +257,7 @@ def test_it_lists_alternatives_and_measures_speed(browser: Browser, page: Path) 
     typed(browser, "das Licht ist an")
     assert browser.evaluate("document.querySelectorAll('.others li').length") == 5
     browser.evaluate("document.getElementById('measure').click()")
-    browser.wait_for("/words a second/.test(document.getElementById('state').textContent)")
+    browser.wait_for("/words per second/.test(document.getElementById('state').textContent)")
 
 
 @needs_browser

@@ -41,7 +41,7 @@ class Side:
     """Of the experiment."""
     model: str
     evaluations: tuple[Evaluation, ...]
-    """One a seed."""
+    """One per seed."""
 
     @property
     def seeds(self) -> list[int]:

@@ -103,7 +103,7 @@ def _word_log_probs(model: TranslationModel, hidden_ND: Tensor, target_N: Tensor
 
 
 def perplexity(log_probs: Sequence[float], targets: Sequence[Sequence[int]]) -> float | None:
-    """Return exp(-log-probability a target token), `eos` counted; None without targets.
+    """Return exp(-log-probability per target token), `eos` counted; None without targets.
 
     Source: Kim & Rush 2016, Table 1; `eval` of their `train.lua`.
     """

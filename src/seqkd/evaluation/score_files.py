@@ -59,7 +59,7 @@ class Evaluation:
         """Return the translations of one search.
 
         Raises:
-            SeqkdError: if they are missing or are not one a sentence.
+            SeqkdError: if they are missing or are not one per sentence.
         """
         path = self.scores(search).translations
         lines = list(read_lines(path))

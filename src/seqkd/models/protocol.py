@@ -15,7 +15,7 @@ class State(NamedTuple):
     """Everything a decoder carries from step to step. Search re-indexes it and never looks inside.
 
     Attributes:
-        sentence: tensors with one row a sentence (B, ...), such as the memory; never tiled.
+        sentence: tensors with one row per sentence (B, ...), such as the memory; never tiled.
         hypothesis: tensors with one row a hypothesis (N, ...), such as recurrent states.
             Row b * beam + k belongs to sentence b.
     """

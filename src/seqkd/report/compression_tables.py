@@ -21,7 +21,7 @@ def _full_name(row: RowResult) -> str:
 
 
 def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Table:
-    """Return Table 2: source words a second, with both ratios."""
+    """Return Table 2: source words per second, with both ratios."""
     by_model = {speed.model: speed for speed in reversed(speeds)}
     rows = [row for row in results.rows if row.row.model in by_model]
     base_row = _base(rows or results.rows)

@@ -167,7 +167,7 @@ def _group(row: RowResult) -> str:
 
 
 def quality_speed(material: Material) -> Chart | None:
-    """Quality against words a second, greedy and beam."""
+    """Quality against words per second, greedy and beam."""
     speeds = comparable_speeds(material)
     setting = speed_setting(speeds)
     rows = [row for row in all_rows(material) if row.row.model in speeds]

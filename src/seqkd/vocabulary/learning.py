@@ -58,7 +58,7 @@ def _train_side(side: str, lines: Iterator[str], config: VocabConfig, pairs: int
 
 
 def coverage(vocabulary: Vocabulary, lines: Iterable[str]) -> dict[str, float]:
-    """Return tokens a line and the share of unknown ones, on the first lines."""
+    """Return tokens per line and the share of unknown ones, on the first lines."""
     encoded = vocabulary.encode(list(itertools.islice(lines, _MEASURED_LINES)))
     tokens = sum(map(len, encoded))
     unknown = sum(ids.count(UNK) for ids in encoded)

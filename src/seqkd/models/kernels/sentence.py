@@ -1,6 +1,6 @@
 """Search of single sentences with an `Lstm`, whole in `sentence.c`.
 
-One row a step costs PyTorch's calls, not arithmetic: 20 times what it takes here. The same models
+One row per step costs PyTorch's calls, not arithmetic: 20 times what it takes here. The same models
 in fp32, bf16 and int8 have the same scores as under `search`, up to rounding.
 
 Shapes: H width, G = 4 H gates, I inputs, O outputs, V vocabulary.
