@@ -91,7 +91,7 @@ function finish(found, { words, milliseconds }) {
 
 function rate(words, milliseconds) {
   const speed = Math.round((1000 * words) / milliseconds).toLocaleString("en");
-  return `${speed} words a second on this device.`;
+  return `${speed} words per second on this device.`;
 }
 
 function say(text) {
