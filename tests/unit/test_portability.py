@@ -85,6 +85,23 @@ def test_without_onednn_products_are_those_of_pytorch(monkeypatch):
     torch.testing.assert_close(lstm_int8.Int8Linear(weight, None, 63)(quantised), with_it)
 
 
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [
+        ("x86_64", (), False),  # AVX-512 without bf16
+        ("x86_64", ("avx512_bf16",), True),
+        ("AMD64", ("amx_tile",), True),
+        ("aarch64", (), True),
+    ],
+)
+def test_bf16_that_onednn_emulates_does_not_count(monkeypatch, machine, flags, expected):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    for name in "avx512_bf16", "amx_tile":
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name in flags)
+    assert has_bf16(CPU) is expected
+
+
 def test_a_compiler_that_lacks_an_option_gets_another(monkeypatch, tmp_path):
     """Clang on Arm knows neither vectors of 512 bits nor, before 2021, -march=native."""
     refused: list[str] = []

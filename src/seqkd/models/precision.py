@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import platform
 from typing import Literal, TypeVar
 
 import torch
@@ -37,9 +38,16 @@ def has_bf16(device: torch.device) -> bool:
     """Say whether the device multiplies bf16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    with contextlib.suppress(AttributeError, RuntimeError):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return False
+    try:
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return False
+    except (AttributeError, RuntimeError):
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # There oneDNN says yes to all AVX-512, as it emulates bf16 where it is missing.
+        with contextlib.suppress(AttributeError):
+            return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return True
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
