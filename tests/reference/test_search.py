@@ -310,6 +310,15 @@ def test_logits_that_stop_being_numbers_after_the_first_word_are_reported():
             translate_ids(decoder, [[4]], SearchConfig(beam=1, **way))
 
 
+def test_samples_that_are_not_numbers_are_reported_wherever_they_are():
+    decoder = ChainDecoder({BOS: {4: 0.5, EOS: 0.5}}, 8)
+    decoder.logits[4] = math.nan
+    for seed in range(20):
+        config = SearchConfig(n_best=8, sampling=Sampling(seed=seed))
+        with pytest.raises(SeqkdError, match="not finite"):
+            translate_ids(decoder, [[4]], config)
+
+
 def test_a_gpu_has_a_larger_budget():
     assert batch_budget("cpu") < batch_budget(torch.device("cuda", 0))
 

@@ -14,7 +14,10 @@ probabilities, `eos` included, always in float32, without length normalisation u
   hypotheses to the one that ended first. They are common where logits are bfloat16.
 - **Memory.** A batch holds at most `batch_budget` source positions times live hypotheses, and the
   model's logits of one step, at most an eighth of that in rows of V; nothing of a sentence is tiled
-  over its beam, and the float32 copy of logits is a few rows on a CPU.
+  over its beam, and the float32 copy of logits is a few rows on a CPU. What a model keeps of a
+  hypothesis comes on top: the Transformer's keys and values, 2 D numbers a decoder layer for each
+  word so far. By default there are at most 3.25 words a position of the budget; a step holds up to
+  three copies.
 """
 
 from __future__ import annotations
@@ -77,7 +80,8 @@ def translate_ids(
             search = greedy_search if config.beam == 1 else beam_search
             lists = search(decoder, src_BS, length_B, config)
         for i, hypotheses in zip(batch, lists, strict=True):
-            if not hypotheses or (config.log_probs and math.isnan(hypotheses[0].log_prob)):
+            wrong = config.log_probs and any(math.isnan(h.log_prob) for h in hypotheses)
+            if wrong or not hypotheses:
                 raise not_finite()
             results[i] = hypotheses
         if on_progress:
