@@ -3,11 +3,12 @@
 An update sums the gradients of `accumulate` batches; with several processes these batches are
 shared out, so the number of processes changes nothing but the time. Dropout masks come from a
 generator seeded by (seed, epoch, batch). So a run that resumes from the state after any update
-is the run that was never stopped.
+is the run that was never stopped, bit for bit on a CPU.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -64,11 +65,15 @@ class TrainingTask:
         if self.config.epoch_updates is None:
             return Epoch(self.pairs, self._plan(number))
         size = self.config.epoch_updates * self.config.accumulate
-        a_pass = len(self._plan(0))  # all have as many: lengths alone decide the sizes
-        first, start = divmod(number * size, a_pass)
+        first, start = divmod(number * size, self._pass_size)
         passes = (self._plan(number) for number in itertools.count(first))
         batches = itertools.chain.from_iterable(passes)
         return Epoch(self.pairs, list(itertools.islice(batches, start, start + size)))
+
+    @functools.cached_property
+    def _pass_size(self) -> int:
+        """Batches of a pass over the pairs; all have as many: lengths alone decide the sizes."""
+        return len(self._plan(0))
 
     def _plan(self, number: int) -> list[Ints]:
         """Return the batches of a pass over the pairs, counted from 0."""
