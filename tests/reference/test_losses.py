@@ -45,10 +45,10 @@ def twin(hidden, weight, bias, target, q, objective):
 def soft_kinds(teacher, tau):
     logits = teacher[0] @ teacher[1].t() + teacher[2]
     q = F.softmax(logits / tau, 1)
-    top, mass = top_k_distribution(Alongside(*teacher), 4)
+    top, mass = top_k_distribution(Alongside((teacher,)), 4)
     sparse = torch.zeros(N, V).scatter(1, top.ids_NK, top.probs_NK)
     assert torch.allclose(mass, F.softmax(logits, 1).topk(4).values.sum(1))
-    return {"none": (None, None), "alongside": (Alongside(*teacher), q), "top-k": (top, sparse)}
+    return {"none": (None, None), "alongside": (Alongside((teacher,)), q), "top-k": (top, sparse)}
 
 
 @pytest.mark.parametrize(  # a temperature needs all words
@@ -70,7 +70,7 @@ def test_value_and_gradients_equal_plain_pytorch(kind, smoothing, kd_weight, tau
 
 def test_temperature_needs_all_words():
     hidden, weight, bias, target, teacher = tensors()
-    top, _ = top_k_distribution(Alongside(*teacher), 2)
+    top, _ = top_k_distribution(Alongside((teacher,)), 2)
     with pytest.raises(ValueError, match="temperature 1"):
         projected_loss(hidden, weight, bias, target, top, Objective(kd_weight=1, temperature=2))
 

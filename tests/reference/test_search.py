@@ -348,17 +348,6 @@ def test_an_ensemble_averages_probabilities(beam):
 
 
 @pytest.mark.parametrize("beam", [1, 4])
-def test_an_ensemble_of_one_model_twice_is_that_model(beam):
-    decoder = ToyDecoder(40, seed=1)
-    config = SearchConfig(beam=beam, n_best=beam)
-    sources = [[4, 5, 6], [7], [8, 9]]
-    alone = translate_ids(decoder, sources, config)
-    twice = translate_ids(Ensemble([decoder, decoder]), sources, config)
-    for one, other in zip(alone, twice, strict=True):
-        assert_same(one, other)
-
-
-@pytest.mark.parametrize("beam", [1, 4])
 def test_sentences_that_wait_for_the_next_look_change_nothing(beam, monkeypatch):
     """On a GPU search looks only now and then which sentences have finished."""
     decoder = ToyDecoder(50, seed=6)

@@ -138,7 +138,14 @@ def test_cut_weights_stay_zero_after_every_update(make):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_second_stage_holds_the_zeros_of_the_first(scheme):
     config = PruneConfig(percentage=85, scheme=scheme)
-    model = run(lstm(), config, 0, 12)
+    model = lstm()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    pruner = Pruner(model, config, total_updates=12)
+    for update in range(1, 13):
+        optimizer.zero_grad()
+        loss_of(model, slice(None)).backward()
+        optimizer.step()
+        pruner.after_update(model, update)
     first = masks_of_zeros(model)
     before = copy.deepcopy(model.state_dict())
     pruner = Pruner(model, config, total_updates=9)
@@ -173,26 +180,3 @@ def test_more_rounds_than_updates_still_reach_the_percentage():
     config = PruneConfig(percentage=80, cuts=10, cut_until=1.0)
     fractions = [fraction_at(config, update, 3) for update in range(4)]
     assert fractions[-1] == pytest.approx(0.8)
-
-
-def run(model, config, start, end, total=12):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    pruner = Pruner(model, config, total, update=start)
-    for update in range(start + 1, end + 1):
-        optimizer.zero_grad()
-        loss_of(model, slice(None)).backward()
-        optimizer.step()
-        pruner.after_update(model, update)
-    return model
-
-
-@pytest.mark.parametrize("stop", [1, 3, 5, 11])
-def test_a_resumed_run_cuts_like_one_never_stopped(stop):
-    config = PruneConfig(percentage=80, cuts=4)
-    whole = run(lstm(), config, 0, 12)
-    resumed = run(run(lstm(), config, 0, stop), config, stop, 12)
-    assert sum(int((p == 0).sum()) for p in whole.parameters()) == round(
-        0.8 * sum(p.numel() for p in whole.parameters())
-    )
-    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
-        assert torch.equal(one, other)

@@ -28,10 +28,10 @@ def size(run):
     return sum(p.numel() for p in run.state.model.parameters())
 
 
-@pytest.mark.parametrize("cuts", [1, 3])
+@pytest.mark.parametrize(("percentage", "cuts"), [(70, 1), (70, 3), (80, 4)])
 @pytest.mark.parametrize("stop_after", [1, 3, 7, 12])
-def test_a_pruned_run_that_is_resumed_equals_one_never_stopped(cuts, stop_after):
-    config = PruneConfig(percentage=70, cuts=cuts)
+def test_a_pruned_run_that_is_resumed_equals_one_never_stopped(percentage, cuts, stop_after):
+    config = PruneConfig(percentage=percentage, cuts=cuts)
     whole = pruned_run(config)
     whole.run()
     stopped = pruned_run(config)
@@ -41,7 +41,7 @@ def test_a_pruned_run_that_is_resumed_equals_one_never_stopped(cuts, stop_after)
     prune(resumed, config).run()
     for name, weight in weights(whole).items():
         assert torch.equal(weight, weights(resumed)[name]), name
-    assert zeros(whole) == round(0.7 * size(whole))
+    assert zeros(whole) == round(percentage / 100 * size(whole))
 
 
 @pytest.mark.parametrize("options", [{}, {"patience": 1}, {"average_checkpoints": 3}])

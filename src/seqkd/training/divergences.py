@@ -36,20 +36,31 @@ class TopK(NamedTuple):
 
 
 class Alongside(NamedTuple):
-    """The teacher's states and projection: its full distribution, made chunk by chunk."""
+    """One or several teachers: the mean of their full distributions, made chunk by chunk.
 
-    hidden_ND: Tensor
-    weight_VD: Tensor
-    bias_V: Tensor
+    Source: Freitag et al. 2017 (ensembles as teachers).
+    """
+
+    members: tuple[tuple[Tensor, Tensor, Tensor], ...]
+    """States (N, D), output projection (V, D) and its bias (V,) of each."""
+
+    def at(self, rows: slice) -> Alongside:
+        """Return the part for some positions."""
+        return Alongside(
+            tuple((hidden[rows], weight, bias) for hidden, weight, bias in self.members)
+        )
+
+    def logits(self) -> Tensor:
+        """Return logits of the distribution (N, V), float32."""
+        return mean_log_probs(
+            [
+                torch.mm(hidden, weight.to(hidden.dtype).t()).float() + bias.float()
+                for hidden, weight, bias in self.members
+            ]
+        )
 
 
-class Together(NamedTuple):
-    """Several teachers: the mean of their distributions (Freitag et al. 2017)."""
-
-    members: tuple[Alongside, ...]
-
-
-Soft = TopK | Alongside | Together
+Soft = TopK | Alongside
 
 
 class Objective(ObjectiveConfig):
@@ -69,10 +80,7 @@ def rows_of(soft: Soft | None, rows: slice) -> Soft | None:
         case TopK():
             return TopK(soft.ids_NK[rows].long(), soft.probs_NK[rows].float())
         case Alongside():
-            return soft._replace(hidden_ND=soft.hidden_ND[rows])
-        case Together():
-            members = (m._replace(hidden_ND=m.hidden_ND[rows]) for m in soft.members)
-            return Together(tuple(members))
+            return soft.at(rows)
         case None:
             return None
 
@@ -101,18 +109,11 @@ def soft_loss(scores_NV: Tensor, soft: Soft, objective: Objective) -> tuple[Tens
     return loss_N * tau * tau, gradient_NV.mul_(tau)
 
 
-def logits_of(teacher: Alongside) -> Tensor:
-    """Return a teacher's logits, float32."""
-    weight = teacher.weight_VD.to(teacher.hidden_ND.dtype)
-    return torch.mm(teacher.hidden_ND, weight.t()).float() + teacher.bias_V.float()
-
-
 def _teacher(scores_NV: Tensor, soft: Soft, tau: float) -> tuple[Tensor | None, Tensor]:
     """Return the teacher's softened distribution: its logarithm, if it is known, and itself."""
     if isinstance(soft, TopK):
         return None, torch.zeros_like(scores_NV).scatter_add_(1, soft.ids_NK, soft.probs_NK)
-    members = soft.members if isinstance(soft, Together) else (soft,)
-    log_q_NV = torch.log_softmax(mean_log_probs([logits_of(m) for m in members]) / tau, 1)
+    log_q_NV = torch.log_softmax(soft.logits() / tau, 1)
     return log_q_NV, log_q_NV.exp()
 
 

@@ -6,12 +6,12 @@ With p the student's distribution over the next word and y the gold word:
     Word-KD = -sum over v of q(v) log p(v)          (Kim & Rush 2016, sec. 3.1)
 
 with w the `kd_weight`, s the label smoothing (Szegedy et al. 2016, sec. 7) and q the teacher's
-distribution: its k best words (`TopK`), all words (`Alongside`), or the mean of several teachers
-(`Together`). Each part is a cross entropy -sum t log p, and its gradient by the logits is p - t:
-for NLL t is 1 at y, for Word-KD t is q. `divergences` has Word-KD over all words (`soft_targets:
-alongside`, as in the paper), and what may take the place of its cross entropy. With `select` below
-1 only that share of a batch's positions, those of the highest NLL, has w; at the others w is 0
-(Wang et al. 2021, sec. 4.1, batch-level).
+distribution: its k best words (`TopK`) or all words (`Alongside`); of several teachers, the mean.
+Each part is a cross entropy -sum t log p, and its gradient by the logits is p - t: for NLL t is 1
+at y, for Word-KD t is q. `divergences` has Word-KD over all words (`soft_targets: alongside`, as in
+the paper), and what may take the place of its cross entropy. With `select` below 1 only that share
+of a batch's positions, those of the highest NLL, has w; at the others w is 0 (Wang et al. 2021,
+sec. 4.1, batch-level).
 
 Shapes: N target positions (no padding), D state width, V vocabulary, K stored words.
 """
@@ -28,17 +28,7 @@ from torch.autograd.function import once_differentiable
 
 from seqkd.models.kernels.compiled import library
 from seqkd.models.kernels.products import fill_block
-from seqkd.search.ensemble import mean_log_probs
-from seqkd.training.divergences import (
-    Alongside,
-    Objective,
-    Soft,
-    Together,
-    TopK,
-    logits_of,
-    rows_of,
-    soft_loss,
-)
+from seqkd.training.divergences import Alongside, Objective, Soft, TopK, rows_of, soft_loss
 
 CHUNK = 1024  # positions projected at a time: matrix products at full speed, and few of them
 ROWS = 64  # in bf16 on a CPU, their number is a multiple of this
@@ -266,23 +256,18 @@ def nll_gradient_(
 
 
 @torch.no_grad()
-def top_k_distribution(teacher: Alongside | Together, k: int) -> tuple[TopK, Tensor]:
+def top_k_distribution(teacher: Alongside, k: int) -> tuple[TopK, Tensor]:
     """Return the k most probable words, renormalised to sum to 1, and the mass they had (N).
 
     Equal to the full distribution when k is the vocabulary's size.
     """
-    members = teacher.members if isinstance(teacher, Together) else (teacher,)
-    count = len(members[0].hidden_ND)
-    chunks = _chunks(members[0].hidden_ND)
-    padded = [F.pad(member.hidden_ND, (0, 0, 0, chunks[-1].stop - count)) for member in members]
+    first_hidden = teacher.members[0][0]
+    count, chunks = len(first_hidden), _chunks(first_hidden)
+    fill = (0, 0, 0, chunks[-1].stop - count)
+    padded = Alongside(tuple((F.pad(hidden, fill), w, b) for hidden, w, b in teacher.members))
     ids, probs, mass = [], [], []
     for chunk in chunks:
-        logits = mean_log_probs(
-            [
-                logits_of(member._replace(hidden_ND=hidden[chunk]))
-                for member, hidden in zip(members, padded, strict=True)
-            ]
-        )
+        logits = padded.at(chunk).logits()
         top, index = logits.topk(min(k, logits.shape[1]), dim=1)
         probability = (top - logits.logsumexp(1, keepdim=True)).exp_()
         mass.append(probability.sum(1))

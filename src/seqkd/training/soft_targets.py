@@ -25,7 +25,7 @@ from seqkd.machine.progress import Progress
 from seqkd.machine.runtime import give_back_memory
 from seqkd.models.build import Model
 from seqkd.training.batching import Batch, Epoch, Ints, ParallelTokens, plan_batches
-from seqkd.training.divergences import Alongside, Together, TopK
+from seqkd.training.divergences import Alongside, TopK
 from seqkd.training.losses import top_k_distribution
 from seqkd.training.manifest import SoftTargetsManifest
 
@@ -44,7 +44,7 @@ def record_type(k: int) -> np.dtype[np.void]:
 class SoftTargets(Protocol):
     """Where Word-KD gets the teacher's distributions of a batch from."""
 
-    def of(self, batch: Batch) -> TopK | Alongside | Together:
+    def of(self, batch: Batch) -> TopK | Alongside:
         """Return the distributions of the batch's real target positions."""
         ...
 
@@ -56,14 +56,14 @@ class TeacherAlongside:
         self._teachers = [teacher.eval() for teacher in teachers]
 
     @torch.no_grad()
-    def of(self, batch: Batch) -> Alongside | Together:
+    def of(self, batch: Batch) -> Alongside:
         """See `SoftTargets`."""
         members = []
         for teacher in self._teachers:
             hidden = teacher.hidden(batch.src_BS, batch.length_B, batch.tgt_in_BT)
             rows = batch.real_positions(hidden)
-            members.append(Alongside(rows, teacher.output_weight_VD, teacher.output_bias_V))
-        return members[0] if len(members) == 1 else Together(tuple(members))
+            members.append((rows, teacher.output_weight_VD, teacher.output_bias_V))
+        return Alongside(tuple(members))
 
 
 class StoredTopK:
