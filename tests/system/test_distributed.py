@@ -6,12 +6,16 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from processes import Process
+from seqkd.errors import SeqkdError
+from seqkd.training import distributed
 from training_folder import TrainingFolder
 
 pytestmark = pytest.mark.xdist_group("timed")  # one after the other
@@ -68,6 +72,35 @@ def test_after_kills_and_a_stop_of_one_process_the_bits_are_the_same(
     folder.finish(2)
     assert folder.manifest()["resumed_from_update"] > 0
     assert folder.model_bytes() == two.model_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_the_launcher_saves_and_stops_all(tmp_path: Path, number: signal.Signals):
+    folder = TrainingFolder(make(tmp_path).path, save_seconds=3600)
+    job, workers, _ = start(folder)
+    wait_for(lambda: all(catches_sigterm(worker) for worker in workers), job)
+    os.kill(job.pid, number)
+    assert job.wait() != 0
+    assert saved(folder)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_a_process_without_a_gpu_of_its_own_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(SeqkdError, match="process 2 has no GPU: PyTorch sees 1 here"):
+        distributed.join(torch.device("cuda"))
+
+
+def test_the_others_wait_for_a_long_validation_of_the_first(monkeypatch: pytest.MonkeyPatch):
+    asked: dict[str, timedelta] = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(
+        dist, "init_process_group", lambda backend, **options: asked.update(options)
+    )
+    distributed.join(torch.device("cpu"))
+    assert asked["timeout"] >= timedelta(days=1)
 
 
 def start(folder: TrainingFolder) -> tuple[Process, list[int], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 import signal
@@ -23,7 +24,7 @@ from training_folder import TrainingFolder
 
 pytestmark = pytest.mark.xdist_group("timed")  # one after the other
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 
 
 def wait_for(ready: Callable[[], bool]) -> None:
@@ -137,28 +138,40 @@ def test_a_training_with_another_config_waits_and_replaces_the_old_model(
     assert is_killed or load_model(folder / "model.safetensors").model.config.dropout == 0.2
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 def test_what_ends_after_its_snakemake_was_killed_is_made_again_from_its_checkpoint(
-    tmp_path: Path,
+    tmp_path: Path, processes: int
 ):
-    run = TrainingFolder.make(tmp_path / "run", pairs=160, epochs=6)
-    command = shlex.join([sys.executable, "-m", "seqkd", *run.command()])
-    shell = subprocess.Popen(["sh", "-c", f"{command}; :"], cwd=run.path)
-    wait_for(lambda: run.state.exists())
-    shell.kill()
-    shell.wait()
-    manifest = run.path / "manifest.json"
-    wait_for(lambda: manifest.exists() and not (run.path / "state.lock").exists())
+    run = TrainingFolder.make(tmp_path / "run", pairs=160, epochs=6, accumulate=2)
+    command = shlex.join([sys.executable, "-m", "seqkd", *run.command(processes)])
+    log, lock = run.path / "log", run.path / "state.lock"
+
+    def start_until(ready: Callable[[], bool]) -> None:
+        """Start it, and kill what started it."""
+        shell = subprocess.Popen(["sh", "-c", f"{command} 2>log; :"], cwd=run.path)
+        wait_for(ready)
+        shell.kill()
+        shell.wait()
+
+    start_until(run.state.exists)
+    holder = json.loads(lock.read_text())["pid"]
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        start_until(lambda: "waiting" in log.read_text())
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    wait_for(lambda: "nothing is left to do" in log.read_text() and not lock.exists())
     made = run.model_bytes()
     for name in "model.safetensors", "manifest.json", "curve.jsonl":
         (run.path / name).unlink()
-    again = run.start()
+    again = run.start(processes)
     assert again.wait() == 0
     assert "resumed after update" in again.stderr
     assert run.model_bytes() == made
     assert not run.state.exists()
 
     run.state.parent.mkdir()
-    once_more = run.start()
+    once_more = run.start(processes)
     assert once_more.wait() == 0
     assert "nothing is left to do" in once_more.stderr
     assert not run.state.parent.exists()

@@ -72,8 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and write the model, its curve and its manifest."""
-    if args.processes > 1 and distributed.world_size() == 1:
-        distributed.launch(args.processes)
+    starter = distributed.starter()
     entry = load(ModelEntry, args.config)
     names = (field.name for field in dataclasses.fields(TrainingFiles))
     files = TrainingFiles(**{name: getattr(args, name) for name in names})
@@ -86,15 +85,20 @@ def run(args: argparse.Namespace) -> None:
     with lock if distributed.rank() == 0 else contextlib.nullcontext():
         if is_complete(args.manifest, args.model, args.curve, work):
             print("this model is already trained; nothing is left to do", file=sys.stderr)
-            shutil.rmtree(args.state, ignore_errors=True)
+        elif args.processes > 1 and distributed.world_size() == 1:
+            distributed.launch(args.processes, starter)  # frees the lock for its first process
         else:
             _train(args, entry, files, bleu, work)
+        # The next Snakemake takes the model of a killed one for incomplete and makes it again, from
+        # the checkpoint.
+        if not distributed.outlives(starter):
+            shutil.rmtree(args.state, ignore_errors=True)
 
 
 def _train(
     args: argparse.Namespace, entry: ModelEntry, files: TrainingFiles, bleu: BleuConfig, work: str
 ) -> None:
-    started, parent = time.time(), os.getppid()
+    started = time.time()
     device = distributed.join(set_up(args.threads, args.device))
     vocabularies = files.load_vocabularies()
     task = make_task(entry, files, vocabularies, device, bleu)
@@ -121,9 +125,6 @@ def _train(
             **dataclasses.asdict(provenance(inputs, started, checkpoint.earlier)),
         )
         write_json(args.manifest, manifest)
-        # A killed Snakemake takes the model for incomplete and makes it again, from this.
-        if os.getppid() == parent:
-            checkpoint.clear()
     distributed.leave()
 
 

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import pickle
-import shutil
 import signal
 import time
 import zipfile
@@ -118,7 +117,3 @@ class Checkpoint:
         self._last = time.monotonic()
         if stop:
             raise SystemExit(EXIT_SAVED)
-
-    def clear(self) -> None:
-        """Delete the folder: the outputs are written."""
-        shutil.rmtree(self._path.parent, ignore_errors=True)

@@ -6,14 +6,24 @@ communicates. All processes must call these functions in the same order.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import NoReturn
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from seqkd.errors import SeqkdError
+
+_STARTER = "SEQKD_STARTER"
+# The others wait while the first validates; the launcher ends the wait for one that died.
+_TIMEOUT = timedelta(days=7)
 
 
 def rank() -> int:
@@ -26,20 +36,61 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def launch(processes: int) -> NoReturn:
-    """Replace this process by PyTorch's launcher, which runs the same command several times."""
+def launch(processes: int, starter: int) -> NoReturn:
+    """Replace this process by PyTorch's launcher, which runs the same command several times.
+
+    A launcher passes on only the signals that it is told, and dies of others without its processes.
+    These get from `starter` what it is here.
+    """
+    os.environ[_STARTER] = str(starter)
+    # Not as an option, which older launchers refuse. There SIGUSR1, ignored, at least kills nobody.
+    os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     os.execv(sys.executable, [sys.executable, *launcher, "-m", "seqkd", *sys.argv[1:]])
 
 
+def starter() -> int:
+    """Return the id of the process that started all this, such as Snakemake's; 0 if it is unknown.
+
+    To be called first, before that process can have died.
+    """
+    return int(os.environ.get(_STARTER, _parent()))
+
+
+def outlives(starter: int) -> bool:
+    """Return whether a process that `starter` returned has died; also if that is uncertain."""
+    return starter != _parent()
+
+
+def _parent() -> int:
+    """Return the parent of this process, or of its launcher; 0 if it is unknown."""
+    if world_size() == 1:
+        return os.getppid()
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{os.getppid()}/stat").read_text(encoding="utf-8")
+        return int(status.rpartition(")")[2].split()[1])
+    return 0
+
+
 def join(device: torch.device) -> torch.device:
-    """Connect to the other processes, if any; return the device, a GPU of its own for each."""
+    """Connect to the other processes, if any; return the device, a GPU of its own for each.
+
+    Raises:
+        SeqkdError: if there is no GPU for this process.
+    """
     if world_size() == 1:
         return device
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= gpus:
+            raise SeqkdError(
+                f"process {local + 1} has no GPU: PyTorch sees {gpus} here, and each process needs "
+                "one; use fewer processes or --device cpu"
+            )
+        device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     return device
 
 
