@@ -128,13 +128,16 @@ def broadcast(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def sum_gradients(model: nn.Module, sums: Tensor, device: torch.device) -> Tensor:
-    """Add up gradients, in place, and return the sums of all processes."""
+    """Set the gradients to the sums of all processes, and return the sums of `sums`."""
     if world_size() == 1:
         return sums
-    for parameter in model.parameters():
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        dist.all_reduce(parameter.grad)
+    parameters = list(model.parameters())
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    parts = flat.split([p.numel() for p in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
     total = sums.to(device)
     dist.all_reduce(total)
     return total
