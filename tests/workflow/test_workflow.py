@@ -159,6 +159,14 @@ def test_no_rule_file_is_too_long_and_every_rule_is_in_the_picture():
     assert rules - drawn == elsewhere
 
 
+def test_a_retry_of_what_resumes_requests_no_more_time():
+    """The limit of a partition would keep it waiting for ever."""
+    text = "".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
+    resuming = [rule for rule in text.split("\nrule ") if "exec seqkd" in rule]  # it gets signals
+    assert len(resuming) == 3
+    assert not [rule for rule in resuming if "runtime=growing" in rule]
+
+
 def test_the_slurm_profile_is_read(tmp_path: Path):
     pytest.importorskip("snakemake_executor_plugin_slurm")
     workspace = make_workspace(tmp_path)

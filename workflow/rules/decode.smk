@@ -33,7 +33,7 @@ rule decode:
     threads: 1
     resources:
         mem_mb=growing(3000),
-        runtime=growing(480),
+        runtime=480,  # as of a training
         gpu=GPU,
         device=CONFIG.device,
     params:
@@ -76,7 +76,7 @@ rule decode_hugging_face:
     threads: 1
     resources:
         mem_mb=growing(8000),
-        runtime=growing(480),
+        runtime=480,  # as of a training
         gpu=GPU,
         device=CONFIG.device,
     params:
