@@ -10,7 +10,7 @@ from processes import seqkd
 from seqkd.runs.dry_run import plan
 from seqkd.runs.events import Job
 from seqkd.runs.measurements import Estimator, bytes_of, seconds_of
-from workflow_harness import SMOKE, Workspace, make_workspace
+from workflow_harness import REPOSITORY, SMOKE, Workspace, make_workspace
 
 
 def cells(line: str) -> list[str]:
@@ -78,6 +78,28 @@ def test_a_new_experiment_has_no_estimate_and_leaves_no_trace(tmp_path: Path):
     assert not (tmp_path / "results").exists()
     kept = [path.name for path in (tmp_path / ".snakemake" / "seqkd").glob("*")]
     assert kept == ["digests.json"]  # spares reading the user's files again
+
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_a_folder_that_imports_the_workflow_has_a_plan(tmp_path: Path, snakefile: str):
+    workspace = make_workspace(tmp_path)
+    path = workspace.folder / snakefile
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        f"""
+rule own:
+    output: "own.txt"
+module seqkd:
+    snakefile: "{REPOSITORY}/workflow/Snakefile"
+    config: config
+use rule * from seqkd
+""",
+        encoding="utf-8",
+    )
+    for verb in ("plan", "status"):
+        shown = seqkd(verb, workspace.config, folder=workspace.folder)
+        assert shown.returncode == 0, shown.stderr
+        assert "own" in [row[0] for line in shown.stdout.splitlines() if (row := cells(line))]
 
 
 def test_an_error_of_snakemake_is_one_line(tmp_path: Path):

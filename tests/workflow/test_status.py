@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from processes import seqkd
 from seqkd.machine import progress
 from seqkd.machine.progress import STOPPED
-from seqkd.runs.events import Event, Job, Run, in_one_line, is_running, last_run, read_run
+from seqkd.runs.dry_run import Plan
+from seqkd.runs.events import (
+    FOLDER,
+    Event,
+    Job,
+    Run,
+    in_one_line,
+    is_running,
+    last_run,
+    read_run,
+)  # fmt: skip
 from seqkd.runs.job_log import last_lines, progress_in, was_stopped
+from seqkd.steps import status
 from workflow_harness import Workspace
 
 SELECT = Job(rule="select", output=("results/x/t.de",), log="results/x/logs/select/t.log")
@@ -155,6 +168,35 @@ def test_a_finished_experiment_is_finished(finished_once: Workspace):
     assert run.ended
     assert run.done == run.total == len(run.jobs)
     assert set(run.states.values()) == {"finished"}
+
+
+def test_jobs_that_start_and_end_while_the_plan_is_made_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    later = [
+        Event(kind="finished", time=5.0, job_id=7),
+        Event(kind="job", time=5.0, job_id=9, job=Job(rule="align", output=("results/x/lexicon",))),
+    ]
+    path = write(tmp_path / FOLDER / "run.jsonl", EVENTS[:6])
+    finished = EVENTS[2].job
+
+    def slow_plan(configs: object) -> Plan:
+        write(path, EVENTS[:6] + later)
+        return Plan([], [TRAIN, later[1].job, finished])  # the last one's config has changed
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(status, "plan", slow_plan)
+    monkeypatch.setattr(
+        status, "load", lambda configs: SimpleNamespace(config=SimpleNamespace(experiment="x"))
+    )
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        status.run(argparse.Namespace(config=["smoke"], lines=5))
+    rows = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines()][:12]
+    counts = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows if len(row) == 5}
+    assert counts["train"] == ["1", "-", "-", "-"]
+    assert counts["align"] == ["-", "1", "-", "-"]
+    assert counts["settings"] == ["-", "-", "-", "1"]
 
 
 def test_a_traceback_is_told_by_its_last_line():

@@ -41,8 +41,13 @@ def _find_config(name: str) -> Path:
 
 
 def load(configs: Sequence[Path]) -> Experiment:
-    """Read an experiment and its overlays, with the defaults for what they leave out."""
-    return Experiment(load_experiment(snakefile().parent / "config" / "default.yaml", *configs))
+    """Read an experiment and its overlays, with the defaults for what they leave out.
+
+    Raises:
+        SeqkdError: on the first mistake, or if the defaults are nowhere.
+    """
+    defaults = _find("config/default.yaml", _CHECKOUT / "config" / "default.yaml")
+    return Experiment(load_experiment(defaults, *configs))
 
 
 def snakefile() -> Path:
@@ -51,7 +56,13 @@ def snakefile() -> Path:
     Raises:
         SeqkdError: if there is neither.
     """
-    for folder in (Path(), _CHECKOUT):
-        if (folder / "Snakefile").is_file():
-            return folder / "Snakefile"
-    raise SeqkdError("no Snakefile here; run this from the folder that you cloned")
+    return _find("Snakefile", "workflow/Snakefile", _CHECKOUT / "Snakefile")
+
+
+def _find(*paths: str | Path) -> Path:
+    for path in map(Path, paths):
+        if path.is_file():
+            return path
+    raise SeqkdError(
+        f"no {paths[0]} here; run this in a clone, or install seqkd from one (pip install -e)"
+    )

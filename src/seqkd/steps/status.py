@@ -48,13 +48,15 @@ def run(args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     configs = find_configs(args.config)
     name = load(configs).config.experiment
-    last = last_run(Path("results", name))
-    alive = is_running(last)
+    results = Path("results", name)
+    before = _known(last_run(results))
     jobs = plan(configs)
-    known = last.by_output() if last else {}
-    states = {id(job): _state(job, known, alive) for job in jobs.needed}
+    last = last_run(results)  # again: while the plan was made, jobs started and finished
+    alive = is_running(last)
+    known = _known(last)
+    states = {id(job): _state(job, before, known, alive) for job in jobs.needed}
     console.print(_counts(name, jobs, states))
-    console.print(_headline(jobs, last, alive, "failed" in states.values()))
+    console.print(_headline({*states.values()} - {"done"}, last, alive))
     if running := [job for job in jobs.needed if states[id(job)] == "running"]:
         console.print(_running(running))
     for job in jobs.needed:
@@ -62,11 +64,21 @@ def run(args: argparse.Namespace) -> None:
             show_failure(console, job.title, job.log, args.lines)
 
 
-def _state(job: Job, known: dict[str, State], alive: bool) -> str:
-    """Return the state of a job that is still needed, by what the last run says of its outputs."""
-    state = next((known[path] for path in job.output if path in known), None)
+def _known(run: Run | None) -> dict[str, State]:
+    return run.by_output() if run else {}
+
+
+def _state(job: Job, before: dict[str, State], known: dict[str, State], alive: bool) -> str:
+    """Return the state of a job by what the last run said of its outputs before and after a plan.
+
+    The plan says that the job is needed.
+    """
+    path = next((path for path in job.output if path in known), None)
+    state = known[path] if path else None
     if state == "running" and alive:
         return "running"
+    if state == "finished" and before.get(path or "") != "finished":
+        return "done"
     return "failed" if state == "failed" and not was_stopped(job.log) else "waiting"
 
 
@@ -84,12 +96,12 @@ def _counts(name: str, jobs: Plan, states: dict[int, str]) -> Table:
     return table
 
 
-def _headline(jobs: Plan, last: Run | None, alive: bool, failed: bool) -> str:
-    if not jobs.needed:
+def _headline(states: set[str], last: Run | None, alive: bool) -> str:
+    if not states:
         return "Finished: all results are up to date."
     if alive:
         return "Running."
-    if failed:
+    if "failed" in states:
         return "Stopped after failures. Fix the cause and run the same command again."
     if last is None:
         return f"Never started in {Path.cwd()}."
