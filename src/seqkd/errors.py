@@ -69,7 +69,8 @@ def _path(location: tuple[int | str, ...], data: object, missing: bool) -> str:
     for place, part in enumerate(location, start=1):
         if isinstance(part, int):
             path += f"[{part}]"
-            data = data[part] if isinstance(data, list | tuple) else None
+            # A list that is too short has no such item.
+            data = data[part] if isinstance(data, list | tuple) and part < len(data) else None
         elif isinstance(data, Mapping) and part in data:
             path, data = f"{path}.{part}", data[part]
         elif missing and place == len(location):

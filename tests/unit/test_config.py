@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from config_values import put
-from seqkd.config.corpus import ParallelCorpus
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import parse_experiment
 from seqkd.config.model_entry import ModelEntry
-from seqkd.config.schema import load, overlay, parse
-from seqkd.config.slices import parts, slice_of, source_slice, table_of, tables
+from seqkd.config.schema import load, overlay
+from seqkd.config.slices import table_of, tables
 from seqkd.errors import SeqkdError
 
 
@@ -220,72 +218,6 @@ def test_an_entry_survives_its_file(smoke: dict, tmp_path: Path):
         assert loaded == entry
 
 
-def test_parts_matches_the_paths_of_slices_alone(smoke: dict):
-    experiment = Experiment(parse_experiment(smoke))
-    model = "lstm-1x16.seq-kd.from-lstm-1x32"
-    paths = ["vocab/config", "corpus/tests/test", f"models/{model}/seed-1/config"]
-    for path in [*paths, "distilled/lstm-1x32.nll/seed-1/seq-kd/config", "tables/speed"]:
-        assert re.fullmatch(parts(experiment), path)
-        assert slice_of(experiment, path)
-    for path in ["models/lstm-9x9.nll/seed-1/config", "corpus/tests/other", "tables/config"]:
-        assert not re.fullmatch(parts(experiment), path)
-
-
-def test_the_slice_of_training_does_not_know_other_test_sets(smoke: dict):
-    before = slice_of(Experiment(parse_experiment(smoke)), "corpus/config")
-    smoke["corpus"]["test_sets"]["other"] = {"provider": "files", "src": "a", "tgt": "b"}
-    assert slice_of(Experiment(parse_experiment(smoke)), "corpus/config") == before
-
-
-def test_a_wheel_is_not_fetched_again_for_another_language():
-    home = {"provider": "home-assistant"}
-    slices = []
-    for language in ("de", "es"):
-        corpus = parse(
-            ParallelCorpus,
-            {"source": language, "target": "en", "train": [home], "dev": {"held_out": 5}},
-        )
-        slices.append(
-            source_slice(corpus, "home-assistant/homeassistant-2026.11.0-py3-none-any.whl")
-        )
-    assert slices[0] == slices[1]
-    parse(ParallelCorpus, slices[0])
-
-
-def test_a_file_is_not_fetched_again_for_another_partner_or_mirror():
-    files = {
-        name: {"url": f"https://x.org/{name}.txt", "sha256": digit * 64}
-        for digit, name in enumerate(("de", "en", "fr"))
-        for digit in [str(digit)]
-    }
-    slices = []
-    for target, mirror in (("en", None), ("fr", "${UNSET_VARIABLE}")):
-        source = {"provider": "url", "src": files["de"], "tgt": files[target], "mirror": mirror}
-        corpus = parse(
-            ParallelCorpus,
-            {"source": "de", "target": target, "train": [source], "dev": {"held_out": 5}},
-        )
-        slices.append(source_slice(corpus, f"url/{'0' * 12}/de.txt"))
-    assert slices[0] == slices[1]
-    parse(ParallelCorpus, slices[0])
-
-
-def test_tables_hold_the_rows_that_they_show(smoke: dict):
-    experiment = Experiment(parse_experiment(smoke))
-    assert len(table_of(experiment, "results").rows) == 10
-    pruning = [(row.model, row.pruned) for row in table_of(experiment, "pruning").rows]
-    assert pruning == [
-        ("lstm-1x32.nll", 0),
-        ("lstm-1x16.seq-kd_seq-inter.from-lstm-1x32", 0),
-        ("lstm-1x16.seq-kd_seq-inter.from-lstm-1x32.pruned-80", 80),
-    ]
-    smoke["seeds"] = [1, 2]
-    experiment = Experiment(parse_experiment(smoke))
-    assert all(row.seeds == (1, 2) for row in table_of(experiment, "speed").rows)
-    formats = [row.format for row in table_of(experiment, "speed").rows]
-    assert formats == ["fp32", "fp32", "int8"]
-
-
 def test_rows_that_differ_in_their_amount_of_monolingual_text_alone_are_marked(smoke: dict):
     smoke["corpus"]["monolingual"] = [{"provider": "files", "src": "mono.de"}]
     added = {
@@ -321,21 +253,21 @@ def test_amounts_of_text_are_compared_under_one_teacher(smoke: dict):
     }
 
 
-def test_null_removes_a_section_and_an_entry(smoke: dict):
+@pytest.mark.parametrize("null", [None, "null"])  # a word from Snakemake's --config
+def test_null_removes_a_section_and_an_entry(smoke: dict, null: str | None):
     removed = {
-        "pruning": None,
-        "quantisation": None,
-        "speed": None,
-        "web": None,
-        "architectures": {"student": None},
-        "methods": {"word-kd": None},
-        "targets": {"seq-inter": None},
+        **dict.fromkeys(("pruning", "quantisation", "speed", "web"), null),
+        "vocab": {"size": null},
+        "architectures": {"student": null},
+        "methods": {"word-kd": null},
+        "targets": {"seq-inter": null},
         "models": [{"architecture": "teacher", "methods": ["baseline"]}],
     }
     for name in list(smoke["methods"]):
         if any(stage["targets"] == "seq-inter" for stage in smoke["methods"][name]):
-            removed["methods"][name] = None
+            removed["methods"][name] = null
     config = parse_experiment(overlay(smoke, removed))
+    assert config.vocab.size is None
     assert config.architectures.keys() == {"teacher"}
     assert "seq-inter" not in config.targets
     assert config.methods.keys() == {"baseline", "seq-kd", "seq-kd+word-kd"}

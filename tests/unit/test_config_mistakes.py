@@ -85,6 +85,11 @@ ATTENTION = {
         ("targets.seq-inter.share", 1.5, "share: should be less than or equal to 1, got 1.5"),
         ("targets.gold", {"rule": "one-best"}, "targets.gold: this name means the training text"),
         ("corpus.decontaminate", ["tset"], "(did you mean 'test'?)"),
+        ("corpus.decontaminate", ["test", "test"], "corpus.decontaminate: test is listed twice"),
+        ("corpus.train.0.tgt", "tests/data/./smoke/smoke.de", "src and tgt are the same file"),
+        ("corpus.train.0.columns", [1], "corpus.train[0].columns[1]: missing"),
+        ("corpus.train.0.src", "a*.de", "corpus.train[0].src: 'a*.de': a path cannot have '*'"),
+        ("architectures.student.tag", "Big", "architectures.student.tag: 'Big' must be lower-case"),
         ("corpus.test_sets", {}, "corpus.test_sets: should have at least one test set"),
         ("corpus.train", [{"provider": "flies"}], "(did you mean 'files'?)"),
         (
@@ -96,7 +101,6 @@ ATTENTION = {
         ("pruning.cut_until", 0.7, "pruning: cut_until needs cuts: a single cut is made before"),
         ("pruning.schedule", "linear", "pruning: schedule needs cuts"),
         ("pruning.stages", [], "pruning: 'of' needs at least one item in 'stages'"),
-        ("pruning.of", [{"architecture": "student", "method": "mbr"}], "is not among `models`"),
         ("seeds", [], "seeds: should have at least one item, got []"),
         ("seeds", [1, 2, 1], "seeds: 1 is listed twice"),
         ("seeds", [-1], "seeds[0]: should be greater than or equal to 0, got -1"),
@@ -160,6 +164,17 @@ def test_a_mistake_is_reported_in_one_line(smoke: dict, path: str, value: object
         Experiment(parse_experiment(smoke))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["pruning.of[0]", "quantisation.of[0]", "speed.of[0]", "evaluation.against", "web.of"]
+)
+def test_a_row_that_no_entry_makes_is_refused_where_it_is_named(smoke: dict, path: str):
+    row = {"architecture": "student", "method": "mbr"}
+    put(smoke, path.removesuffix("[0]"), [row] if path.endswith("[0]") else row)
+    with pytest.raises(SeqkdError) as caught:
+        Experiment(parse_experiment(smoke))
+    assert str(caught.value).startswith(f"{path}: 'student' with method 'mbr' is not among")
 
 
 def test_no_section_hides_a_check_of_another():
@@ -339,10 +354,10 @@ def test_a_language_that_a_teacher_does_not_have_is_refused_before_any_job(tmp_p
 
 
 @pytest.mark.parametrize(
-    "path", ["{x}.de", "<results>/x", "$HOME/x", "a*.de", "-x", "", "s3://b/x"]
+    "path", ["{x}.de", "<results>/x", "$HOME/x", "a*.de", "-x", "", "s3://b/x", "~nobodyxx/x"]
 )
 def test_paths_that_snakemake_would_misread_are_refused(path: str):
-    with pytest.raises(SeqkdError, match=r"a path cannot have|is not a path"):
+    with pytest.raises(SeqkdError, match=r"a path cannot have|is not a path|no user ~nobodyxx"):
         user_file(path)
 
 
@@ -358,13 +373,28 @@ def test_names_of_test_sets_are_parts_of_paths(smoke: dict, name: str):
         parse_experiment(smoke)
 
 
+FILES = {"provider": "files", "src": "a", "tgt": "b"}
+URL = {
+    "provider": "url",
+    **{key: {"url": f"https://x.org/{key}", "sha256": "0" * 64} for key in ("src", "tgt")},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        (FILES, FILES), (FILES, FILES | {"src": "${PWD}/a", "tgt": "c/../b"}),
+        (URL, URL | {"mirror": "copies"}),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize(("other", "one"), [("dev", r"train\[0\]"), ("test_sets.seen", "dev")])
-def test_text_is_not_both_learned_from_and_scored(smoke: dict, other: str, one: str):
-    text = {"provider": "files", "src": "a", "tgt": "b"}
+def test_text_is_not_both_learned_from_and_scored(
+    smoke: dict, other: str, one: str, text: dict, again: dict
+):
     smoke["corpus"]["dev"] = text
     if other == "dev":
-        smoke["corpus"]["train"] = [text]
+        smoke["corpus"]["train"] = [again]
     else:
-        smoke["corpus"]["test_sets"]["seen"] = text
+        smoke["corpus"]["test_sets"]["seen"] = again
     with pytest.raises(SeqkdError, match=f"corpus.{other} is the same text as corpus.{one}"):
         parse_experiment(smoke)

@@ -138,6 +138,8 @@ def test_fifty_configs(tmp_path: Path, key, inner, value, twice: bool, junk: str
         ("base: &b {x: 1}\ntop:\n  <<: *b\n  x: 2\n", None),
         ("a: [" * 3000, "not valid YAML"),
         ("a: 2026-13-45\n", "not valid YAML"),
+        ("# nothing yet\n", r"mine\.yaml: is empty; expected keys"),
+        ("- a\n", r"mine\.yaml: has no keys at its top"),
         ("\ufeffa: 1\n", None),
     ],
 )  # fmt: skip

@@ -57,6 +57,12 @@ def test_a_new_test_set_adds_only_its_own_jobs(finished: Workspace):
     }  # fmt: skip
 
 
+def test_a_renamed_held_out_test_set_trains_nothing_again(finished: Workspace):
+    finished.edit_config(corpus__test_sets={"held-out": {"held_out": 20}})
+    plan = finished.plan()
+    assert rules(plan) == {"settings", "test_set", "evaluate", "speed", "export_web"} | TABLES
+
+
 def test_a_new_student_and_a_new_method_add_only_their_own_jobs(finished: Workspace):
     models_before = finished.experiment()["models"]
     models_before[1]["methods"].append("twice")

@@ -167,6 +167,17 @@ def test_a_retry_of_what_resumes_requests_no_more_time():
     assert not [rule for rule in resuming if "runtime=growing" in rule]
 
 
+def test_a_target_that_no_model_has_is_refused_in_one_line(tmp_path: Path):
+    target = "results/smoke/models/lstm-1x16.nll/seed-2/model.safetensors"
+    refused = make_workspace(tmp_path).snakemake("--dry-run", "--quiet", "all", "--", target)
+    message = (
+        "models/lstm-1x16.nll/seed-2/model.safetensors: this config has no 'lstm-1x16.nll/seed-2' "
+        "(did you mean 'lstm-1x16.nll/seed-1'?)"
+    )
+    assert message in refused.stderr + refused.stdout
+    assert "Traceback" not in refused.stderr + refused.stdout
+
+
 def test_the_slurm_profile_is_read(tmp_path: Path):
     pytest.importorskip("snakemake_executor_plugin_slurm")
     workspace = make_workspace(tmp_path)

@@ -24,7 +24,7 @@ from seqkd.errors import SeqkdError
 from seqkd.config.expansion import Experiment
 from seqkd.config.sources import fetched_names
 from seqkd.config.schema import load_yaml, overlay
-from seqkd.config.slices import parts, slice_of, source_slice, table_of, tables
+from seqkd.config.slices import check_target, parts, slice_of, source_slice, table_of, tables
 from seqkd.config.teachers import FileTeacher, HuggingFaceTeacher
 from seqkd.runs.start import is_outdated, refuse_missing, refuse_orphans, start_run
 

@@ -16,6 +16,9 @@ if workflow.is_main_process:
     texts = {f"corpus/tests/{name}": files for name, files in TEST_SET_FILES.items()}
     texts |= {"corpus/config": CORPUS_FILES, "corpus/monolingual": MONOLINGUAL_FILES}
     try:
+        for word in map(Path, sys.argv[1:]):  # Snakemake has not looked at its targets yet
+            if RESULTS in word.parents:
+                check_target(EXPERIMENT, word.relative_to(RESULTS).as_posix())
         for part, files in texts.items():
             own = given.intersection(files)
             if own and is_outdated(RESULTS / f"{part}.yaml", as_yaml(slice_of(EXPERIMENT, part))):

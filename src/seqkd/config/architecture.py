@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
+from seqkd.config.header import check_word
 from seqkd.config.schema import Boolean, FractionBelowOne, NonNegative, Positive, Section
 from seqkd.errors import SeqkdError
 
+Tag: TypeAlias = Annotated[str, AfterValidator(lambda tag: tag and check_word(tag))]
 TieEmbeddings: TypeAlias = Boolean | Literal["all"] | None
 
 
@@ -41,7 +43,7 @@ class LstmConfig(Section):
     init: Literal["uniform", "xavier"] = "uniform"
     """Initial weights. uniform: [-0.1, 0.1] everywhere (the paper); xavier: learns alignment in
     fewer updates."""
-    tag: str = ""
+    tag: Tag = ""
     """Suffix of the model's name, to distinguish two architectures of the same size."""
 
     @model_validator(mode="after")
@@ -86,7 +88,7 @@ class TransformerConfig(Section):
     """As for the LSTM."""
     dropout: FractionBelowOne = 0.1
     """Dropout on word vectors, on the output of each sublayer, and on the decoder's output."""
-    tag: str = ""
+    tag: Tag = ""
     """Suffix of the model's name, to distinguish two architectures of the same size."""
 
     @model_validator(mode="after")

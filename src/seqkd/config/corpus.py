@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from seqkd.config.header import Languages
 from seqkd.config.schema import (
     NUMERIC,
+    Distinct,
     NonNegative,
     Positive,
     PositiveFraction,
@@ -24,7 +25,9 @@ from seqkd.config.sources import (
     MonolingualFile,
     MonolingualSource,
     Source,
+    UrlSource,
     fetched_names,
+    real_path,
     source_files,
 )
 from seqkd.errors import SeqkdError, nearest
@@ -102,7 +105,7 @@ class CorpusConfig(Section):
         default_factory=dict
     )
     """Name -> a test set; at most one is held out."""
-    decontaminate: tuple[str, ...] = ()
+    decontaminate: Distinct[str] = ()
     """Test sets whose sentences are removed from training. Those of dev and of a held-out test set
     always are."""
     decontamination: Literal["near", "exact"] = "near"
@@ -178,9 +181,10 @@ class ParallelCorpus(CorpusConfig, Languages):
         The step `corpus` reads only this, so a further test set changes nothing.
         """
         names = {*self.decontaminate, self.held_out_test}
-        # Sorted, so that reordering the config changes nothing.
-        tests = {name: self.test_sets[name] for name in sorted(self.test_sets) if name in names}
-        listed = tuple(sorted(self.decontaminate))
+        given = [test for name, test in self.test_sets.items() if name in names]
+        # Numbered by their content, so that a new name or order in the config changes nothing.
+        tests = {str(k): x for k, x in enumerate(sorted(given, key=Section.model_dump_json))}
+        listed = tuple(name for name, test in tests.items() if not isinstance(test, HeldOut))
         update = {"test_sets": tests, "decontaminate": listed, "monolingual": ()}
         return self.model_copy(update={**update, "near_duplicate": self._removed_from})
 
@@ -236,11 +240,21 @@ def check_splits_differ(config: CorpusConfig) -> None:
     Raises:
         SeqkdError: if dev or a test set is the same text as another split.
     """
+
+    def text(split: Source) -> object:
+        match split:
+            case FilesSource(columns=columns):
+                paths = (split.src, split.tgt, split.tsv)
+                return *(path and real_path(path) for path in paths), columns
+            case UrlSource():
+                return [file.sha256 for file in split.remote_files]
+        return split
+
     splits = {f"train[{k}]": source for k, source in enumerate(config.train)} | {"dev": config.dev}
     splits |= {f"test_sets.{name}": test for name, test in config.test_sets.items()}
     given = {name: split for name, split in splits.items() if not isinstance(split, HeldOut)}
     for (one, split), (other, same) in itertools.combinations(given.items(), 2):
-        if split == same and not other.startswith("train"):
+        if text(split) == text(same) and not other.startswith("train"):
             raise SeqkdError(
                 f"corpus.{other} is the same text as corpus.{one}; train on one text, choose "
                 "checkpoints by another (dev) and test on a third"

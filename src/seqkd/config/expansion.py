@@ -50,14 +50,15 @@ class Experiment:
         """Expand `config`.
 
         Raises:
-            SeqkdError: if two different models would share a name, or a model would be its own
-                teacher.
+            SeqkdError: if two different models would share a name, a model would be its own
+                teacher, or a section names a row that no model makes.
         """
         self.config = config
         self.models: dict[Key, ModelEntry] = {}
         self._busy: list[tuple[ModelsConfig, str]] = []
         self.rows = [row for entry in config.models for row in self._rows(entry)]
         self._check_rows()
+        self._check_named()
         self._name_teachers()
         self._compare_rows()
         self._compare_amounts()
@@ -118,6 +119,19 @@ class Experiment:
                     f"models: '{row.architecture} {row.method}' and '{other.architecture} "
                     f"{other.method}' are the same model, '{row.model}'; list it once"
                 )
+
+    def _check_named(self) -> None:
+        """Refuse a row that a section names and no entry of `models` makes."""
+        config = self.config
+        named = [("evaluation.against", config.evaluation.against), ("web.of", config.web.of)]
+        for section in ("pruning", "quantisation", "speed"):
+            refs = getattr(config, section).of
+            named += [(f"{section}.of[{place}]", ref) for place, ref in enumerate(refs)]
+        for path, ref in named:
+            try:
+                _ = ref and self.row(ref)
+            except SeqkdError as error:
+                raise SeqkdError(f"{path}: {error}") from None
 
     def _name_teachers(self) -> None:
         """Mark rows that only their teachers tell apart."""

@@ -120,9 +120,11 @@ class EvaluationConfig(Section):
     """Beam of the search that the table shows in addition to greedy search."""
     tokenizer: BleuTokenizer | None = None
     """How BLEU splits text into words. Default: by the target language, or `none` if the text is
-    tokenised (`vocab.tokenizer: whitespace`)."""
+    tokenised (`vocab.tokenizer: whitespace`). A change trains all models again, because dev BLEU
+    chooses their checkpoints."""
     second_bleu: BleuConfig | None = None
-    """A second BLEU, such as the one that papers on a benchmark report."""
+    """A second BLEU, such as the one that papers on a benchmark report. A change scores all
+    models again and trains none."""
     against: RowConfig | None = None
     """A row that all rows with a teacher are compared with, in addition to their baseline."""
 

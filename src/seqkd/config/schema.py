@@ -39,15 +39,21 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, data: object) -> object:
-        for key in data if isinstance(data, Mapping) else ():
+        if not isinstance(data, Mapping):
+            return data
+        for key in data:
             if key not in cls.model_fields:
                 hint = nearest(str(key), cls.model_fields)
                 hint = hint or f"; known keys: {', '.join(cls.model_fields)}"
                 raise SeqkdError(f"unknown key '{key}'{hint}")
-        return data
+        return {key: None if _is_null(value) else value for key, value in data.items()}
 
 
 S = TypeVar("S", bound=Section)
+
+
+def _is_null(value: object) -> bool:
+    return value is None or value == "null"  # a word where Snakemake's --config gives it
 
 
 def _number(value: object) -> object:
@@ -98,7 +104,7 @@ def without_nulls(data: Any) -> Any:
     """Return a mapping without the keys that an overlay has set to null."""
     if not isinstance(data, Mapping):
         return data
-    return {key: value for key, value in data.items() if value is not None}
+    return {key: value for key, value in data.items() if not _is_null(value)}
 
 
 def overlay(base: object, top: object) -> object:
@@ -133,15 +139,15 @@ def load(kind: type[S], path: str | Path) -> S:
     return parse(kind, load_yaml(path), path)
 
 
-def load_yaml(path: str | Path) -> object:
-    """Return the content of a YAML file.
+def load_yaml(path: str | Path) -> Mapping[str, Any]:
+    """Return the mapping that a YAML file holds.
 
     Raises:
-        SeqkdError: if the file is missing, is not YAML, or is ambiguous.
+        SeqkdError: if the file is missing, is not YAML, holds something else, or is ambiguous.
     """
     text = "\n".join(read_given_lines(path))
     try:
-        return yaml.load(text, _UniqueKeyLoader)
+        data = yaml.load(text, _UniqueKeyLoader)
     except SeqkdError as error:
         raise SeqkdError(f"{path}: {error}") from None
     except yaml.MarkedYAMLError as error:
@@ -153,6 +159,10 @@ def load_yaml(path: str | Path) -> object:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SeqkdError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, Mapping):
+        what = "is empty" if data is None else "has no keys at its top"
+        raise SeqkdError(f"{path}: {what}; expected keys with values, as in config/README.md")
+    return data
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -12,11 +12,12 @@ from typing import Literal
 from seqkd.config.corpus import ParallelCorpus, source_of
 from seqkd.config.expansion import Experiment
 from seqkd.config.experiment import ExperimentConfig
-from seqkd.config.naming import GOLD, seeds_label
+from seqkd.config.naming import GOLD, seeds_label, split_part, without_formats
 from seqkd.config.schema import Section
 from seqkd.config.sources import MonolingualFile, MonolingualUrl, UrlSource, fetched_names
 from seqkd.config.table_rows import TableConfig, TableRow
-from seqkd.errors import SeqkdError
+from seqkd.config.teachers import SEED
+from seqkd.errors import SeqkdError, nearest
 
 Table = Literal["results", "speed", "pruning"]
 
@@ -55,6 +56,35 @@ def tables(config: ExperimentConfig) -> list[Table]:
         "pruning": bool(config.pruning.of),
     }
     return [table for table, is_asked in asked.items() if is_asked]
+
+
+def check_target(experiment: Experiment, path: str) -> None:
+    """Refuse to make a file of a model, teacher or text that the config does not have.
+
+    Args:
+        experiment: the whole.
+        path: path below the experiment's results.
+
+    Raises:
+        SeqkdError: naming what there is instead.
+    """
+    config = experiment.config
+    models = [f"{model}/seed-{seed}" for model, seed in experiment.models]
+    asked: dict[str, list[str]] = {}
+    match path.split("/"):
+        case ["models" | "evaluations", model, seed, _]:
+            asked[f"{without_formats(model)}/{seed}"] = models
+        case ["distilled", teacher, seeds, text, *_]:
+            given = [f"{name}/seed-{SEED}" for name in config.teachers]
+            for seed in seeds.removeprefix("seed-").split("+"):
+                asked[f"{teacher}/seed-{seed}"] = models + given
+            targets = [x for x in config.targets.values() if x.is_parallel]
+            targets += [x.of_monolingual for x in config.targets.values() if x.monolingual]
+            lists = [x.list_name for x in targets]
+            asked[split_part(text)[0]] = [GOLD, *config.targets, *lists]
+    for name, known in asked.items():
+        if name not in known:
+            raise SeqkdError(f"{path}: this config has no '{name}'{nearest(name, known)}")
 
 
 def slice_of(experiment: Experiment, part: str) -> dict[str, object]:

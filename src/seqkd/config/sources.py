@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from seqkd.config.schema import Positive, Section
 from seqkd.errors import SeqkdError
@@ -25,7 +25,25 @@ _VARIABLE_RE = re.compile(r"\$\{(\w+)\}")
 _STRANGE_RE = re.compile(r"[{}<>$`\"'*?\x00-\x1f\x7f]|://")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
+
+def _refuse_strange(expanded: str, path: str) -> None:
+    if strange := _STRANGE_RE.search(expanded):
+        raise SeqkdError(
+            f"{path!r}: a path cannot have {strange[0]!r} in it, which Snakemake or the shell "
+            f"interprets; rename the file or link to it (variables are ${{NAME}})"
+        )
+    if not expanded.strip() or expanded.startswith("-"):
+        raise SeqkdError(f"{path!r} is not a path; write ./{path} for a file of this name")
+
+
+def _check_path(path: str) -> str:
+    _refuse_strange(_VARIABLE_RE.sub("x", path), path)
+    return re.sub(r"^(\./+)+(?=\w)", "", path)  # to write ./ or not is no change of the config
+
+
 Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+GivenPath: TypeAlias = Annotated[str, AfterValidator(_check_path)]
+"""A path in a config, with `${VARIABLE}` as it is."""
 
 
 class HomeAssistantSource(Section):
@@ -37,7 +55,7 @@ class HomeAssistantSource(Section):
     """Release of the `homeassistant` package."""
     sha256: Sha256 = HOME_ASSISTANT_SHA256
     """SHA-256 of the wheel; set it together with `version`."""
-    wheel: str | None = None
+    wheel: GivenPath | None = None
     """Local copy of the wheel; nothing is downloaded. `${VARIABLE}` is expanded."""
 
 
@@ -46,12 +64,12 @@ class FilesSource(Section):
 
     provider: Literal["files"] = "files"
     """Type of the source."""
-    src: str | None = None
+    src: GivenPath | None = None
     """Source side, one sentence per line in UTF-8; plain or compressed by gzip, xz, bzip2, lzma or
     zstd. `${VARIABLE}` is expanded."""
-    tgt: str | None = None
+    tgt: GivenPath | None = None
     """Target side, with as many lines as `src`."""
-    tsv: str | None = None
+    tsv: GivenPath | None = None
     """In place of `src` and `tgt`: one file with a pair per line, separated by tabs. Quotes are
     part of the text, and all lines have as many columns."""
     columns: tuple[Positive, Positive] = (1, 2)
@@ -62,7 +80,7 @@ class FilesSource(Section):
         sides = (self.src, self.tgt)
         if (self.tsv is None and None in sides) or (self.tsv and sides != (None, None)):
             raise SeqkdError("give either both 'src' and 'tgt', or 'tsv'")
-        if self.tsv is None and self.src == self.tgt:
+        if self.src and self.tgt and real_path(self.src) == real_path(self.tgt):
             raise SeqkdError(f"src and tgt are the same file, {self.src}")
         if self.tsv is None and self.columns != (1, 2):
             raise SeqkdError(
@@ -112,7 +130,7 @@ class UrlSource(Section):
     """Target side."""
     provider: Literal["url"] = "url"
     """Type of the source."""
-    mirror: str | None = None
+    mirror: GivenPath | None = None
     """Folder with local copies of the same names. `${VARIABLE}` is expanded; if the variable is not
     set, the files are downloaded. Checksums are verified either way."""
 
@@ -142,7 +160,7 @@ class MonolingualFile(Section):
 
     provider: Literal["files"] = "files"
     """Type of the source."""
-    src: str
+    src: GivenPath
     """File with one sentence per line in UTF-8; plain or compressed. `${VARIABLE}` is expanded."""
     column: Positive | None = None
     """Column of a tab-separated file, counted from 1; null: the whole line."""
@@ -155,7 +173,7 @@ class MonolingualUrl(Section):
     """The file."""
     provider: Literal["url"] = "url"
     """Type of the source."""
-    mirror: str | None = None
+    mirror: GivenPath | None = None
     """Folder with a local copy of the same name, as for two parallel files."""
 
     @property
@@ -215,7 +233,7 @@ def expand(path: str) -> Path:
     """Return `path` with `${VARIABLE}` and a leading `~` replaced.
 
     Raises:
-        SeqkdError: if a variable is not set.
+        SeqkdError: if a variable is not set, a user is unknown, or the path would be misread.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -224,14 +242,20 @@ def expand(path: str) -> Path:
         return os.environ[match[1]]
 
     expanded = _VARIABLE_RE.sub(value, path)
-    if strange := _STRANGE_RE.search(expanded):
-        raise SeqkdError(
-            f"{path!r}: a path cannot have {strange[0]!r} in it, which Snakemake or the shell "
-            f"interprets; rename the file or link to it (variables are ${{NAME}})"
-        )
-    if not expanded.strip() or expanded.startswith("-"):
-        raise SeqkdError(f"{path!r} is not a path; write ./{path} for a file of this name")
-    return Path(expanded).expanduser()
+    _refuse_strange(expanded, path)
+    try:
+        return Path(expanded).expanduser()
+    except RuntimeError:
+        user = Path(expanded).parts[0]
+        raise SeqkdError(f"{path!r}: no user {user}; write ./{path} for a file") from None
+
+
+def real_path(path: str) -> str:
+    """Return the one absolute path of a file that can be named in several ways.
+
+    Variables that are not set stay as they are.
+    """
+    return os.path.realpath(os.path.expanduser(os.path.expandvars(path)))
 
 
 def user_file(path: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from seqkd.config.schema import Section
-from seqkd.config.sources import expand, user_file
+from seqkd.config.sources import GivenPath, expand, user_file
 from seqkd.errors import SeqkdError, nearest
 from seqkd.files import refuse_lfs_pointer
 
@@ -33,13 +33,13 @@ class FileTeacher(Section):
 
     kind: Literal["file"] = "file"
     """Type of the teacher."""
-    translations: str
+    translations: GivenPath
     """File of the translations; plain or compressed. `${VARIABLE}` is expanded."""
     format: Literal["lines", "moses", "json"] = "lines"
     """lines: one translation per line; moses: `N ||| translation ||| ... ||| score`, N from 0, as
     Moses and Marian write n-best lists; json: `{"nbest": [[score, translation], ...]}` per line,
     such as an n-best list of this project. Best first."""
-    src: str | None = None
+    src: GivenPath | None = None
     """The text that was translated, line by line. It contains the training text in its order. None:
     the training text itself, corpus/train.{source}."""
 
@@ -54,7 +54,7 @@ class HuggingFaceTeacher(Section):
 
     kind: Literal["hugging-face"] = "hugging-face"
     """Type of the teacher."""
-    folder: str
+    folder: GivenPath
     """Folder with model and tokenizer, written by `save_pretrained`; `${VARIABLE}` is expanded.
     Nothing is downloaded."""
     prefix: str = ""
