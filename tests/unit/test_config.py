@@ -14,6 +14,7 @@ from seqkd.config.experiment import parse_experiment
 from seqkd.config.model_entry import ModelEntry
 from seqkd.config.schema import load, overlay
 from seqkd.config.slices import table_of, tables
+from seqkd.config.sources import user_file
 from seqkd.errors import SeqkdError
 
 
@@ -25,6 +26,10 @@ def test_numbers_may_be_written_as_everybody_writes_them(smoke: dict):
     assert config.vocab.joint is False
     assert config.training.learning_rate == 0.004
     assert config.seeds == (1, 2)
+
+
+def test_a_file_may_have_a_tilde_in_its_name():
+    assert user_file("./~nobodyxx") == Path("~nobodyxx")
 
 
 @pytest.mark.parametrize("absent", [(), ("speed",), ("speed", "pruning")])

@@ -374,6 +374,7 @@ def test_names_of_test_sets_are_parts_of_paths(smoke: dict, name: str):
 
 
 FILES = {"provider": "files", "src": "a", "tgt": "b"}
+HOME = {"provider": "home-assistant"}
 URL = {
     "provider": "url",
     **{key: {"url": f"https://x.org/{key}", "sha256": "0" * 64} for key in ("src", "tgt")},
@@ -381,20 +382,17 @@ URL = {
 
 
 @pytest.mark.parametrize(
-    ("text", "again"),
+    ("text", "more"),
     [
-        (FILES, FILES), (FILES, FILES | {"src": "${PWD}/a", "tgt": "c/../b"}),
-        (URL, URL | {"mirror": "copies"}),
+        (FILES, {}), (FILES, {"src": "${PWD}/a", "tgt": "c/../b"}), (URL, {"mirror": "copies"}),
+        (HOME, {"wheel": "copy.whl"}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("other", "one"), [("dev", r"train\[0\]"), ("test_sets.seen", "dev")])
 def test_text_is_not_both_learned_from_and_scored(
-    smoke: dict, other: str, one: str, text: dict, again: dict
+    smoke: dict, other: str, one: str, text: dict, more: dict
 ):
     smoke["corpus"]["dev"] = text
-    if other == "dev":
-        smoke["corpus"]["train"] = [again]
-    else:
-        smoke["corpus"]["test_sets"]["seen"] = again
+    put(smoke, "corpus.train.0" if other == "dev" else "corpus.test_sets.seen", text | more)
     with pytest.raises(SeqkdError, match=f"corpus.{other} is the same text as corpus.{one}"):
         parse_experiment(smoke)

@@ -33,7 +33,7 @@ rule decode:
     threads: 1
     resources:
         mem_mb=growing(3000),
-        runtime=480,  # as of a training
+        runtime=480,  # fixed, as in train.smk
         gpu=GPU,
         device=CONFIG.device,
     params:
@@ -76,7 +76,7 @@ rule decode_hugging_face:
     threads: 1
     resources:
         mem_mb=growing(8000),
-        runtime=480,  # as of a training
+        runtime=480,  # fixed, as in train.smk
         gpu=GPU,
         device=CONFIG.device,
     params:

@@ -22,6 +22,7 @@ from seqkd.config.schema import (
 )
 from seqkd.config.sources import (
     FilesSource,
+    HomeAssistantSource,
     MonolingualFile,
     MonolingualSource,
     Source,
@@ -246,6 +247,8 @@ def check_splits_differ(config: CorpusConfig) -> None:
             case FilesSource(columns=columns):
                 paths = (split.src, split.tgt, split.tsv)
                 return *(path and real_path(path) for path in paths), columns
+            case HomeAssistantSource(sha256=sha256):
+                return sha256
             case UrlSource():
                 return [file.sha256 for file in split.remote_files]
         return split

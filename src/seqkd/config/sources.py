@@ -243,11 +243,11 @@ def expand(path: str) -> Path:
 
     expanded = _VARIABLE_RE.sub(value, path)
     _refuse_strange(expanded, path)
-    try:
-        return Path(expanded).expanduser()
-    except RuntimeError:
-        user = Path(expanded).parts[0]
-        raise SeqkdError(f"{path!r}: no user {user}; write ./{path} for a file") from None
+    home = os.path.expanduser(expanded)  # unlike pathlib's, leaves ./~name alone
+    if home.startswith("~"):
+        user = home.partition("/")[0]
+        raise SeqkdError(f"{path!r}: no user {user}; write ./{path} for a file of this name")
+    return Path(home)
 
 
 def real_path(path: str) -> str:

@@ -73,11 +73,11 @@ def _state(job: Job, before: dict[str, State], known: dict[str, State], alive: b
 
     The plan says that the job is needed.
     """
-    path = next((path for path in job.output if path in known), None)
-    state = known[path] if path else None
+    path = next((path for path in job.output if path in known), "")
+    state = known.get(path)
     if state == "running" and alive:
         return "running"
-    if state == "finished" and before.get(path or "") != "finished":
+    if state == "finished" and before.get(path) != "finished":
         return "done"
     return "failed" if state == "failed" and not was_stopped(job.log) else "waiting"
 
