@@ -13,6 +13,7 @@ from types import FrameType, ModuleType
 from typing import Any, TextIO, cast
 
 from seqkd import __version__
+from seqkd.arguments import check_outputs
 from seqkd.errors import EXIT_SAVED, SeqkdError, nearest
 from seqkd.machine.progress import STOPPED
 
@@ -156,6 +157,7 @@ def _main(words: list[str]) -> None:
 def _run(module: ModuleType, arguments: argparse.Namespace) -> None:
     """Run a verb, and turn what a user can fix into one line."""
     try:
+        check_outputs(vars(arguments).values())
         module.run(arguments)
     except SeqkdError as error:
         raise SystemExit(str(error)) from None

@@ -48,14 +48,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     A symbolic link stays one: its target is written. A file that is there keeps its mode.
 
     Raises:
-        SeqkdError: if `path` is there and no regular file, such as a device or a pipe, or is where
-            the output of this process goes (`/dev/stdout`).
+        SeqkdError: if `path` is there and no regular file, such as a device or a pipe, or is one of
+            the standard files of this process (`/dev/stdout`, or its input).
     """
     path = Path(path)
     if path.exists() and not path.is_file():
         raise SeqkdError(f"{path} is no regular file; name a file for the output")
-    if any(_is_open_as(path, number) for number in (1, 2)):
-        raise SeqkdError(f"{path} is standard output or standard error; name another file")
+    if any(_is_open_as(path, number) for number in range(3)):
+        raise SeqkdError(f"{path} is standard input, output or error; name another file")
     path = Path(os.path.realpath(path))
     with temporary_path(path) as temporary:
         yield temporary

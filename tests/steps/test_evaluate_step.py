@@ -11,7 +11,7 @@ from decoding_folder import make_folder, make_vocabulary
 from seqkd import cli
 from seqkd.files import digest, read_lines
 from seqkd.model_files.conversion import convert
-from seqkd.model_files.model_file import load_model
+from seqkd.model_files.model_file import load_model, read_info
 from tiny_model import write_model
 
 
@@ -52,6 +52,25 @@ def test_evaluate_writes_all_scores_and_the_same_twice(work):
     before = (work / "scores.json").read_bytes()
     evaluate(work)
     assert (work / "scores.json").read_bytes() == before
+
+
+def test_an_exported_folder_is_a_model_to_every_verb(work):
+    scores = evaluate(work)
+    folder, source, model = work / "exported", work / "train.de", work / "model.safetensors"
+    for words in (
+        ["export", model, folder],
+        ["export", folder, work / "again", "--compress"],
+        ["quantize", "--model", folder, "--format", "fp32", "--output", work / "fp32"],
+        ["decode", "--model", folder, "--src", source, "--output", work / "n"],
+    ):
+        cli.main([*map(str, words)])
+    assert evaluate(work, model=folder) == scores
+    assert evaluate(work, model=work / "again")["searches"] == scores["searches"]
+    assert (
+        digest(work / "again" / "model.safetensors.zst")
+        == evaluate(work, model=work / "again")["sha256"]
+    )
+    assert read_info(work / "fp32").parent == digest(model)
 
 
 @pytest.mark.parametrize("pruned", [0, 80])

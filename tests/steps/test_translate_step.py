@@ -188,10 +188,13 @@ def test_standard_files_that_do_not_block_lose_nothing(monkeypatch):
 
 
 def test_no_model_is_one_line(tmp_path):
-    for path, message in ((tmp_path, "no model.safetensors"), (tmp_path / "x", "no such folder")):
+    for path, message in (
+        (tmp_path, "file not found: .*/model.safetensors"),
+        (tmp_path / "x", "file not found: .*/x"),
+    ):
         done = translate(path)
         assert done.returncode == 1
-        assert message in done.stderr.decode()
+        assert re.search(message, done.stderr.decode())
         assert done.stderr.count(b"\n") == 1
     (tmp_path / "numbers").write_text("1\n2\n3\n4\n5\n", encoding="utf-8")
     done = translate(tmp_path / "numbers")

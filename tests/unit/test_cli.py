@@ -1,9 +1,12 @@
-"""The command line: how a step that was told to stop ends."""
+"""The command line: how a step that was told to stop ends, and what no step writes."""
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from seqkd import cli
+from seqkd.arguments import Output
+from tiny_model import write_model
 
 
 def call(monkeypatch: pytest.MonkeyPatch, run) -> None:
@@ -60,3 +65,64 @@ def test_an_import_that_fails_by_itself_is_not_hidden(monkeypatch):
 
     with pytest.raises(ImportError):
         call(monkeypatch, run)
+
+
+def test_every_output_of_every_verb_is_declared_as_one():
+    for verb, (module, _) in cli.VERBS.items():
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"seqkd.steps.{module}").configure(parser)
+        for action in parser._actions:
+            if (action.help or "").startswith("output") or action.dest.startswith("output"):
+                assert action.type is Output, (verb, action.dest)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "folder" / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "translate MODEL TEXT --output TEXT",
+        "translate MODEL TEXT --output LINK",
+        "translate MODEL TEXT --output MODEL",
+        "translate FOLDER TEXT --output MODEL",
+        "quantize --model MODEL --format int8 --output MODEL",
+        "export MODEL FOLDER",
+        "export FOLDER FOLDER --format int8",
+        "export FOLDER LINKED",
+        "export MODEL --web MODEL",
+        "export MODEL --web TEXT --scores TEXT",
+        "EVALUATE --scores s --greedy TEXT --beam-output b",
+        "EVALUATE --scores s --greedy g --beam-output ./g",
+        "decode --model MODEL --src TEXT --output TEXT",
+        "subset --src TEXT --tgt TEXT --percent 50 --output-src a --output-tgt a",
+    ],
+)
+def test_no_verb_writes_over_what_it_reads_or_writes(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+):
+    monkeypatch.chdir(tmp_path)
+    text, link, linked = Path("text"), Path("link"), Path("linked", "model.safetensors")
+    text.write_text("das Licht\n", encoding="utf-8")
+    link.symlink_to(text)
+    linked.parent.mkdir()
+    linked.symlink_to(model)
+    before = model.read_bytes()
+    words = words.replace("EVALUATE", "evaluate --model MODEL --src TEXT --reference TEXT")
+    names = {"MODEL": model, "FOLDER": model.parent, "TEXT": text, "LINK": link, "LINKED": "linked"}
+    with pytest.raises(SystemExit, match=r"^seqkd \w+: \S+ is an(other out| in)put too; give the"):
+        cli.main([str(names.get(word, word)) for word in words.split()])
+    assert (model.read_bytes(), text.read_text("utf-8")) == (before, "das Licht\n")
+
+
+def test_standard_input_is_not_written_over(model: Path, tmp_path: Path):
+    text = tmp_path / "text"
+    text.write_text("das Licht\n", encoding="utf-8")
+    words = [sys.executable, "-m", "seqkd", "translate", model, "--device", "cpu", "--output", text]
+    with text.open("rb") as source:
+        done = subprocess.run(words, stdin=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("text is standard input, output or error; name another file\n")
+    assert text.read_text(encoding="utf-8") == "das Licht\n"

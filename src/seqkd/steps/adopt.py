@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.distillation.adoption import READERS, AdoptionCounts, adopt
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
@@ -33,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--src", type=Path, required=True, help="the source text to write lists for")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the students")
     add("--n-best", type=int, required=True, help="maximum number of translations per sentence")
-    add("--output", type=Path, required=True, help="output: .jsonl.zst")
-    add("--manifest", type=Path, required=True, help="output: inputs and counts")
+    add("--output", type=Output, required=True, help="output: .jsonl.zst")
+    add("--manifest", type=Output, required=True, help="output: inputs and counts")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from seqkd.alignment.model_1 import learn_lexicon
+from seqkd.arguments import Output
 from seqkd.files import read_lines
 from seqkd.vocabulary.tokens import encode_lines
 from seqkd.vocabulary.vocabulary import load_vocabulary
@@ -22,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--tgt", type=Path, required=True, help="training targets")
     add("--src-vocab", type=Path, required=True)
     add("--tgt-vocab", type=Path, required=True)
-    add("--output", type=Path, required=True, help="output: the lexicon")
+    add("--output", type=Output, required=True, help="output: the lexicon")
 
 
 def run(args: argparse.Namespace) -> None:

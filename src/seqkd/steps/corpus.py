@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from seqkd import files
+from seqkd.arguments import Output
 from seqkd.config.corpus import ParallelCorpus
 from seqkd.config.schema import load
 from seqkd.corpus.funnel import heavy_losses
@@ -21,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--config", type=Path, required=True, help="corpus slice, YAML")
     parser.add_argument("--resources", type=Path, required=True, help="folder of fetched files")
-    parser.add_argument("--output-dir", type=Path, required=True, help="output folder")
+    parser.add_argument("--output-dir", type=Output, required=True, help="output folder")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqkd.arguments import Output, model_file
 from seqkd.config.schema import parse
 from seqkd.errors import SeqkdError
 from seqkd.files import digest
@@ -30,7 +31,11 @@ from seqkd.translation.shards import ShardTask, decode_shard
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--model", type=Path, nargs="+", required=True, help="model file; several: an ensemble"
+        "--model",
+        type=model_file,
+        nargs="+",
+        required=True,
+        help="model file or exported folder; several: an ensemble",
     )
     configure_search(parser)
 
@@ -53,7 +58,7 @@ def configure_search(parser: argparse.ArgumentParser) -> None:
     add("--temperature", type=float, default=1.0, help="temperature of the sampling (default: 1)")
     add("--shard", type=int, default=1, help="which shard, from 1 (default: 1)")
     add("--shards", type=int, default=1, help="number of shards (default: 1)")
-    add("--output", type=Path, required=True, help="output: .jsonl.zst")
+    add("--output", type=Output, required=True, help="output: .jsonl.zst")
     add("--threads", type=int, default=1)
     add("--device", default="auto", help="auto, cpu or cuda")
 

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.config.schema import load
 from seqkd.config.table_rows import TableConfig
 from seqkd.corpus.subset import evenly_spread
@@ -47,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--text-tgt", type=Path, nargs="*", default=[], help=f"{every}its target side")
     add("--nbest", type=Path, nargs="*", default=[],
         help=f"{every}the list it was chosen from, in the folder of its name")  # fmt: skip
-    add("--output", type=Path, required=True, help="output: JSON")
+    add("--output", type=Output, required=True, help="output: JSON")
 
 
 def run(args: argparse.Namespace) -> None:

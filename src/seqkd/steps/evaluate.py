@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqkd.arguments import Output, model_file
 from seqkd.config.bleu import BleuConfig, bleu_for
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.metrics import (
@@ -32,15 +33,15 @@ from seqkd.translation.engine import MAX_SOURCE, Engine, load_engine
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="model file")
+    add("--model", type=model_file, required=True, help="model file or exported folder")
     add("--src", type=Path, required=True, help="test sources; the file name is the test set's")
     add("--reference", type=Path, required=True, help="their translations")
     add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
     add("--bleu", help="how to compute BLEU: case:mixed|tok:13a (default: by the target language)")
     add("--second-bleu", help="a second way to compute it, shown in addition")
-    add("--scores", type=Path, required=True, help="output: JSON")
-    add("--greedy", type=Path, required=True, help="output: greedy translations")
-    add("--beam-output", type=Path, required=True, help="output: translations of the beam search")
+    add("--scores", type=Output, required=True, help="output: JSON")
+    add("--greedy", type=Output, required=True, help="output: greedy translations")
+    add("--beam-output", type=Output, required=True, help="output: translations of the beam search")
     add("--threads", type=int, default=1)
     add("--device", default="auto", help="auto, cpu or cuda")
 

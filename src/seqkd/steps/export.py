@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqkd.arguments import MODEL_NAMES, Output, check_outputs, model_file
 from seqkd.config.naming import STORAGES
 from seqkd.errors import SeqkdError
 
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="model file")
-    add("folder", type=Path, nargs="?", metavar="DIR", help="output: the folder")
+    add("model", type=model_file, metavar="MODEL", help="model file or exported folder")
+    add("folder", type=Output, nargs="?", metavar="DIR", help="output: the folder")
     add("--format", metavar="FORMAT", help=f"store as: {', '.join(STORAGES)} (default: as it is)")
     add("--compress", action="store_true", help="compress the model file (.zst)")
-    add("--web", type=Path, metavar="FILE", help="output: a page that translates, HTML")
-    add("--onnx", type=Path, metavar="DIR", help="output: a folder for ONNX Runtime")
+    add("--web", type=Output, metavar="FILE", help="output: a page that translates, HTML")
+    add("--onnx", type=Output, metavar="DIR", help="output: a folder for ONNX Runtime")
     add("--scores", type=Path, nargs="+", default=[], help="scores files for the model card")
     add(
         "--teacher-scores",
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError(f"--format {args.format} is for DIR or --onnx; a page is always in int8")
     if args.onnx is not None and args.format not in (None, "fp32", "int8"):
         raise SeqkdError(f"--onnx takes --format fp32 or int8, got {args.format}")
+    if args.folder is not None:
+        check_outputs([args.model, *(args.folder / name for name in MODEL_NAMES)])
     from seqkd.model_files.model_file import read_info
     from seqkd.translation.export import lost_by
 

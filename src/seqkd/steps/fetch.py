@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.config.corpus import ParallelCorpus
 from seqkd.config.schema import load
 from seqkd.corpus.fetching import fetch
@@ -14,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--config", type=Path, required=True, help="corpus slice, YAML")
     parser.add_argument("--file", required=True, help="name below the resources folder")
-    parser.add_argument("--output", type=Path, required=True, help="the downloaded file")
+    parser.add_argument("--output", type=Output, required=True, help="the downloaded file")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.files import atomic_text, digest, read_lines
 from seqkd.translation.nbest import merge
 
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--shards", type=Path, nargs="+", required=True, help="all shards, in order")
     add("--src", type=Path, required=True, help="the source text that was decoded")
-    add("--output", type=Path, required=True, help="output: .jsonl.zst")
+    add("--output", type=Output, required=True, help="output: .jsonl.zst")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.config.corpus import MonolingualCorpus
 from seqkd.config.schema import load
 from seqkd.corpus.funnel import heavy_losses
@@ -25,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--resources", type=Path, required=True, help="folder of fetched files")
     add("--train-src", type=Path, required=True, help="training text, source")
     add("--held-out", type=Path, nargs="*", default=[], help="sources of dev and of test sets")
-    add("--output", type=Path, required=True, help="output: one sentence a line")
-    add("--funnel", type=Path, required=True, help="output: JSON")
+    add("--output", type=Output, required=True, help="output: one sentence a line")
+    add("--funnel", type=Output, required=True, help="output: JSON")
 
 
 def run(args: argparse.Namespace) -> None:

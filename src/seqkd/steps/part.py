@@ -6,6 +6,7 @@ import argparse
 import itertools
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
 
@@ -17,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--part", type=int, required=True, help="which part, from 1")
     add("--lines", type=int, required=True, help="lines of each part; the last may have fewer")
     add("--needed", type=int, default=0, help="lines that the text must have at least")
-    add("--output", type=Path, required=True)
+    add("--output", type=Output, required=True)
 
 
 def run(args: argparse.Namespace) -> None:

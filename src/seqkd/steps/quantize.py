@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from seqkd.arguments import Output, model_file
 from seqkd.config.naming import STORAGES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="model file of any format")
+    add("--model", type=model_file, required=True, help="model file or exported folder")
     add("--format", required=True, metavar="FORMAT", help=", ".join(STORAGES))
-    add("--output", type=Path, required=True, help="output: the new model file")
+    add("--output", type=Output, required=True, help="output: the new model file")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.evaluation.significance import RESAMPLES
 from seqkd.files import atomic_text
 from seqkd.report.figures import save_figures
@@ -34,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--benchmarks", type=Path, help="folder of benchmark files; those that exist are shown")
     add("--page", default="", metavar="FILE", help="a page that translates, to link to")
     add("--resamples", type=int, default=RESAMPLES, help="resamples of the significance tests")
-    add("--output", type=Path, required=True, help="output: HTML")
-    add("--figures", type=Path, help="output: folder of figures as SVG and PDF")
+    add("--output", type=Output, required=True, help="output: HTML")
+    add("--figures", type=Output, help="output: folder of figures as SVG and PDF")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.config.bleu import BleuConfig
 from seqkd.config.schema import load
 from seqkd.config.targets import TargetConfig
@@ -37,9 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--monolingual-src", type=Path, nargs="*", default=[], help=f"{parts}its source text")
     add("--tgt-vocab", type=Path, required=True, help="target vocabulary of the teacher")
     add("--bleu", default=BleuConfig().signature, help="for similarity bleu: case:mixed|tok:13a")
-    add("--output-src", type=Path, required=True)
-    add("--output-tgt", type=Path, required=True)
-    add("--manifest", type=Path, required=True, help="output: inputs, counts, similarities")
+    add("--output-src", type=Output, required=True)
+    add("--output-tgt", type=Output, required=True)
+    add("--manifest", type=Output, required=True, help="output: inputs, counts, similarities")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import dataclasses
 import time
 from pathlib import Path
 
+from seqkd.arguments import Output, model_file
 from seqkd.errors import SeqkdError
 from seqkd.files import write_json
 from seqkd.machine.manifest import provenance, roles
@@ -25,12 +26,13 @@ from seqkd.training.soft_targets import store
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("--model", type=Path, nargs="+", required=True, help="model file; several: an ensemble")
+    add("--model", type=model_file, nargs="+", required=True,
+        help="model file or exported folder; several: an ensemble")  # fmt: skip
     add("--src", type=Path, required=True, help="training sources")
     add("--tgt", type=Path, required=True, help="training targets, gold or distilled")
     add("--top-k", type=int, required=True, help="words kept for each position")
-    add("--output", type=Path, required=True, help="output: .npy")
-    add("--manifest", type=Path, required=True, help="output: JSON; `seqkd train` reads it too")
+    add("--output", type=Output, required=True, help="output: .npy")
+    add("--manifest", type=Output, required=True, help="output: JSON; `seqkd train` reads it too")
     add("--threads", type=int, default=1)
     add("--device", default="auto", help="auto, cpu or cuda")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from seqkd.arguments import Output, model_file
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.speed_files import Speed, SpeedSetting
 from seqkd.files import read_lines, write_json
@@ -28,9 +29,9 @@ from seqkd.translation.speed import Stopwatch, sample
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="model file")
+    add("--model", type=model_file, required=True, help="model file or exported folder")
     add("--src", type=Path, required=True, help="source sentences, one per line")
-    add("--output", type=Path, required=True, help="output: JSON")
+    add("--output", type=Output, required=True, help="output: JSON")
     add("--beam", type=int, default=5, help="width of the beam search (default: 5)")
     add("--repeats", type=int, default=5, help="repeats of each setting (default: 5)")
     add("--sentences", type=int, default=1000, help="sentences translated together (default: 1000)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.corpus.subset import is_taken
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, read_lines
@@ -19,8 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--src", type=Path, required=True, help="source side")
     add("--tgt", type=Path, required=True, help="target side")
     add("--percent", type=int, required=True, help="share of the lines, 1 to 100")
-    add("--output-src", type=Path, required=True)
-    add("--output-tgt", type=Path, required=True)
+    add("--output-src", type=Output, required=True)
+    add("--output-tgt", type=Output, required=True)
 
 
 def run(args: argparse.Namespace) -> None:

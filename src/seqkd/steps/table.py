@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.artefacts import read_json
 from seqkd.config.schema import load
 from seqkd.config.table_rows import TableConfig
@@ -40,9 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--funnel", type=Path, required=True, help="funnel of the corpus, JSON")
     add("--speeds", type=Path, nargs="*", default=[], help="speed files, JSON")
     add("--resamples", type=int, default=RESAMPLES, help="resamples of the significance tests")
-    add("--csv", type=Path, required=True, help="output")
-    add("--markdown", type=Path, required=True, help="output")
-    add("--latex", type=Path, required=True, help="output")
+    add("--csv", type=Output, required=True, help="output")
+    add("--markdown", type=Output, required=True, help="output")
+    add("--latex", type=Output, required=True, help="output")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from seqkd import files
+from seqkd.arguments import Output
 from seqkd.config.corpus import HeldOut, ParallelCorpus
 from seqkd.config.schema import load
 from seqkd.corpus.decontamination import HeldOutIndex
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out-tgt", type=Path, help="its target side")
     parser.add_argument("--train-src", type=Path, required=True, help="training text, source")
     parser.add_argument("--train-tgt", type=Path, required=True, help="training text, target")
-    parser.add_argument("--output-dir", type=Path, required=True, help="output folder")
+    parser.add_argument("--output-dir", type=Output, required=True, help="output folder")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+from seqkd.arguments import Output, model_file
 from seqkd.config.bleu import BleuConfig, bleu_for
 from seqkd.config.model_entry import ModelEntry
 from seqkd.config.schema import load
@@ -54,15 +55,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--train-tgt", type=Path, required=True, help="training targets: gold or distilled")
     add("--dev-src", type=Path, required=True)
     add("--dev-tgt", type=Path, required=True)
-    add("--init", type=Path, help="model file to start from")
-    add("--teacher", type=Path, nargs="+", default=[], metavar="MODEL",
+    add("--init", type=model_file, help="model file to start from")
+    add("--teacher", type=model_file, nargs="+", default=[], metavar="MODEL",
         help="model file, or several for an ensemble, for Word-KD or its attention")  # fmt: skip
     add("--soft-targets", type=Path, nargs=2, default=[], metavar=("NPY", "JSON"),
         help="stored distributions for Word-KD and their manifest")  # fmt: skip
     add("--lexicon", type=Path, help="lexicon of `seqkd align`, for guided alignment")
-    add("--model", type=Path, required=True, help="output: the model file")
-    add("--curve", type=Path, required=True, help="output: one JSON line per validation")
-    add("--manifest", type=Path, required=True, help="output: inputs, versions, cost")
+    add("--model", type=Output, required=True, help="output: the model file")
+    add("--curve", type=Output, required=True, help="output: one JSON line per validation")
+    add("--manifest", type=Output, required=True, help="output: inputs, versions, cost")
     add("--state", type=Path, required=True, help="folder for the checkpoint of a killed run")
     add("--save-seconds", type=float, default=300.0, help="time between checkpoints (default: 300)")
     add("--threads", type=int, default=1, help="threads of each process (default: 1)")

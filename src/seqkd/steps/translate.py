@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqkd.arguments import Output, model_file
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, check_file
 from seqkd.translation.lines import read_chunks
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="exported folder or model file")
+    add("model", type=model_file, metavar="MODEL", help="model file or exported folder")
     add("files", type=Path, nargs="*", metavar="FILE", help="sources; none or -: standard input")
     add("--beam", type=int, default=5, help="width of the beam search; 1: greedy (default: 5)")
     add("--n-best", type=int, metavar="N", help="write the N best translations of each line")
@@ -44,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     add("--threads", type=int, default=1, help="default: 1; to go faster, run more processes")
     add("--device", default="auto", help="auto, cpu or cuda")
-    add("--output", type=Path, help="output file, complete or absent (default: standard output)")
+    add("--output", type=Output, help="output file, complete or absent (default: standard output)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
+from seqkd.arguments import Output
 from seqkd.config.schema import load
 from seqkd.config.vocab import VocabConfig
 from seqkd.files import atomic_path, read_lines
@@ -22,9 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="vocabulary slice, YAML")
     parser.add_argument("--train-src", type=Path, required=True, help="training text, source")
     parser.add_argument("--train-tgt", type=Path, required=True, help="training text, target")
-    parser.add_argument("--src-vocab", type=Path, required=True, help="source vocabulary to write")
-    parser.add_argument("--tgt-vocab", type=Path, required=True, help="target vocabulary to write")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest to write")
+    parser.add_argument("--src-vocab", type=Output, required=True, help="output: of the source")
+    parser.add_argument("--tgt-vocab", type=Output, required=True, help="output: of the target")
+    parser.add_argument("--manifest", type=Output, required=True, help="output: manifest")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from seqkd.arguments import model_file
 from seqkd.errors import SeqkdError
 from seqkd.machine.runtime import set_up
 from seqkd.model_files.model_file import ModelInfo
@@ -27,8 +28,6 @@ from seqkd.translation.engine import MAX_SOURCE, load_engine
 from seqkd.translation.lines import chunked
 from seqkd.vocabulary.tokens import source_rows
 
-MODEL_NAMES = ("model.safetensors", "model.safetensors.zst")
-"""Names of a model file in an exported folder."""
 # Characters or bytes of a line that are read: far more than the model takes, and few enough that a
 # file without line feeds does no harm.
 _LONGEST_LINE = 400 * MAX_SOURCE
@@ -209,20 +208,4 @@ def load(
     Raises:
         SeqkdError: if there is no model, or it is damaged.
     """
-    return Translator(find_model(path), device, threads, precision)
-
-
-def find_model(path: str | Path) -> Path:
-    """Return the model file of an exported folder, or `path` itself if it is a file.
-
-    Raises:
-        SeqkdError: if there is none.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise SeqkdError(f"no such folder or model file: {path}")
-    files = [path / name for name in MODEL_NAMES] if path.is_dir() else [path]
-    for file in files:
-        if file.is_file():
-            return file
-    raise SeqkdError(f"{path}: no {MODEL_NAMES[0]} in this folder; was it made by export?")
+    return Translator(model_file(path), device, threads, precision)
