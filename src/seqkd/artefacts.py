@@ -23,7 +23,7 @@ def read_json(kind: type[T], path: str | Path) -> T:
     Raises:
         SeqkdError: if the file is missing or its content is not a `kind`.
     """
-    return _parse(TypeAdapter(kind), "\n".join(read_lines(path)), str(path))
+    return parse_json(TypeAdapter(kind), "\n".join(read_lines(path)), str(path))
 
 
 def read_json_lines(kind: type[T], path: str | Path) -> list[T]:
@@ -34,10 +34,15 @@ def read_json_lines(kind: type[T], path: str | Path) -> list[T]:
     """
     adapter = TypeAdapter(kind)
     lines = enumerate(read_lines(path), start=1)
-    return [_parse(adapter, line, f"{path}, line {number}") for number, line in lines]
+    return [parse_json(adapter, line, f"{path}, line {number}") for number, line in lines]
 
 
-def _parse(adapter: TypeAdapter[T], text: str, where: str) -> T:
+def parse_json(adapter: TypeAdapter[T], text: str, where: str) -> T:
+    """Return JSON as what `adapter` is of.
+
+    Raises:
+        SeqkdError: that begins with `where`, if it is not that.
+    """
     try:
         return adapter.validate_json(text, strict=True)
     except ValidationError as error:

@@ -54,8 +54,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not path.is_file():
         raise SeqkdError(f"{path} is no regular file; name a file for the output")
-    if any(_is_open_as(path, number) for number in range(3)):
-        raise SeqkdError(f"{path} is standard input, output or error; name another file")
+    for number, name in enumerate(("input", "output", "error")):
+        if _is_open_as(path, number):
+            raise SeqkdError(f"{path} is standard {name}; name another file")
     path = Path(os.path.realpath(path))
     with temporary_path(path) as temporary:
         yield temporary

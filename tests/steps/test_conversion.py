@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from full_disk import full_disk
 from seqkd import cli
 from seqkd.config.naming import STORAGES, without_formats
 from seqkd.errors import SeqkdError
 from seqkd.model_files.conversion import compressed_size, convert
-from seqkd.model_files.model_file import load_model, read_info
+from seqkd.model_files.model_file import load_model, load_tensors, read_info, save_tensors
 from seqkd.search.config import SearchConfig
 from seqkd.translation.engine import load_engine
 from tiny_model import sentences, write_model
@@ -80,6 +81,39 @@ def test_a_damaged_file_is_one_readable_line(tmp_path, suffix):
     output.write_bytes(b"no model at all, only text")
     with pytest.raises(SeqkdError, match="damaged"):
         load_model(output)
+
+
+@pytest.mark.parametrize(
+    ("changes", "left_out", "message"),
+    [
+        ({"storage": "dense"}, "", "stored as 'dense', by another version of seqkd; train or conv"),
+        ({"seed": None}, "", "header of another version of seqkd: seed: missing"),
+        ({"seed": "one"}, "", "header of another version of seqkd: seed: should be an integer"),
+        ({"architecture": None}, "", "header of another version of seqkd: architecture: missing"),
+        ({}, "vocabulary.src", "has no vocabulary.src; train or convert"),
+        ({"tgt_vocab": "0" * 64}, "", "has no vocabulary.tgt; train or convert"),
+        ({"format": "other"}, "", "not a model file of this version of seqkd"),
+        ({"src_vocab": "0" * 64, "tgt_vocab": "0" * 64}, "", "these are not the vocabularies"),
+    ],
+)
+def test_a_file_of_another_version_is_one_line(tmp_path, changes, left_out, message):
+    path = write_model(tmp_path / "model.safetensors")
+    tensors, header = load_tensors(path)
+    changed = {key: value for key, value in {**header, **changes}.items() if value is not None}
+    save_tensors(path, {name: x for name, x in tensors.items() if name != left_out}, changed)
+    with pytest.raises(SeqkdError) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"x"', "3"])
+def test_a_header_that_is_no_object_is_one_line(tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save({"x": torch.ones(1)}, {"seqkd": content}))
+    for read in (read_info, load_model):
+        with pytest.raises(SeqkdError, match=r"damaged|not a model file"):
+            read(path)
 
 
 def test_the_verb_quantize(tmp_path):

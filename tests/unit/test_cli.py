@@ -124,5 +124,5 @@ def test_standard_input_is_not_written_over(model: Path, tmp_path: Path):
     with text.open("rb") as source:
         done = subprocess.run(words, stdin=source, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.endswith("text is standard input, output or error; name another file\n")
+    assert done.stderr.endswith("text is standard input; name another file\n")
     assert text.read_text(encoding="utf-8") == "das Licht\n"

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import torch
 import zstandard
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
+from seqkd.artefacts import parse_json
 from seqkd.config.architecture import ARCHITECTURE
+from seqkd.config.naming import STORAGES
 from seqkd.config.schema import parse
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_path, check_file, is_compressed, open_bytes
@@ -29,6 +32,7 @@ from seqkd.vocabulary.vocabulary import Vocabulary, parse_vocabulary
 FORMAT = "seqkd-model-1"
 _ZSTD_LEVEL = 12  # 15 takes four times as long for 0.2 % less
 _LONGEST_HEADER = 100_000_000  # bytes; what safetensors itself allows
+_AGAIN = "; train or convert the model again"
 _SRC_VOCAB, _TGT_VOCAB = "vocabulary.src", "vocabulary.tgt"
 
 
@@ -98,9 +102,9 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], object]:
                 tensors = load(file.read())
         else:
             tensors = load_file(path)
-    if header is None:
-        raise SeqkdError(f"{path}: not written by seqkd (no header)")
-    return tensors, json.loads(header)
+        if header is None:
+            raise SeqkdError(f"{path}: not written by seqkd (no header)")
+        return tensors, json.loads(header)
 
 
 def load_ensemble(
@@ -173,7 +177,11 @@ def save_model(
 
 
 def read_info(path: str | Path) -> ModelInfo:
-    """Return the header of a model file, without reading its weights."""
+    """Return the header of a model file, without reading its weights.
+
+    Raises:
+        SeqkdError: if the file is missing, damaged, or of another version of seqkd.
+    """
     with _readable(path):
         header = json.loads(_header(path) or "{}")
     return _info(path, header)
@@ -182,21 +190,26 @@ def read_info(path: str | Path) -> ModelInfo:
 def _info(path: str | Path, header: object) -> ModelInfo:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise SeqkdError(f"{path}: not a model file of this version of seqkd")
-    names = {field.name for field in dataclasses.fields(ModelInfo)}
-    return ModelInfo(**{key: value for key, value in header.items() if key in names})
+    info = parse_json(
+        TypeAdapter(ModelInfo), json.dumps(header), f"{path}: header of another version of seqkd"
+    )
+    if info.storage not in STORAGES:
+        raise SeqkdError(f"{path}: stored as {info.storage!r}, by another version of seqkd{_AGAIN}")
+    return info
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedModel:
     """Read a model file, of any storage, in evaluation mode.
 
     Raises:
-        SeqkdError: if the file is missing, damaged, or its vocabularies are not those it names.
+        SeqkdError: if the file is missing, damaged, of another version of seqkd, or its
+            vocabularies are not those it names.
     """
     tensors, header = load_tensors(path)
     info = _info(path, header)
-    src = parse_vocabulary(tensors.pop(_SRC_VOCAB).numpy().tobytes())
-    tgt_bytes = tensors.pop(_TGT_VOCAB, None)
-    tgt = src if tgt_bytes is None else parse_vocabulary(tgt_bytes.numpy().tobytes())
+    src = _vocabulary(path, tensors, _SRC_VOCAB)
+    is_joint = info.src_vocab == info.tgt_vocab
+    tgt = src if is_joint else _vocabulary(path, tensors, _TGT_VOCAB)
     if (src.digest, tgt.digest) != (info.src_vocab, info.tgt_vocab):
         raise SeqkdError(f"{path}: these are not the vocabularies the model was trained with")
     architecture = parse(ARCHITECTURE, info.architecture, f"{path}: architecture")
@@ -207,3 +220,13 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     except (RuntimeError, KeyError) as error:
         raise SeqkdError(f"{path}: weights do not fit the architecture: {error}") from None
     return LoadedModel(model.to(device).eval(), info, src, tgt)
+
+
+def _vocabulary(path: str | Path, tensors: dict[str, Tensor], name: str) -> Vocabulary:
+    """Take a vocabulary out of the tensors."""
+    if name not in tensors:
+        raise SeqkdError(f"{path}: has no {name}{_AGAIN}")
+    try:
+        return parse_vocabulary(tensors.pop(name).numpy().tobytes())
+    except SeqkdError as error:
+        raise SeqkdError(f"{path}: {name}: {error}{_AGAIN}") from None
