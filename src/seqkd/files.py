@@ -241,12 +241,14 @@ def decoded_lines(file: IO[bytes], name: str) -> Iterator[str]:
     """Yield the lines of an open text file.
 
     Raises:
-        SeqkdError: if one is not UTF-8, has a NUL, or is longer than 64 MiB.
+        SeqkdError: if one is not UTF-8, has a NUL, or is longer than 64 MiB, or lines end in CR.
     """
     for number, raw in enumerate(iter(lambda: file.readline(_LONGEST_LINE_BYTES + 1), b""), 1):
         where = f"{name}, line {number}"
         if len(raw) > _LONGEST_LINE_BYTES:
             raise SeqkdError(f"{where}: longer than 64 MiB; expected one sentence a line")
+        if number == 1:
+            check_line_ends(raw, name)
         if b"\0" in raw:
             raise SeqkdError(
                 f"{where}: a NUL (byte {raw.index(0)}), which text never has; the file is damaged "
@@ -292,7 +294,17 @@ def check_encoding(head: bytes, name: str) -> None:
         raise SeqkdError(
             f"{name}: ISO-2022, not UTF-8; convert it: iconv -f ISO-2022-JP (or -KR, -CN) -t UTF-8"
         )
-    if head.count(b"\r") > 1 and b"\n" not in head:
+
+
+def check_line_ends(first: bytes, name: str) -> None:
+    """Refuse a text that is one line, whose end is no line feed, of lines that end in CR alone.
+
+    This needs the whole line: the head of a long one, or what a pipe has so far, proves nothing.
+
+    Raises:
+        SeqkdError: if more than one CR is in the line, and no line feed.
+    """
+    if first.count(b"\r") > 1 and not first.endswith(b"\n"):
         raise SeqkdError(f"{name}: lines end in CR alone; convert it: tr '\\r' '\\n'")
 
 
@@ -340,7 +352,8 @@ def _wide_encoding(head: bytes) -> str | None:
     even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
     wide_feeds = head.count(b"\n\0" if odd > even else b"\0\n")
     feeds = head.count(b"\n")
-    dense = 5 * max(even, odd) > len(head) and (wide_feeds or not feeds)
+    # A single NUL, and no line feed so far, may be a stray one at the start of a pipe.
+    dense = 5 * max(even, odd) > len(head) and (wide_feeds or (not feeds and even + odd > 1))
     wide = dense or 2 * wide_feeds > feeds
     if wide and max(even, odd) > 8 * min(even, odd):
         return "UTF-16LE" if odd > even else "UTF-16BE"

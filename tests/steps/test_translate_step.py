@@ -187,6 +187,18 @@ def test_standard_files_that_do_not_block_lose_nothing(monkeypatch):
             write("x" * 500_000)
 
 
+def test_a_part_of_a_line_that_a_pipe_has_so_far_proves_nothing(monkeypatch):
+    """Neither that lines end in CR alone, nor that the text is in UTF-16."""
+    for start in (b"das\r Licht\r", b"\0", b"a\0"):
+        reading, writing = os.pipe()
+        with open(reading) as source, open(writing, "wb", buffering=0) as sender:
+            monkeypatch.setattr(sys, "stdin", source)
+            sender.write(start)
+            Timer(0.2, lambda to=sender: (to.write(b" ist an\n"), to.close())).start()
+            (chunk,) = lines.read_chunks([Path("-")])
+            assert chunk.lines == [start + b" ist an"]
+
+
 def test_no_model_is_one_line(tmp_path):
     for path, missing in ((tmp_path, tmp_path / "model.safetensors"), (tmp_path / "x",) * 2):
         done = translate(path)
@@ -205,13 +217,13 @@ def test_no_model_is_one_line(tmp_path):
 
 def test_only_a_line_feed_ends_a_line():
     data = "a\u2028b\n\n\x0cc\r\nd".encode()
-    assert list(byte_lines(io.BytesIO(data))) == ["a\u2028b".encode(), b"", b"\x0cc", b"d"]
+    assert list(byte_lines(io.BytesIO(data), "x")) == ["a\u2028b".encode(), b"", b"\x0cc", b"d"]
 
 
 def test_a_line_without_end_is_bounded(monkeypatch):
     monkeypatch.setattr(lines, "MAX_BYTES", 10)
     data = b"0123456789\n" + b"0123456789ab" * 100 + b"\nnext\n"
-    assert list(byte_lines(io.BytesIO(data))) == [b"0123456789", b"0123456789a", b"next"]
+    assert list(byte_lines(io.BytesIO(data), "x")) == [b"0123456789", b"0123456789a", b"next"]
 
 
 def test_lines_that_wait_are_taken_together():
@@ -219,12 +231,12 @@ def test_lines_that_wait_are_taken_together():
     with open(reading, "rb") as file, open(writing, "wb") as sender:
         sender.write(b"1\n2\n3\n")
         sender.flush()
-        groups = prompt_chunks(file, 100)
+        groups = prompt_chunks(byte_lines(file, "x"), 100)
         assert next(groups) == [b"1", b"2", b"3"]
         sender.write(b"4\n")
         sender.close()
         assert list(groups) == [[b"4"]]
-    assert list(prompt_chunks(io.BytesIO(b"1\n2\n3\n"), 2)) == [[b"1", b"2"], [b"3"]]
+    assert list(prompt_chunks(iter([b"1", b"2", b"3"]), 2)) == [[b"1", b"2"], [b"3"]]
 
 
 def test_an_error_while_reading_is_not_lost():
@@ -233,7 +245,7 @@ def test_an_error_while_reading_is_not_lost():
             raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        list(prompt_chunks(Broken(), 5))
+        list(prompt_chunks(byte_lines(Broken(), "x"), 5))
 
 
 def test_translating_imports_neither_the_workflow_nor_training(model):

@@ -198,6 +198,18 @@ def test_words_that_archives_begin_with_are_text(tmp_path: Path, text: str):
     assert lines_of(tmp_path / "x", text.encode()) == text.splitlines()
 
 
+def test_carriage_returns_in_one_long_line_of_many_are_text(tmp_path: Path):
+    path = tmp_path / "x"
+    line = "a\rb\r" + "c" * 3_000_000
+    assert lines_of(path, f"{line}\nrot\n".encode()) == [line, "rot"]
+    (chunk, _) = read_chunks([path])
+    assert chunk.lines[0].startswith(b"a\rb\rc")
+    path.write_bytes(line.encode())  # longer than what is read of one line
+    for read in (read_lines, lambda path: list(read_chunks([path]))):
+        with pytest.raises(SeqkdError, match="x: lines end in CR alone; convert it"):
+            list(read(path))
+
+
 def test_a_stray_nul_does_not_make_a_text_utf_16():
     check_text(b"one\ntw\0o\n" * 2 + b"\n" * 100, "x")
     check_text(b"a\0\n", "x")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
-from seqkd.files import check_encoding, open_bytes
+from seqkd.files import check_encoding, check_line_ends, open_bytes
 from seqkd.unpacking import Reader, unpacked
 
 MAX_BYTES = 1 << 20
@@ -48,7 +48,8 @@ def read_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:
             check_encoding(file.peek(1 if is_stdin else 1 << 16), name)
             # Chunks of a regular file do not depend on timing, so neither does rounding.
             regular = not is_stdin or stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
-            chunks = chunked(byte_lines(file)) if regular else prompt_chunks(file, CHUNK_LINES)
+            arriving = byte_lines(file, name)
+            chunks = chunked(arriving) if regular else prompt_chunks(arriving, CHUNK_LINES)
             first = 1
             for lines in chunks:
                 yield Chunk(name, first, lines)
@@ -77,33 +78,41 @@ def chunked(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield chunk
 
 
-def byte_lines(file: IO[bytes]) -> Iterator[bytes]:
+def byte_lines(file: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield lines without their line feeds; only LF ends a line, and a CR before it is dropped.
 
     A line longer than `MAX_BYTES` comes as one byte more than that, so that it can be reported.
+
+    Raises:
+        SeqkdError: with the file's name, if all is one line with more than one CR.
     """
+    is_first = True
     while line := file.readline(MAX_BYTES + 1):
+        end = line
         if not line.endswith(b"\n") and len(line) > MAX_BYTES:
-            while (rest := file.readline(MAX_BYTES)) and not rest.endswith(b"\n"):
+            while (end := file.readline(MAX_BYTES)) and not end.endswith(b"\n"):
                 pass
+        if is_first and not end.endswith(b"\n"):
+            check_line_ends(line, name)
+        is_first = False
         yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def prompt_chunks(file: IO[bytes], largest: int) -> Iterator[list[bytes]]:
+def prompt_chunks(lines: Iterator[bytes], largest: int) -> Iterator[list[bytes]]:
     """Yield the lines that have arrived, without waiting for more.
 
     A person who types a line, or a program that waits for an answer, gets it at once; a sender that
     keeps sending gets chunks as large as they may be.
 
     Args:
-        file: read in a thread of its own.
+        lines: read in a thread of its own.
         largest: lines of a chunk at most.
     """
     arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_LINES)
 
     def read() -> None:
         try:
-            for line in byte_lines(file):
+            for line in lines:
                 arrived.put(line)
             arrived.put(None)
         except BaseException as error:  # handed over to the thread that can report it
