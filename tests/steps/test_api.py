@@ -180,9 +180,15 @@ def test_translations_are_in_order_whatever_the_chunks(model, monkeypatch):
     assert [found[0].text for found in loaded.stream(lines, beam=2)] == whole
     assert whole[3] == whole[11] == ""
     assert loaded.translate([]) == []
-    for line in ("Das Licht", b"Das Licht"):
-        with pytest.raises(SeqkdError, match="a list of lines"):
-            loaded.translate(line)
+    for given, message in (
+        ("Das Licht", "a list of lines"),
+        (b"Das Licht", "a list of lines"),
+        (["an", 1], "line 2: expected str or bytes, got int"),
+        ([bytearray(b"an")], "line 1: expected str or bytes, got bytearray"),
+        ([None], "line 1: expected str or bytes, got NoneType"),
+    ):
+        with pytest.raises(SeqkdError, match=message):
+            loaded.translate(given)
 
 
 @pytest.mark.parametrize("storage", ["fp32", "int8"])
@@ -227,13 +233,14 @@ def test_n_best_lists_are_sorted_and_begin_with_the_best(model):
     assert [len(each) for each in found] == [3, 1]
     assert [f[0].text for f in found] == loaded.translate(lines, beam=4)
     scores = [each.log_prob for each in found[0]]
-    assert scores == sorted(scores, reverse=True)
+    assert scores == sorted(scores, reverse=True) == [each.score for each in found[0]]
+    assert [len(loaded.n_best(lines[:1], beam=beam)[0]) for beam in (1, 4)] == [1, 4]
 
 
 def test_notes_name_the_line(model):
     notes: list[Note] = []
     lines = ["das Licht", b"das \xff", "die \x00", "Lampe " * 900, "an"]
-    list(load(model, device="cpu").stream(lines, beam=1, notify=notes.append))
+    load(model, device="cpu").translate_chunk(lines, SearchConfig(beam=1), 1, notes.append)
     assert [note.line for note in notes] == sorted(note.line for note in notes)
     notes = [note for note in notes if not note.text.startswith("perhaps cut: ")]
     assert [note.line for note in notes] == [2, 3, 4]
@@ -244,14 +251,14 @@ def test_a_translation_at_its_greatest_length_is_noted(model, monkeypatch):
     def search(engine, sources, config):
         limits = [int(config.limit(torch.tensor(len(source)))) for source in sources]
         return [
-            [Hypothesis((9,) * (limit - shorter), -1.0)]
+            [Hypothesis((9,) * (limit - shorter), -1.0), Hypothesis((9,) * (limit - 1), -2.0)]
             for limit, shorter in zip(limits, (1, 2, 1), strict=True)
         ]
 
     monkeypatch.setattr(Engine, "translate", search)
     notes: list[Note] = []
     loaded = load(model, device="cpu")
-    list(loaded.stream(["an", "an", "an " * 900], beam=1, notify=notes.append))
+    loaded.translate_chunk(["an", "an", "an " * 900], SearchConfig(beam=1), 1, notes.append)
     assert [note.line for note in notes] == [1, 3, 3]
     assert notes[-1].text == AT_LIMIT.format(250)
 

@@ -116,6 +116,11 @@ def test_n_best_and_scores_are_written_as_help_says(model):
     scores = [float(cell[3]) for cell in cells[:3]]
     assert scores == sorted(scores, reverse=True)
     assert cells[3][1:] == ["", "LogProb= 0.000000", "0.000000"]
+    penalised = translate(model, "--n-best", 4, "--length-penalty", 5, "--beam", 4, data=data)
+    rows = [row.split(" ||| ") for row in penalised.stdout.decode().splitlines()]
+    ranks, log_probs = ([float(row[place].split()[-1]) for row in rows[:4]] for place in (3, 2))
+    assert ranks == sorted(ranks, reverse=True)
+    assert log_probs != sorted(log_probs, reverse=True)  # the penalty does reorder them
     scored = translate(model, "--scores", "--beam", 4, data=data).stdout.decode().splitlines()
     assert [line.split("\t") for line in scored] == [
         [cells[0][3], cells[0][1]], ["0.000000", ""], [cells[4][3], cells[4][1]],
@@ -131,6 +136,7 @@ def test_n_best_and_scores_are_written_as_help_says(model):
         (["--length-penalty", "nan"], "must be from 0 to 10"),
         (["--beam", "2", "--n-best", "3"], "needs a beam of at least 3, got 2"),
         (["--threads", "0"], "--threads must be at least 1"),
+        (["--n-best", "2", "--scores"], "--scores is for one translation a line"),
     ],
 )
 def test_bad_options_are_one_line(model, options, message):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from seqkd.errors import SeqkdError
 from seqkd.files import read_given_lines, read_sentences
 from seqkd.text import normalise
-from seqkd.translation.nbest import source_digest
+from seqkd.translation.nbest import BAR, source_digest
 
 
 class ForeignTranslation(NamedTuple):
@@ -56,7 +56,8 @@ def read_moses(path: Path) -> Iterator[ForeignRecord]:
     """Yield the lists of `N ||| translation ||| features ||| score`; features may be missing.
 
     A row is read from both ends, so that with features (`NAME= NUMBERS`) a translation may contain
-    `|||`. A word alignment after the score is ignored.
+    `|||`. `&#124;` stands for `|`, as Moses and `seqkd translate` write it. A word alignment after
+    the score is ignored.
 
     Raises:
         SeqkdError: if a line has another form or could be read in two ways, or a sentence is
@@ -119,7 +120,8 @@ def _moses_row(line: str, where: str) -> _MosesRow:
             f"{where}: '|||' in a translation, or features that are not NAME= NUMBERS; "
             f"got {line[:60]!r}"
         )
-    translation = ForeignTranslation(float(match["score"]), _text(match["text"], where))
+    text = match["text"].replace(BAR, "|")
+    translation = ForeignTranslation(float(match["score"]), _text(text, where))
     return _MosesRow(where, int(match["sentence"]), translation, bool(match["features"]))
 
 

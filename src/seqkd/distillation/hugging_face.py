@@ -113,8 +113,8 @@ class HuggingFaceTranslator:
             self._tokenizer.src_lang = codes[given["source_language"]]
             self._extra = {"forced_bos_token_id": ids[target]}
 
-    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
-        """Return the model's ids of source lines, and how many were truncated.
+    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """Return the model's ids of source lines, and the places of those that were truncated.
 
         Raises:
             SeqkdError: if the model has no such id.
@@ -124,7 +124,8 @@ class HuggingFaceTranslator:
         longest = min(self._tokenizer.model_max_length, self._longest or math.inf)
         limit = {"truncation": True, "max_length": int(longest)} if longest < _NO_LIMIT else {}
         truncated = self._tokenizer(sources, **limit)["input_ids"]
-        count = sum(len(short) < len(long) for short, long in zip(truncated, whole, strict=True))
+        pairs = enumerate(zip(truncated, whole, strict=True))
+        cut = [place for place, (short, long) in pairs if len(short) < len(long)]
         if (largest := max((max(ids, default=0) for ids in truncated), default=0)) >= self._known:
             raise SeqkdError(
                 f"{self._teacher.folder}: its tokenizer has "
@@ -133,7 +134,7 @@ class HuggingFaceTranslator:
             )
         return [
             ids if line.strip() else [] for ids, line in zip(truncated, lines, strict=True)
-        ], count
+        ], cut
 
     @torch.inference_mode()
     def translate(

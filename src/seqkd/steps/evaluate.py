@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         greedy, beam = (_translate(translator, test, search, progress) for search in searches)
         if cut:
             progress.say(
-                f"{cut} sources have more than {MAX_SOURCE} tokens; their ends were cut off"
+                f"{len(cut)} sources have more than {MAX_SOURCE} tokens; their ends were cut off"
             )
     texts = {"greedy": translator.text(greedy), f"beam-{args.beam}": translator.text(beam)}
     for path, lines in zip((args.greedy, args.beam_output), texts.values(), strict=True):
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     write_json(args.scores, _evaluation(args, translator, test, greedy, texts, bleu, second))
 
 
-def _read_test(args: argparse.Namespace, translator: Engine) -> tuple[_Test, int]:
+def _read_test(args: argparse.Namespace, translator: Engine) -> tuple[_Test, dict[int, int]]:
     pairs = list(read_parallel(args.src, args.reference))
     if not pairs:
         raise SeqkdError(f"{args.src}: the test set is empty")

@@ -2,14 +2,16 @@
 
 MODEL is a folder that `seqkd export` wrote, or a model file. A line is one sentence, in UTF-8. An
 empty line gives an empty line. A line that is not UTF-8, has control characters or is too long is
-translated as far as possible and reported on standard error, and so is a translation that reached
-its greatest length. Lines that you type are translated at once, large input in batches.
+translated as far as possible and reported on standard error, and so is a best translation that
+reached its greatest length. Lines that you type are translated at once, large input in batches.
 
 Output, one line for each input line:
   (default)     TRANSLATION
   --scores      LOG-PROBABILITY <tab> TRANSLATION          (natural logarithm)
 With --n-best N, up to N lines for each input line, best first, as Moses writes them:
-  NUMBER ||| TRANSLATION ||| LogProb= X ||| X              (number of the input line, from 0)
+  NUMBER ||| TRANSLATION ||| LogProb= X ||| SCORE          (number of the input line, from 0)
+SCORE is what ranks: X, divided by the length penalty if there is one. A translation with ||| has
+&#124;&#124;&#124; in its place, so that each line has four fields.
 
   echo 'Das Licht ist an.' | seqkd translate exported/
 """
@@ -28,6 +30,7 @@ from seqkd.arguments import Output, model_file
 from seqkd.errors import SeqkdError
 from seqkd.files import atomic_text, check_file
 from seqkd.translation.lines import read_chunks
+from seqkd.translation.nbest import BAR
 
 if TYPE_CHECKING:
     from seqkd.translation.api import Note, Translation
@@ -42,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--n-best", type=int, metavar="N", help="write the N best translations of each line")
     add("--length-penalty", type=float, default=0.0, help="0: no length normalisation, 1: full")
     add("--scores", action="store_true", help="write each translation's log-probability")
-    add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    add("--precision", choices=("auto", "fp32", "bf16"), default="auto",
+        help="of matrix products (default: bf16 where the hardware has it, else fp32; an LSTM "
+        "stored in int8 computes in int8 on a CPU)")  # fmt: skip
     add("--threads", type=int, default=1, help="default: 1; to go faster, run more processes")
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--output", type=Output, help="output file, complete or absent (default: standard output)")
@@ -50,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Translate everything."""
+    if args.scores and args.n_best is not None:
+        raise SeqkdError("--scores is for one translation a line; lists of --n-best have scores")
     for path in args.files:
         if str(path) != "-":
             check_file(path)
@@ -79,10 +86,10 @@ def run(args: argparse.Namespace) -> None:
 def _text(args: argparse.Namespace, number: int, translations: Sequence[Translation]) -> str:
     """Return what is written for one source."""
     if args.n_best is not None:
-        rows = translations[: args.n_best]
         return "".join(
-            f"{number} ||| {row.text} ||| LogProb= {row.log_prob:.6f} ||| {row.log_prob:.6f}\n"
-            for row in rows
+            f"{number} ||| {row.text.replace('|||', 3 * BAR)} ||| "
+            f"LogProb= {row.log_prob:.6f} ||| {row.score:.6f}\n"
+            for row in translations
         )
     best = translations[0]
     return f"{best.log_prob:.6f}\t{best.text}\n" if args.scores else f"{best.text}\n"

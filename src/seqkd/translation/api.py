@@ -4,8 +4,8 @@
     model.translate(["Das Licht ist an."])
 
 Any line may be given: empty, of any length, with any characters, even bytes that are not UTF-8.
-Each has exactly one translation, in its place; a `Note` says what was replaced or cut, or that a
-translation reached its greatest length.
+Each has exactly one translation, in its place. `translate_chunk` also says, by a `Note`, what was
+replaced or cut, or that the best translation reached its greatest length.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from seqkd.arguments import model_file
 from seqkd.errors import SeqkdError
 from seqkd.machine.runtime import set_up
 from seqkd.model_files.model_file import ModelInfo
-from seqkd.search.config import SearchConfig
+from seqkd.search.config import SearchConfig, length_penalty
 from seqkd.text import has_removed_characters, normalise
 from seqkd.translation.engine import MAX_SOURCE, load_engine
 from seqkd.translation.lines import chunked
-from seqkd.vocabulary.tokens import source_rows
 
 # Characters or bytes of a line that are read: far more than the model takes, and few enough that a
 # file without line feeds does no harm.
@@ -34,10 +33,17 @@ _LONGEST_LINE = 400 * MAX_SOURCE
 
 
 class Translation(NamedTuple):
-    """One translation and its natural log-probability, `eos` included."""
+    """One translation.
+
+    Attributes:
+        text: without line feeds.
+        log_prob: natural log of its probability, `eos` included.
+        score: what ranks it: `log_prob`, divided by the length penalty if there is one.
+    """
 
     text: str
     log_prob: float
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,11 @@ class Translator:
         lines: Sequence[str | bytes],
         *,
         beam: int = 5,
-        n_best: int = 5,
+        n_best: int | None = None,
         length_penalty: float = 0.0,
     ) -> list[list[Translation]]:
-        """Return the `n_best` best translations of each line, best first, with scores."""
+        """Return the `n_best` best translations of each line (default: `beam`), best first."""
+        n_best = beam if n_best is None else n_best
         return list(self.stream(lines, beam=beam, n_best=n_best, length_penalty=length_penalty))
 
     def stream(
@@ -94,7 +101,6 @@ class Translator:
         beam: int = 5,
         n_best: int = 1,
         length_penalty: float = 0.0,
-        notify: Callable[[Note], None] | None = None,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line in order, reading ahead a bounded number of lines.
 
@@ -103,17 +109,17 @@ class Translator:
             beam: width of the beam search; 1 is greedy.
             n_best: translations of each line, at most `beam`; a line may have fewer.
             length_penalty: strength of length normalisation.
-            notify: called with each note, in the order of the lines.
 
         Raises:
-            SeqkdError: if the settings of the search are impossible, or `lines` is one string.
+            SeqkdError: if the settings of the search are impossible, `lines` is one string, or a
+                line is neither str nor bytes.
         """
         if isinstance(lines, str | bytes):
             raise SeqkdError("lines: give a list of lines, not one string")
         config = SearchConfig(beam=beam, n_best=n_best, length_penalty=length_penalty)
         first = 1
-        for chunk in chunked(lines):
-            yield from self.translate_chunk(chunk, config, first, notify)
+        for chunk in chunked(_checked(lines)):
+            yield from self.translate_chunk(chunk, config, first)
             first += len(chunk)
 
     def translate_chunk(
@@ -123,14 +129,32 @@ class Translator:
         first: int,
         notify: Callable[[Note], None] | None = None,
     ) -> list[list[Translation]]:
-        """Translate lines together; the first of them is line number `first`."""
-        sources, notes = self._encode(chunk, first)
+        """Translate lines together.
+
+        Args:
+            chunk: the lines.
+            config: settings of the search.
+            first: number of the first line.
+            notify: called with each note, in the order of the lines.
+        """
+        cleaned, notes = [], []
+        for number, line in enumerate(chunk, first):
+            text, changes = clean_line(line)
+            cleaned.append(text)
+            notes += [Note(number, change) for change in changes]
+        sources, cut = self._engine.encode(cleaned)
+        notes += [
+            Note(
+                first + place, f"cut: {size} tokens, of which the first {MAX_SOURCE} are translated"
+            )
+            for place, size in cut.items()
+        ]
         n_best = self._engine.translate(sources, config)
         limits = config.limit(torch.tensor([len(source) for source in sources])).tolist()
         notes += [
             Note(number, f"perhaps cut: the translation has {limit} tokens, the most it may have")
             for number, (hypotheses, limit) in enumerate(zip(n_best, limits, strict=True), first)
-            if any(len(hypothesis.tokens) + 1 >= limit for hypothesis in hypotheses)
+            if len(hypotheses[0].tokens) + 1 >= limit
         ]
         if notify is not None:
             for note in sorted(notes, key=lambda n: n.line):
@@ -138,24 +162,20 @@ class Translator:
         flat = [hypothesis for hypotheses in n_best for hypothesis in hypotheses]
         # A line feed in a translation would shift all lines after it.
         texts = iter([" ".join(text.splitlines()) for text in self._engine.text(flat)])
-        return [[Translation(next(texts), h.log_prob) for h in hypotheses] for hypotheses in n_best]
-
-    def _encode(
-        self, chunk: Sequence[str | bytes], first: int
-    ) -> tuple[list[list[int]], list[Note]]:
-        """Return the ids of each line as the model reads them, empty for an empty line; notes."""
-        cleaned, notes = [], []
-        for number, line in enumerate(chunk, first):
-            text, changes = clean_line(line)
-            cleaned.append(text)
-            notes += [Note(number, change) for change in changes]
-        ids = self._engine.src_vocab.encode(cleaned)
-        notes += [
-            Note(number, f"cut: {len(x)} tokens, of which the first {MAX_SOURCE} are translated")
-            for number, x in enumerate(ids, first)
-            if len(x) > MAX_SOURCE
+        lengths = torch.tensor([len(hypothesis.tokens) + 1 for hypothesis in flat])
+        divisors = iter(length_penalty(lengths, config.length_penalty).tolist())
+        return [
+            [Translation(next(texts), h.log_prob, h.log_prob / next(divisors)) for h in hypotheses]
+            for hypotheses in n_best
         ]
-        return source_rows([tokens[:MAX_SOURCE] for tokens in ids]), notes
+
+
+def _checked(lines: Iterable[str | bytes]) -> Iterator[str | bytes]:
+    """Yield the lines, each of which must be str or bytes."""
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, str | bytes):
+            raise SeqkdError(f"line {number}: expected str or bytes, got {type(line).__name__}")
+        yield line
 
 
 def clean_line(line: str | bytes) -> tuple[str, list[str]]:

@@ -70,13 +70,17 @@ class Engine:
     def _sentence_search(self) -> SentenceSearch | None:
         return sentence_search_of(self.models[0]) if len(self.models) == 1 else None
 
-    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
-        """Return the word ids of source lines as the model reads them, and how many were cut.
+    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], dict[int, int]]:
+        """Return source lines as word ids, and how long those were that are cut.
 
         An empty line, or one of white space, stays empty.
+
+        Returns:
+            The ids as the model reads them; the number of words of each line that was cut, by its
+            place in `lines`.
         """
         encoded = self.src_vocab.encode([normalise(line) for line in lines])
-        cut = sum(len(ids) > MAX_SOURCE for ids in encoded)
+        cut = {place: len(ids) for place, ids in enumerate(encoded) if len(ids) > MAX_SOURCE}
         return source_rows([ids[:MAX_SOURCE] for ids in encoded]), cut
 
     def translate(

@@ -24,7 +24,8 @@ from seqkd.files import atomic_text, read_lines
 
 # Lines decoded as one unit. Batches never cross it, so results do not depend on the shards.
 BLOCK = 1000
-
+BAR = "&#124;"
+"""What stands for `|` in a translation, in lists as Moses writes them."""
 
 _AGAIN = "; delete it and decode it again"
 

@@ -12,7 +12,7 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -40,8 +40,8 @@ class ShardTranslator(Protocol):
         """What decides the last digits of its numbers, such as the precision of its products."""
         ...
 
-    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], int]:
-        """Return source lines as the model reads them, and how many were truncated."""
+    def encode(self, lines: Sequence[str]) -> tuple[list[list[int]], Collection[int]]:
+        """Return source lines as the model reads them, and which of them were truncated."""
         ...
 
     def translate(
@@ -178,4 +178,4 @@ def _decode_block(
         for number, line, hypotheses in zip(block.ids, block.lines, n_best, strict=True)
     )
     write_shard(block.path, header, map(to_line, records))
-    return truncated
+    return len(truncated)
