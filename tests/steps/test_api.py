@@ -237,6 +237,14 @@ def test_n_best_lists_are_sorted_and_begin_with_the_best(model):
     assert [len(loaded.n_best(lines[:1], beam=beam)[0]) for beam in (1, 4)] == [1, 4]
 
 
+def test_a_score_is_what_ranks(model, monkeypatch):
+    found = [Hypothesis((9,) * 9, -4.0), Hypothesis((9,), -2.0)]
+    monkeypatch.setattr(Engine, "translate", lambda engine, sources, config: [found])
+    ((long, short),) = load(model, device="cpu").n_best(["an"], beam=2, length_penalty=1.0)
+    assert (long.log_prob, short.log_prob) == (-4, -2)
+    assert (long.score, short.score) == pytest.approx((-4 * 6 / 15, -2 * 6 / 7))
+
+
 def test_notes_name_the_line(model):
     notes: list[Note] = []
     lines = ["das Licht", b"das \xff", "die \x00", "Lampe " * 900, "an"]

@@ -54,10 +54,8 @@ hostile = st.lists(parts, max_size=9).map("".join) | st.text(max_size=9)
 )  # fmt: skip
 def test_our_own_n_best_lists_read_back_exactly(tmp_path: Path, lists: list):
     path, args = tmp_path / "own.nbest", argparse.Namespace(n_best=3)
-    written = [
-        _text(args, n, [Translation(text, -99.0, score) for text, score in rows])
-        for n, rows in enumerate(lists)
-    ]
+    made = [[Translation(text, -99.0, score) for text, score in rows] for rows in lists]
+    written = [_text(args, number, rows) for number, rows in enumerate(made)]
     assert all(len(row.split(" ||| ")) == 4 for row in "".join(written).split("\n")[:-1])
     path.write_text("".join(written), encoding="utf-8")
     found = [[(x.text, x.score) for x in record.translations] for record in read_moses(path)]
