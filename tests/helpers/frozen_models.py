@@ -35,7 +35,8 @@ NBest = list[list[dict[str, Any]]]
 def translations(name: str, search: str) -> NBest:
     """Translate the sources with a frozen model."""
     width = 1 if search == "greedy" else 3
-    model = seqkd.load(GOLDEN / f"{name}.safetensors", device="cpu", precision="fp32")
+    precision = "auto" if name.endswith("int8") else "fp32"
+    model = seqkd.load(GOLDEN / f"{name}.safetensors", device="cpu", precision=precision)
     lists = model.n_best(SOURCES, beam=width, n_best=width)
     return [[{"text": h.text, "log_prob": h.log_prob} for h in hypotheses] for hypotheses in lists]
 

@@ -113,6 +113,7 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert (config["model"], config["source"], config["target"]) == ("lstm-2x16.nll", "de", "en")
     card = (folder / "README.md").read_text()
+    assert "- sha256 of the training text: not recorded\n" in card
     assert "| test | 7 | greedy | 31.2 | 50.0 |" in card
     assert "nrefs:1|tok:13a" in card
     assert "licence of the training data: Apache-2.0" in card
@@ -125,6 +126,13 @@ def test_the_folder_says_what_the_model_is(model, tmp_path):
     write_json(scores, dataclasses.replace(evaluation, sha256="0" * 64))
     with pytest.raises(SystemExit, match=r"scores of another file of lstm-2x16\.nll"):
         export(model, folder, "--scores", scores)
+
+
+def test_the_card_names_the_digests_of_both_sides(tmp_path):
+    model = write_model(tmp_path / "model.safetensors", data="a" * 64 + "b" * 64)
+    export(model, tmp_path / "exported")
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert f"training text: source `{'a' * 64}`, target `{'b' * 64}`\n- licence" in card
 
 
 def test_scores_of_fp32_are_not_those_of_rounded_weights(model, tmp_path):
@@ -197,18 +205,20 @@ def test_a_line_alone_is_translated_as_among_others(tmp_path, monkeypatch, stora
     path = write_model(tmp_path / "model.safetensors")
     export(path, tmp_path / "exported", "--format", storage)
     lines = [*sentences(20, seed=4), ""]
-    together = load(tmp_path / "exported", precision="fp32").n_best(lines, beam=beam, n_best=beam)
+    precision = "auto" if storage == "int8" else "fp32"
+    together = load(tmp_path / "exported", precision=precision).n_best(lines, beam=beam)
     for switch in ("1", "0"):
         monkeypatch.setenv("SEQKD_KERNELS", switch)
-        model = load(tmp_path / "exported", precision="fp32")
+        model = load(tmp_path / "exported", precision=precision)
         for line, expected in zip(lines, together, strict=True):
-            (found,) = model.n_best([line], beam=beam, n_best=beam)
+            (found,) = model.n_best([line], beam=beam)
             assert found[0].text == expected[0].text
             # In int8, a state may be rounded to the other side.
             scores = [translation.log_prob for translation in expected]
             assert [x.log_prob for x in found] == pytest.approx(scores, abs=0.05)
         compiled_search = model._engine._sentence_search
-        assert (compiled_search is not None) == compiled.available(torch.float32, CPU)
+        dtype = model._engine.models[0].model.compute_dtype
+        assert (compiled_search is not None) == compiled.available(dtype, CPU)
 
 
 def test_streaming_reads_no_more_than_a_chunk_ahead(model, monkeypatch):
@@ -309,6 +319,15 @@ def test_other_settings_are_one_line(model):
     for numbers in ({"beam": 2.5}, {"beam": 4, "n_best": 2.0}):
         with pytest.raises(SeqkdError, match="both must be at least 1, and integers"):
             loaded.n_best(["das Licht"], **numbers)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_precision_that_does_nothing_is_one_line(tmp_path, precision):
+    for family in ("lstm", "transformer"):
+        convert(write_model(tmp_path / "fp32", family=family), "int8", tmp_path / family)
+    with pytest.raises(SeqkdError, match=f"lstm: computes in int8 on a CPU; .* {precision}, or"):
+        load(tmp_path / "lstm", device="cpu", precision=precision)
+    load(tmp_path / "transformer", device="cpu", precision=precision)
 
 
 def test_a_gpu_beyond_the_last_is_one_line(model, monkeypatch):

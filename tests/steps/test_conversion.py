@@ -22,7 +22,8 @@ CPU = torch.device("cpu")
 
 
 def translations(path: Path) -> list[str]:
-    translator = load_engine([path], CPU, "fp32")
+    precision = "auto" if read_info(path).storage == "int8" else "fp32"
+    translator = load_engine([path], CPU, precision)
     sources, _ = translator.encode(sentences(20, seed=2))
     found = translator.translate(sources, SearchConfig(beam=3))
     return translator.text([hypotheses[0] for hypotheses in found])

@@ -52,7 +52,7 @@ class ModelInfo:
     """sha256 of the source vocabulary."""
     tgt_vocab: str = ""
     data: str = ""
-    """sha256 of the training text, both sides."""
+    """sha256 of the training text: of the source side, then of the target side, or empty."""
     parent: str = ""
     """sha256 of the model file that training started from, or empty."""
     teacher: str = ""

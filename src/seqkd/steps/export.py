@@ -93,8 +93,6 @@ def _write_folder(args: argparse.Namespace, storage: str, lost: list[str]) -> No
 def _write_page(args: argparse.Namespace, info: ModelInfo, lost: list[str]) -> None:
     from seqkd.files import is_compressed
     from seqkd.model_files.conversion import convert
-    from seqkd.model_files.model_file import read_info
-    from seqkd.translation.export import scores_of, teacher_scores_of
     from seqkd.translation.web_page import write_page
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -102,6 +100,4 @@ def _write_page(args: argparse.Namespace, info: ModelInfo, lost: list[str]) -> N
         if info.storage != "int8" or is_compressed(model):
             model = Path(temporary) / "model.safetensors"
             convert(args.model, "int8", model)
-        scores = scores_of(model, args.scores)
-        of_teacher = teacher_scores_of(read_info(model), args.teacher_scores)
-        write_page(model, args.web, scores, of_teacher, args.licence, lost)
+        write_page(model, args.web, args.scores, args.teacher_scores, args.licence, lost)

@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--scores", action="store_true", help="write each translation's log-probability")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto",
         help="of matrix products (default: bf16 where the hardware has it, else fp32; an LSTM "
-        "stored in int8 computes in int8 on a CPU)")  # fmt: skip
+        "stored in int8 computes in int8 on a CPU, and nothing else)")  # fmt: skip
     add("--threads", type=int, default=1, help="default: 1; to go faster, run more processes")
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--output", type=Output, help="output file, complete or absent (default: standard output)")

@@ -223,7 +223,7 @@ def load(
         threads: of PyTorch in this process. Small models gain nothing from a second one; to use
             more cores, run more processes.
         precision: of matrix products; auto is bf16 where the hardware has it. An LSTM stored in
-            int8 computes in int8 on a CPU.
+            int8 computes in int8 on a CPU, and takes auto alone.
 
     Raises:
         SeqkdError: if there is no model, or it is damaged.

@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from seqkd.errors import SeqkdError
 from seqkd.model_files.decoders import decoder_of, precision_of, sentence_search_of
 from seqkd.model_files.model_file import LoadedModel, load_ensemble
 from seqkd.models.kernels import compiled
@@ -121,10 +122,17 @@ def load_engine(
     """Load a model file, or several as an ensemble.
 
     Raises:
-        SeqkdError: if a file is missing or damaged, or the models' vocabularies differ.
+        SeqkdError: if a file is missing or damaged, the models' vocabularies differ, or a precision
+            is asked of one that computes in int8.
     """
     dtype = compute_dtype(precision, device)
     models = load_ensemble(paths, device, dtype)
+    for path, loaded in zip(paths, models, strict=True):
+        if precision != "auto" and precision_of(loaded) == "int8":
+            raise SeqkdError(
+                f"{path}: computes in int8 on a CPU; leave out precision {precision}, or convert "
+                f"the file: seqkd quantize --format fp32"
+            )
     decoders = [decoder_of(loaded) for loaded in models]
     decoder = decoders[0] if len(decoders) == 1 else Ensemble(decoders)
     return Engine(models, decoder, device)

@@ -44,14 +44,14 @@ def export(
     Raises:
         SeqkdError: if the model is missing or damaged, or scores are of another model.
     """
-    info = read_info(model)
-    evaluations = scores_of(model, scores)
+    info, sha256 = read_info(model), digest(model)
+    evaluations = scores_of(info, sha256, scores)
     name = "model.safetensors" + (".zst" if model.suffix == ".zst" else "")
     claim(folder, name, "config.yaml")
     with atomic_path(folder / name) as temporary:
         shutil.copyfile(model, temporary)
     size = model.stat().st_size
-    description = {**dataclasses.asdict(info), "bytes": size, "sha256": digest(model)}
+    description = {**dataclasses.asdict(info), "bytes": size, "sha256": sha256}
     with atomic_text(folder / "config.yaml") as file:
         yaml.safe_dump(description, file, sort_keys=False, allow_unicode=True)
     write_card("card.md.j2", folder, info, size, evaluations, licence, lost)
@@ -89,14 +89,14 @@ def lost_by(info: ModelInfo, diagnostics: Path | None) -> list[str]:
     return lost_quality(read_json(Diagnostics, diagnostics), name, info.seed)
 
 
-def scores_of(model: Path, paths: Sequence[Path]) -> list[Evaluation]:
-    """Read the scores of a model file, or of the file that it was made from.
+def scores_of(info: ModelInfo, sha256: str, paths: Sequence[Path]) -> list[Evaluation]:
+    """Read the scores of a model file with this header and digest, or of what it was made from.
 
     Raises:
         SeqkdError: if they are of another model.
     """
-    info, evaluations = read_info(model), [load_evaluation(path) for path in paths]
-    files = {"", digest(model), info.parent}
+    evaluations = [load_evaluation(path) for path in paths]
+    files = {"", sha256, info.parent}
     for path, evaluation in zip(paths, evaluations, strict=True):
         if (evaluation.model, evaluation.seed) != (info.model, info.seed):
             raise SeqkdError(

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from seqkd.errors import SeqkdError
-from seqkd.files import atomic_path, atomic_text
+from seqkd.files import atomic_path, atomic_text, digest
 from seqkd.model_files.model_file import load_model
 from seqkd.translation.export import claim, scores_of, write_card
 from seqkd.translation.onnx_graphs import check_packages, write_graphs
@@ -31,7 +31,7 @@ def export_onnx(
     """
     check_packages(int8=int8)
     loaded = load_model(model)
-    evaluations = scores_of(model, scores)
+    evaluations = scores_of(loaded.info, digest(model), scores)
     vocabularies = {"source.model": loaded.src_vocab, "target.model": loaded.tgt_vocab}
     if not all(isinstance(each, SubwordVocabulary) for each in vocabularies.values()):
         raise SeqkdError(

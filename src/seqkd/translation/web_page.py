@@ -17,6 +17,7 @@ from seqkd.files import atomic_text, digest
 from seqkd.languages import script_of, standard_code
 from seqkd.model_files.model_file import ModelInfo, read_info
 from seqkd.templates import templates_of
+from seqkd.translation.export import scores_of, teacher_scores_of
 
 _SCRIPTS = (
     *("products.js", "model_file.js", "text.js", "vocabulary.js", "lstm.js", "search.js"),
@@ -38,8 +39,8 @@ _TEMPLATES = templates_of("seqkd.translation")
 def write_page(
     model: Path,
     page: Path,
-    evaluations: Sequence[Evaluation],
-    of_teacher: Sequence[Evaluation],
+    scores: Sequence[Path],
+    teacher_scores: Sequence[Path],
     licence: str,
     lost: Sequence[str],
 ) -> None:
@@ -48,21 +49,25 @@ def write_page(
     Args:
         model: an LSTM in a model file that is stored in int8 and is not compressed.
         page: the HTML file.
-        evaluations: scores of this model, for its card.
-        of_teacher: scores of its teacher, to say what distillation lost.
+        scores: scores files of this model, for its card.
+        teacher_scores: those of its teacher, to say what distillation lost.
         licence: of the training data.
         lost: what distillation lost, by other measures.
 
     Raises:
-        SeqkdError: if the model is missing, damaged, or not one that a page can compute.
+        SeqkdError: if the model is missing, damaged, or not one that a page can compute, or scores
+            are of another model.
     """
-    info = read_info(model)
+    info, sha256 = read_info(model), digest(model)
     _check(model, info)
+    evaluations = scores_of(info, sha256, scores)
+    of_teacher = teacher_scores_of(info, teacher_scores)
+    size = model.stat().st_size
     text = _TEMPLATES.get_template("web/page.html.j2").render(
         info=info,
         code=standard_code,
         direction=_direction,
-        facts=dict(_facts(model, info, evaluations, of_teacher, licence, lost)),
+        facts=dict(_facts(info, size, sha256, evaluations, of_teacher, licence, lost)),
         model=base64.b64encode(model.read_bytes()).decode("ascii"),
         scripts=_SCRIPTS,
     )
@@ -92,8 +97,9 @@ def _direction(language: str) -> str:
 
 
 def _facts(
-    model: Path,
     info: ModelInfo,
+    size: int,
+    sha256: str,
     evaluations: Sequence[Evaluation],
     of_teacher: Sequence[Evaluation],
     licence: str,
@@ -102,15 +108,14 @@ def _facts(
     """Yield the lines of the model's card by their titles."""
     yield "Model", [f"{info.model}, seed {info.seed}"]
     yield "Architecture", [_architecture(info.architecture)]
-    size = f"{model.stat().st_size / 1e6:.2f} MB in int8, vocabularies included"
-    yield "Size", [size]
+    yield "Size", [f"{size / 1e6:.2f} MB in int8, vocabularies included"]
     if evaluations:
         yield "Quality", [*map(_quality, evaluations), *sorted(signatures_of(evaluations))]
     losses = [*_losses(evaluations, of_teacher), *lost]
     if losses:
         yield "Lost by distillation", losses
     yield "Licence of the training data", [licence or "not recorded"]
-    yield "Model file", [f"sha256 {digest(model)}"]
+    yield "Model file", [f"sha256 {sha256}"]
     yield "Made with", [f"seqkd {__version__}"]
 
 
