@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from frozen_models import GOLDEN, SOURCES
 from processes import seqkd
 from seqkd import cli
 from seqkd.errors import SeqkdError
@@ -253,6 +254,17 @@ def test_a_score_is_what_ranks(model, monkeypatch):
     ((long, short),) = load(model, device="cpu").n_best(["an"], beam=2, length_penalty=1.0)
     assert (long.log_prob, short.log_prob) == (-4, -2)
     assert (long.score, short.score) == pytest.approx((-4 * 6 / 15, -2 * 6 / 7))
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_lists_are_sorted_by_their_scores_under_a_penalty(name):
+    lists = load(GOLDEN / f"{name}.safetensors", device="cpu").n_best(
+        SOURCES, beam=6, length_penalty=1.0
+    )
+    scores = [[translation.score for translation in found] for found in lists]
+    assert scores == [sorted(each, reverse=True) for each in scores]
+    log_probs = [[translation.log_prob for translation in found] for found in lists]
+    assert log_probs != [sorted(each, reverse=True) for each in log_probs]
 
 
 def test_notes_name_the_line(model):
