@@ -50,7 +50,7 @@ make run CONFIG="config/experiments/home-assistant.yaml config/overlays/compress
 
 | overlay | of | what it is |
 | --- | --- | --- |
-| `compression` | `home-assistant`, `multi30k` | prunes and quantises a student, in the same folder |
+| `compression` | `home-assistant`, `multi30k` | prunes and quantises, in the same folder |
 | `beyond` | `home-assistant` | methods after the paper, compared with Seq-KD, three seeds |
 | `how-much` | `multi30k` | captions that the teacher translates: how much text is enough |
 | `headline` | `multi30k` | the same: a student 13 times smaller than its teacher, pruned, in int8 |
