@@ -23,10 +23,10 @@ def model_file(path: str | Path) -> Path:
     Nothing is refused here: where a file is missing, reading it says so.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike pathlib's, never raises
         return path
     files = [path / name for name in MODEL_NAMES]
-    return next(filter(Path.exists, files), files[0])
+    return next(filter(os.path.exists, files), files[0])
 
 
 def check_outputs(arguments: Iterable[object]) -> None:
@@ -39,7 +39,7 @@ def check_outputs(arguments: Iterable[object]) -> None:
         SeqkdError: naming the output, before anything is read or written.
     """
     values = [each for x in arguments for each in (x if isinstance(x, list | tuple) else [x])]
-    paths = [path for path in values if isinstance(path, Path)]
+    paths = [path for path in values if isinstance(path, Path) and str(path) != "-"]
     taken = {_identity(path): "an input" for path in paths if not isinstance(path, Output)}
     for path in paths:
         if isinstance(path, Output):

@@ -216,6 +216,21 @@ def test_a_text_without_references_is_faithful_to_none(tmp_path: Path) -> None:
     assert [text["faithfulness"] is None for text in data["texts"]] == [False, True, False]
 
 
+@pytest.mark.parametrize(("matches", "shown"), [(60, True), (3, False)])
+def test_lists_of_monolingual_text_are_left_out_though_some_digests_match(
+    tmp_path: Path, matches: int, shown: bool
+) -> None:
+    made = Synthetic(tmp_path / "synthetic", sentences=20)
+    path = made.root / "distilled" / TEACHER / "seed-1" / "beam-12/nbest.jsonl.zst"
+    records = [json.loads(line) for line in read_lines(path)]
+    sources = read_lines(made.root / "corpus/train.de")
+    for record, source in zip(records, sources, strict=True):
+        record["src"] = source_digest(source if record["id"] < matches else f"{source} neu")
+    with atomic_text(path) as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+    assert bool(json.loads(made.diagnose().read_text())["nbest"]) is shown
+
+
 def test_diagnose_writes_every_part(tmp_path: Path) -> None:
     made = Synthetic(tmp_path / "synthetic", sentences=60)
     data = json.loads(made.diagnose().read_text())

@@ -89,9 +89,9 @@ def model(tmp_path: Path) -> Path:
         "translate MODEL TEXT --output MODEL",
         "translate FOLDER TEXT --output MODEL",
         "quantize --model MODEL --format int8 --output MODEL",
-        "export MODEL FOLDER",
+        "export MODEL FOLDER --format bf16",
         "export FOLDER FOLDER --format int8",
-        "export FOLDER LINKED",
+        "export FOLDER LINKED --format int8",
         "export MODEL --web MODEL",
         "export MODEL --web TEXT --scores TEXT",
         "EVALUATE --scores s --greedy TEXT --beam-output b",
@@ -115,6 +115,25 @@ def test_no_verb_writes_over_what_it_reads_or_writes(
     with pytest.raises(SystemExit, match=r"^seqkd \w+: \S+ is an(other out| in)put too; give the"):
         cli.main([str(names.get(word, word)) for word in words.split()])
     assert (model.read_bytes(), text.read_text("utf-8")) == (before, "das Licht\n")
+
+
+def test_the_card_of_an_exported_folder_can_be_written_again(model: Path, tmp_path: Path):
+    for licence in "CC0-1.0", "MIT":
+        cli.main(["export", str(model), str(tmp_path / "new"), "--licence", licence])
+        model = tmp_path / "new" / "model.safetensors"
+        assert licence in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a" * 300], "File name too long"),
+        (["MODEL", "-", "--output", "-"], "leave out --output to write to standard output"),
+    ],
+)
+def test_a_name_that_cannot_be_is_one_line(model: Path, words: list[str], message: str):
+    with pytest.raises(SystemExit, match=f"^seqkd translate: .*{message}"):
+        cli.main(["translate", *(str(model) if word == "MODEL" else word for word in words)])
 
 
 def test_standard_input_is_not_written_over(model: Path, tmp_path: Path):

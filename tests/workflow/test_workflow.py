@@ -176,6 +176,8 @@ def test_a_target_that_no_model_has_is_refused_in_one_line(tmp_path: Path):
     )
     assert message in refused.stderr + refused.stdout
     assert "Traceback" not in refused.stderr + refused.stdout
+    done = make_workspace(tmp_path / "old").snakemake("--cleanup-metadata", target)
+    assert message not in done.stderr + done.stdout  # files of models that are gone
 
 
 def test_the_slurm_profile_is_read(tmp_path: Path):

@@ -17,7 +17,7 @@ if workflow.is_main_process:
     texts |= {"corpus/config": CORPUS_FILES, "corpus/monolingual": MONOLINGUAL_FILES}
     try:
         for word in map(Path, sys.argv[1:]):  # Snakemake has not looked at its targets yet
-            if RESULTS in word.parents:
+            if RESULTS in word.parents and "--cleanup-metadata" not in sys.argv:
                 check_target(EXPERIMENT, word.relative_to(RESULTS).as_posix())
         for part, files in texts.items():
             own = given.intersection(files)

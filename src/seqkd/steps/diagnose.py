@@ -17,6 +17,7 @@ from seqkd.corpus.test_sets import load_test_set
 from seqkd.errors import SeqkdError
 from seqkd.evaluation.diagnostics import (
     MEASURED_PAIRS,
+    ORACLE_SENTENCES,
     Diagnostics,
     ParallelText,
     measured_models,
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
                 teacher, path.parent.name, _lists(path, train), count, train, evaluations.bleu
             )
             # Monolingual text has no references; its digests may equal some by chance.
-            if measured.sentences > count // 100:
+            if measured.sentences > min(count, ORACLE_SENTENCES) // 100:
                 nbest.append(measured)
             progress.advance(1, 1)
         size = min([MEASURED_PAIRS, len(train.src), *map(_count, args.text_tgt)])

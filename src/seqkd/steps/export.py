@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         raise SeqkdError(f"--format {args.format} is for DIR or --onnx; a page is always in int8")
     if args.onnx is not None and args.format not in (None, "fp32", "int8"):
         raise SeqkdError(f"--onnx takes --format fp32 or int8, got {args.format}")
-    if args.folder is not None:
+    if args.folder is not None and (args.format or args.compress):  # else the file stays as it is
         check_outputs([args.model, *(args.folder / name for name in MODEL_NAMES)])
     from seqkd.model_files.model_file import read_info
     from seqkd.translation.export import lost_by

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
             _train(args, entry, files, bleu, work)
         # The next Snakemake takes the model of a killed one for incomplete and makes it again, from
         # the checkpoint.
-        if not distributed.outlives(starter):
+        if not distributed.has_died(starter):
             shutil.rmtree(args.state, ignore_errors=True)
 
 

@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> None:
     """Translate everything."""
     if args.scores and args.n_best is not None:
         raise SeqkdError("--scores is for one translation a line; lists of --n-best have scores")
+    if str(args.output) == "-":
+        raise SeqkdError("leave out --output to write to standard output")
     for path in args.files:
         if str(path) != "-":
             check_file(path)

@@ -58,9 +58,9 @@ def starter() -> int:
     return int(os.environ.get(_STARTER, _parent()))
 
 
-def outlives(starter: int) -> bool:
-    """Return whether a process that `starter` returned has died; also if that is uncertain."""
-    return starter != _parent()
+def has_died(starter_id: int) -> bool:
+    """Return whether the process that `starter` named has died; also if that is uncertain."""
+    return starter_id != _parent()
 
 
 def _parent() -> int:

@@ -4,8 +4,8 @@
     model.translate(["Das Licht ist an."])
 
 Any line may be given: empty, of any length, with any characters, even bytes that are not UTF-8.
-Each has exactly one translation, in its place. `translate_chunk` also says, by a `Note`, what was
-replaced or cut, or that the best translation reached its greatest length.
+Each has exactly one translation, in its place. `stream` also says, by a `Note`, what was replaced
+or cut, or that the best translation reached its greatest length.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ class Translator:
         beam: int = 5,
         n_best: int = 1,
         length_penalty: float = 0.0,
+        notify: Callable[[Note], None] | None = None,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line in order, reading ahead a bounded number of lines.
 
@@ -109,6 +110,7 @@ class Translator:
             beam: width of the beam search; 1 is greedy.
             n_best: translations of each line, at most `beam`; a line may have fewer.
             length_penalty: strength of length normalisation.
+            notify: called with each note, in the order of the lines.
 
         Raises:
             SeqkdError: if the settings of the search are impossible, `lines` is one string, or a
@@ -119,7 +121,7 @@ class Translator:
         config = SearchConfig(beam=beam, n_best=n_best, length_penalty=length_penalty)
         first = 1
         for chunk in chunked(_checked(lines)):
-            yield from self.translate_chunk(chunk, config, first)
+            yield from self.translate_chunk(chunk, config, first, notify)
             first += len(chunk)
 
     def translate_chunk(
