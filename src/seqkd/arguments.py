@@ -1,4 +1,4 @@
-"""What files on a command line are: model files, perhaps in an exported folder, and outputs."""
+"""Types of command-line arguments: model files, or folders that hold one, and outputs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Output(PosixPath):
 
 
 def model_file(path: str | Path) -> Path:
-    """Return the model file of an exported folder, or `path` itself if it is no folder.
+    """Return the model file of an exported folder, or `path` itself if it is not a folder.
 
-    Nothing is refused here: where a file is missing, reading it says so.
+    A missing file is reported later, when it is read.
     """
     path = Path(path)
     if not os.path.isdir(path):  # unlike pathlib's, never raises
@@ -33,7 +33,8 @@ def check_outputs(arguments: Iterable[object]) -> None:
     """Verify that no output would replace an input or another output.
 
     Args:
-        arguments: values of all arguments, of any type; each `Path` that is no `Output` is read.
+        arguments: values of all arguments, of any type; a `Path` that is not an `Output` is an
+            input.
 
     Raises:
         SeqkdError: naming the output, before anything is read or written.
@@ -49,7 +50,7 @@ def check_outputs(arguments: Iterable[object]) -> None:
 
 
 def _identity(path: Path) -> object:
-    """Return what two names of one file share, also where links lead to it."""
+    """Return what all names of a file have in common, links included."""
     with contextlib.suppress(OSError):
         status = path.stat()
         return status.st_dev, status.st_ino

@@ -297,9 +297,9 @@ def check_encoding(head: bytes, name: str) -> None:
 
 
 def check_line_ends(first: bytes, name: str) -> None:
-    """Refuse a text that is one line, whose end is no line feed, of lines that end in CR alone.
+    """Refuse a text whose lines end in CR alone, so that it reads as one line without a line feed.
 
-    This needs the whole line: the head of a long one, or what a pipe has so far, proves nothing.
+    This needs the whole line: the beginning of a long one, or of a pipe, proves nothing.
 
     Raises:
         SeqkdError: if more than one CR is in the line, and no line feed.

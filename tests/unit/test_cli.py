@@ -1,4 +1,4 @@
-"""The command line: how a step that was told to stop ends, and what no step writes."""
+"""The command line: how a stopped step exits, and which outputs are refused."""
 
 from __future__ import annotations
 

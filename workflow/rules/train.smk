@@ -29,7 +29,7 @@ rule train:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=1440,  # fixed, as partitions have limits: a retry resumes
+        runtime=1440,  # fixed: partitions have limits, and a retry resumes
         gpu=GPU,
         device=CONFIG.device,
         processes=1,

@@ -38,7 +38,7 @@ def _refuse_strange(expanded: str, path: str) -> None:
 
 def _check_path(path: str) -> str:
     _refuse_strange(_VARIABLE_RE.sub("x", path), path)
-    return re.sub(r"^(\./+)+(?=\w)", "", path)  # to write ./ or not is no change of the config
+    return re.sub(r"^(\./+)+(?=\w)", "", path)  # with or without ./, the config is the same
 
 
 Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -66,11 +66,6 @@ class Speed:
     """UTC, ISO 8601."""
     measurements: Sequence[SpeedMeasurement]
 
-    @property
-    def processor(self) -> str:
-        """The kind of processor, GPU first: speeds of two kinds are not comparable."""
-        return ", ".join(filter(None, [self.hardware.gpu, self.hardware.cpu]))
-
     def timings(self, setting: Setting, beam: int) -> list[SpeedMeasurement | None]:
         """Return greedy and beam search under one setting, None where one was not measured."""
         by_beam = {entry.beam: entry for entry in self.measurements if entry.setting == setting}

@@ -137,8 +137,8 @@ def word_counts(lines: Iterable[str]) -> Counter[str]:
 def has_loop(line: str) -> bool:
     """Whether one to four words are repeated at least three times in a row.
 
-    Numbers, marks and single characters may do so in good text (`0.0.0.0`): five times. A run of
-    one mark, such as `...`, counts as one.
+    Numbers, marks and single characters are repeated in good text too (`0.0.0.0`), so they need
+    five times. A run of one mark, such as `...`, counts as one.
     """
     words = tokenise(_RUN_OF_MARKS_RE.sub(r"\1", line))
     for order in range(1, _LOOP_ORDER + 1):

@@ -28,9 +28,14 @@ class Hardware:
     cores: int
     gpu: str | None
 
+    @property
+    def processor(self) -> str:
+        """The kind of processor, GPU first: speeds of two kinds are not comparable."""
+        return ", ".join(filter(None, [self.gpu, self.cpu]))
+
     def __str__(self) -> str:
         """Name the processors, GPU first."""
-        return ", ".join(filter(None, [self.gpu, self.cpu, f"{self.cores} cores"]))
+        return f"{self.processor}, {self.cores} cores"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,7 +44,7 @@ def has_bf16(device: torch.device) -> bool:
     except (AttributeError, RuntimeError):
         return False
     if platform.machine().lower() in ("x86_64", "amd64"):
-        # There oneDNN says yes to all AVX-512, as it emulates bf16 where it is missing.
+        # oneDNN says yes on any processor with AVX-512, because it emulates bf16 there.
         with contextlib.suppress(AttributeError):
             return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return True

@@ -28,13 +28,13 @@ def speed_table(results: Results, speeds: Sequence[Speed], setting: str) -> Tabl
     beam = results.config.beam
     blocks: dict[str, list[list[str]]] = {}
     records: list[dict[str, object]] = []
-    processors = list(dict.fromkeys(speed.processor for speed in speeds))
-    used = {(x.processor, entry.setting) for x in speeds for entry in x.measurements}
+    processors = list(dict.fromkeys(speed.hardware.processor for speed in speeds))
+    used = {(x.hardware.processor, entry.setting) for x in speeds for entry in x.measurements}
     for processor, measured_with in sorted(used, key=lambda u: (processors.index(u[0]), u[1])):
         measured = {
             model: speed.timings(measured_with, beam)
             for model, speed in by_model.items()
-            if speed.processor == processor
+            if speed.hardware.processor == processor
         }
         title = setting_name(measured_with)
         cells = blocks[title if len(processors) == 1 else f"{title}, {processor}"] = []

@@ -75,7 +75,11 @@ def comparable_speeds(material: Material) -> Mapping[str, Speed]:
     speeds = list(material.speeds.values())
     if teacher and teacher.row.model in material.speeds:
         speeds.insert(0, material.speeds[teacher.row.model])
-    return {speed.model: speed for speed in speeds if speed.processor == speeds[0].processor}
+    return {
+        speed.model: speed
+        for speed in speeds
+        if speed.hardware.processor == speeds[0].hardware.processor
+    }
 
 
 def speed_setting(speeds: Mapping[str, Speed]) -> Setting | None:

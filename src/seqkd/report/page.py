@@ -115,11 +115,11 @@ def page(material: Material, charts: Sequence[Chart]) -> str:
 
 
 def _speed_setting(material: Material) -> str:
-    """Say how the speeds of the column and the chart were measured; empty if they are none."""
+    """Say how the speeds of the column and the chart were measured; empty if there are none."""
     speeds = comparable_speeds(material)
     if (setting := speed_setting(speeds)) is None:
         return ""
-    measured_on = {speed.processor for speed in speeds.values()}
+    measured_on = {speed.hardware.processor for speed in speeds.values()}
     others = len(speeds) < len(material.speeds)
     return setting_name(setting) + (f", {measured_on.pop()} alone" if others else "")
 

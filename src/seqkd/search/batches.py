@@ -14,10 +14,10 @@ probabilities, `eos` included, always in float32, without length normalisation u
   hypotheses to the one that ended first. They are common where logits are bfloat16.
 - **Memory.** A batch holds at most `batch_budget` source positions times live hypotheses, and the
   model's logits of one step, at most an eighth of that in rows of V; nothing of a sentence is tiled
-  over its beam, and the float32 copy of logits is a few rows on a CPU. What a model keeps of a
-  hypothesis comes on top: the Transformer's keys and values, 2 D numbers a decoder layer for each
-  word so far. By default there are at most 3.25 words a position of the budget; a step holds up to
-  three copies.
+  over its beam, and the float32 copy of logits is a few rows on a CPU. The state
+  that a model keeps for each hypothesis is not counted: for a Transformer, 2 D numbers per decoder
+  layer and word so far, at most 3.25 words per position of the budget by default. A step holds up
+  to three copies of it.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ def run(args: argparse.Namespace) -> None:
             distributed.launch(args.processes, starter)  # frees the lock for its first process
         else:
             _train(args, entry, files, bleu, work)
-        # The next Snakemake takes the model of a killed one for incomplete and makes it again, from
-        # the checkpoint.
+        # If Snakemake was killed, the next one considers the model incomplete and makes it again,
+        # from the checkpoint.
         if not distributed.has_died(starter):
             shutil.rmtree(args.state, ignore_errors=True)
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from seqkd.errors import SeqkdError
 
 _STARTER = "SEQKD_STARTER"
-# The others wait while the first validates; the launcher ends the wait for one that died.
+# The other processes wait while the first one validates. If one dies, the launcher stops the rest.
 _TIMEOUT = timedelta(days=7)
 
 
@@ -39,11 +39,12 @@ def world_size() -> int:
 def launch(processes: int, starter: int) -> NoReturn:
     """Replace this process by PyTorch's launcher, which runs the same command several times.
 
-    A launcher passes on only the signals that it is told, and dies of others without its processes.
-    These get from `starter` what it is here.
+    The launcher forwards only the signals it is told to; any other one kills it and orphans its
+    processes. In these, `starter` returns the same as here.
     """
     os.environ[_STARTER] = str(starter)
-    # Not as an option, which older launchers refuse. There SIGUSR1, ignored, at least kills nobody.
+    # Older launchers would refuse the option. They do not forward SIGUSR1, but survive it if it is
+    # ignored.
     os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -59,7 +60,7 @@ def starter() -> int:
 
 
 def has_died(starter_id: int) -> bool:
-    """Return whether the process that `starter` named has died; also if that is uncertain."""
+    """Return whether the process that `starter` named has died; True if that cannot be known."""
     return starter_id != _parent()
 
 
